@@ -1,0 +1,160 @@
+"""Template catalogues: the list of known messages, as data, and its compilation into SQL.
+
+A catalogue is a CSV file ``<name>.v<version>.csv`` with the columns ``event_id,name,template,count``. In a template
+``<*>`` stands for any text. `name` is what a person reads; `count` is how often the template was seen in the lines
+that the catalogue was learned from and serves only to order the tests by frequency.
+
+Matching, on the message's first line:
+
+1. A template *begins* a message when its first literal stands at the message's start. Among those, the first of the
+   catalogue whose every literal follows in order wins (a template that ends with a literal ends with the message).
+2. Otherwise, among templates that begin with ``<*>``, the first of the catalogue that matches anywhere wins.
+3. Otherwise the event is ``UNKNOWN``.
+"""
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hdfs_pipeline.errors import DataError
+
+UNKNOWN = "UNKNOWN"
+WILDCARD = "<*>"
+SHIPPED = Path(__file__).parent / "catalogues"
+_FILE = re.compile(r"(?P<name>\w+)\.v(?P<version>\d+)\.csv")
+
+
+@dataclass(frozen=True)
+class Template:
+    """One known message."""
+
+    event_id: str
+    name: str
+    text: str
+    count: int = 0
+
+    @property
+    def literals(self) -> tuple[str, ...]:
+        """The fixed parts between the wildcards, empty ones left out."""
+        return tuple(part for part in self.text.split(WILDCARD) if part)
+
+    @property
+    def floats(self) -> bool:
+        """Whether the template begins with a wildcard."""
+        return self.text.startswith(WILDCARD)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A named, versioned list of templates."""
+
+    name: str
+    version: int
+    templates: tuple[Template, ...]
+
+    @property
+    def label(self) -> str:
+        """Name and version, as models are bound to it: ``hdfs_v1.v1``."""
+        return f"{self.name}.v{self.version}"
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Event ids in order, then UNKNOWN: the columns of an event matrix."""
+        return (*(template.event_id for template in self.templates), UNKNOWN)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of what decides matching: ids and texts, in order."""
+        text = "\n".join(f"{t.event_id}\t{t.text}" for t in self.templates)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def describe(self, event_id: str) -> str:
+        """What a person reads for an event id."""
+        return next((t.name for t in self.templates if t.event_id == event_id), "a message that no template matches")
+
+    def case(self, message: str) -> str:
+        """SQL that gives the index into `columns` (UTINYINT or USMALLINT) of the event of the SQL expression `message`."""
+        order = {template.event_id: index for index, template in enumerate(self.templates)}
+        tests = [(_like(message, t, floating=False), order[t.event_id]) for t in by_frequency(self.templates)]
+        tests += [(_like(message, t, floating=True), order[t.event_id]) for t in self.templates if t.floats]
+        kind = "UTINYINT" if len(self.columns) <= 256 else "USMALLINT"
+        whens = [f"WHEN {test} THEN {index}" for test, index in tests]
+        return f"CAST(CASE {' '.join(whens)} ELSE {len(self.templates)} END AS {kind})"
+
+    def save(self, folder: Path) -> Path:
+        """Write ``<name>.v<version>.csv`` into `folder` and return its path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.label}.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["event_id", "name", "template", "count"])
+            writer.writerows([t.event_id, t.name, t.text, t.count] for t in self.templates)
+        return path
+
+
+def by_frequency(templates: Sequence[Template]) -> list[Template]:
+    """Templates in the order to test them: frequent first, but never before one that must win against them.
+
+    Two templates can only begin the same message when one's first literal is a prefix of the other's. Such templates
+    form a group, inside which the catalogue's order stands; groups are ordered by their count.
+    """
+    groups: list[list[Template]] = []
+    for template in templates:
+        kin = [group for group in groups if any(_same_start(template, other) for other in group)]
+        groups = [group for group in groups if group not in kin]
+        groups.append([*(other for group in kin for other in group), template])
+    position = {template.event_id: index for index, template in enumerate(templates)}
+    groups.sort(key=lambda group: -sum(template.count for template in group))
+    return [template for group in groups for template in sorted(group, key=lambda t: position[t.event_id])]
+
+
+def _same_start(one: Template, other: Template) -> bool:
+    first, second = (t.literals[0] if t.literals else "" for t in (one, other))
+    return first.startswith(second) or second.startswith(first)
+
+
+def _like(message: str, template: Template, *, floating: bool) -> str:
+    """SQL test of one template; LIKE, because DuckDB runs it several times faster than a regular expression."""
+    parts = template.literals
+    if len(parts) == 1 and not floating and template.text.endswith(WILDCARD):
+        return f"starts_with({message}, {_quote(parts[0])})"
+    escaped = [re.sub(r"([%_\\])", r"\\\1", part) for part in parts]
+    pattern = "%".join(escaped) + ("%" if template.text.endswith(WILDCARD) else "")
+    suffix = " ESCAPE '\\'" if escaped != list(parts) else ""
+    return f"{message} LIKE {_quote(('%' if floating else '') + pattern)}{suffix}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Read a catalogue file.
+
+    Raises: DataError naming the file and the line that cannot be used.
+    """
+    found = _FILE.fullmatch(path.name)
+    if not found:
+        raise DataError(f"{path}: a catalogue's file is named <name>.v<version>.csv")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        if not row.get("event_id") or row["event_id"] in seen or not row.get("template", "").replace(WILDCARD, ""):
+            raise DataError(f"{path}, line {number}: needs an event_id of its own and a template with some fixed text")
+        seen.add(row["event_id"])
+    templates = tuple(Template(r["event_id"], r["name"], r["template"], int(r["count"] or 0)) for r in rows)
+    return Catalogue(found["name"], int(found["version"]), templates)
+
+
+def catalogues(home_folder: Path | None = None) -> dict[str, Catalogue]:
+    """Every catalogue at hand by label: the shipped ones, then those learned in a home (`Settings.catalogues`)."""
+    paths: Iterable[Path] = sorted(SHIPPED.glob("*.csv"))
+    if home_folder is not None and home_folder.is_dir():
+        paths = [*paths, *sorted(home_folder.glob("*.csv"))]
+    found = [read_catalogue(path) for path in paths]
+    return {catalogue.label: catalogue for catalogue in found}

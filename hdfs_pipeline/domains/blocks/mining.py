@@ -1,0 +1,143 @@
+"""Learning a template catalogue: from messages that no template matches to the next version of the catalogue.
+
+What varies by its very form (block ids, addresses, paths, numbers) is masked first, in one pass; only the distinct
+masked messages, a few hundred where a log has a million lines, go through Drain3, which finds the words that vary. The
+result is a proposal for a person to read: `difference` lists what is new in it.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from hdfs_pipeline.domains.blocks.catalogue import WILDCARD, Catalogue, Template
+
+# Stands for a masked part until the template is written. It is not Drain's own wildcard, because Drain counts its
+# wildcards as differences: messages that consist mostly of masked parts would never be found alike.
+_MASK = "\x1a"
+_FORMS = (
+    r"(?:BP-[\w.-]+:)?blk_-?\d+(?:_\d+)?(?:\.meta)?",  # a block, with its pool and its generation stamp
+    r"BP-\d[\w.-]*",  # a block pool
+    r"(?:DS|CID)-[0-9a-fA-F-]{8,}",  # a storage, a cluster
+    r"DFSClient_\w+?_-?\w+",
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    r"(?:(?<![\w.-])[A-Za-z][\w.-]*)?/?\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?",  # an address, with host name and port
+    r"(?<![\w.-])(?:localhost|[A-Za-z][\w-]*(?:\.[\w-]+)+):\d{2,5}",  # host:port
+    r"(?<![\w.])(?:[a-z]+:)?/(?:[^\s,;:'\"()\[\]{}<>]|:(?=\d))*",  # a path, a URI
+    r"0x[0-9a-fA-F]+",
+    r"-?\d+(?:\.\d+)*",
+)
+_VARIABLE = re.compile("|".join(_FORMS))
+_LIST = re.compile(rf"{_MASK}(?:,\s*{_MASK})+")
+# Bracketed lists (of DataNodes, of replicas) have as many items as there are replicas: their inside is one mask.
+_BRACKETS = re.compile(r"\[[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*\]")
+_WORD = re.compile(r"[A-Za-z][\w.$]*")
+# Below this share of equal words two messages are two templates. High, since masking has already removed what varies:
+# "received exception <kind>: <reason>" should stay one template per kind.
+_SIMILARITY = 0.75
+# With less fixed text than this a template would match what it was not learned from.
+_MIN_LETTERS = 8
+_NAME_WORDS = 8
+
+
+def propose(messages: Iterable[tuple[str, str, int]], current: Catalogue) -> Catalogue:
+    """Learn templates for messages that no template of a catalogue matches.
+
+    Args:
+        messages: (logger, message, count); raw or masked, of which only the first line is used.
+        current: the catalogue that they do not match; an empty one to learn from nothing.
+
+    Returns:
+        The next version: the templates of `current`, then the new ones, the specific before the general. `current`
+        itself when nothing was learned. The same messages give the same result in whatever order they come.
+    """
+    counts: Counter[str] = Counter()
+    for forms in _masked(messages).values():
+        for text, count in _mine(forms):
+            if sum(character.isalpha() for character in text) >= _MIN_LETTERS:
+                counts[text] += count
+    found = [Template("", "", text, count) for text, count in counts.items()]
+    found = [t for t in found if not any(covers(known, t) for known in current.templates)]
+    # A template that covers another has no more fixed text, and more wildcards: this order is specific before general.
+    found.sort(key=lambda t: (-sum(map(len, t.literals)), t.text.count(WILDCARD), t.text))
+    if not found:
+        return current
+    first = 1 + max((int(n) for t in current.templates if (n := re.sub(r"\D", "", t.event_id))), default=0)
+    new = (Template(f"E{first + i}", name_of(t.text), t.text, t.count) for i, t in enumerate(found))
+    return Catalogue(current.name, current.version + 1, (*current.templates, *new))
+
+
+def difference(old: Catalogue, new: Catalogue) -> list[tuple[str, str, str, int]]:
+    """What a reviewer has to read: (event id, name, template, count) of the templates that `old` does not have."""
+    texts = {template.text for template in old.templates}
+    return [(t.event_id, t.name, t.text, t.count) for t in new.templates if t.text not in texts]
+
+
+def mask(message: str) -> str:
+    """The first line of a message with a mask for all that varies by its form; equal for most repetitions."""
+    text = _LIST.sub(_MASK, _VARIABLE.sub(_MASK, message.split("\n", 1)[0].replace(WILDCARD, _MASK)))
+    # Lists stand in lists: the inner ones first, until nothing changes.
+    while "[" in text and (shorter := _BRACKETS.sub(_inside, text)) != text:
+        text = shorter
+    return text
+
+
+def _inside(found: re.Match[str]) -> str:
+    return f"[{_MASK}]" if _MASK in found[0] else found[0]
+
+
+def covers(general: Template, specific: Template) -> bool:
+    """Whether `general`, tested first, takes every message of `specific`, by the catalogue's rules of matching."""
+    if specific.floats and not general.floats:
+        return False
+    # What stands at a wildcard is unknown: a character that no literal has.
+    message = specific.text.replace(WILDCARD, _MASK)
+    end = before = 0
+    for literal in general.literals:
+        start = message.find(literal, end)
+        if start < 0 or (start > 0 and end == 0 and not specific.floats):
+            return False
+        end, before = start + len(literal), end
+    last = general.literals[-1]
+    return general.text.endswith(WILDCARD) or (message.endswith(last) and len(message) - len(last) >= before)
+
+
+def name_of(text: str) -> str:
+    """A first name for a template, of its own words; of a class name only its last part."""
+    words = [word.rstrip(".").rsplit(".", 1)[-1].lower() for word in _WORD.findall(text)]
+    return " ".join([word for word in words if len(word) > 1][:_NAME_WORDS])
+
+
+def _masked(messages: Iterable[tuple[str, str, int]]) -> dict[str, Counter[str]]:
+    """Occurrences of every masked message by logger."""
+    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for logger, message, count in messages:
+        forms[logger][mask(message)] += count
+    return forms
+
+
+def _mine(forms: Counter[str]) -> Iterator[tuple[str, int]]:
+    """Cluster the masked messages of one logger: (template, occurrences) per cluster."""
+    # Imported here: only learning needs it, and the package is imported by every run.
+    from drain3.drain import Drain
+
+    drain = Drain(sim_th=_SIMILARITY)
+    clusters: defaultdict[int, list[str]] = defaultdict(list)
+    for form in sorted(forms):  # what Drain finds depends on the order
+        if form.strip():
+            cluster, _ = drain.add_log_message(form)
+            clusters[cluster.cluster_id].append(form)
+    for members in clusters.values():
+        yield _template(members), sum(forms[form] for form in members)
+
+
+def _template(members: list[str]) -> str:
+    """The text of a cluster: what its messages have in common, white space as it stands in them.
+
+    Not Drain's own text, which has single blanks: LIKE compares white space exactly.
+    """
+    # White space at the ends becomes a wildcard: what a reader of logs trims is not to decide a match. Then words stand
+    # at even places and white space at odd ones, in columns, since Drain groups messages of equally many words.
+    rows = (re.split(r"(\s+)", re.sub(r"^\s+|\s+$", _MASK, form)) for form in members)
+    columns = zip(*rows, strict=True)
+    text = "".join(column[0] if len(set(column)) == 1 else _MASK for column in columns)
+    return re.sub(f"{_MASK}+", WILDCARD, text)

@@ -1,0 +1,154 @@
+"""From bytes to log records without a copy: Arrow string views point into the buffer that was read.
+
+A record is one line that begins with its layout's head (a time stamp), and the continuation lines after it (stack
+traces, replica dumps) up to the next head of the same file.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks import scan
+
+CHUNK_BYTES: Final = 4 << 20
+"""Bytes to read at a time: about DuckDB's favourite batch of rows."""
+_LONGEST: Final = 32 << 20  # a record that grows beyond this is cut, so that memory stays bounded
+
+_AHEAD: Final = 2  # chunks scanned before they are asked for
+
+RECORDS: Final = pa.schema(
+    [
+        pa.field("position", pa.int64()),  # number of the record's first line in its file, from 1
+        pa.field("time", pa.timestamp("us")),  # as written; null: no head, an impossible date, or no ": " after it
+        pa.field("origin", pa.string_view()),  # what stands between the time stamp and ": ": level, logger, …
+        pa.field("message", pa.string_view()),  # the rest of the first line; the whole line where `time` is null
+        pa.field("more", pa.string_view()),  # the continuation lines, "" where there are none
+        pa.field("block_ids", pa.list_(pa.int64())),  # the blocks that the record names anywhere, each once
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a log line begins.
+
+    `head` is the shape of its time stamp: y m d H M S f stand for a digit of year, month, day, hour, minute, second,
+    millisecond, any other character for itself. `format` writes the stamp back (strftime of DuckDB); `level_at` is the
+    place of the level among the blank-separated words of `origin`, from 1; the logger follows it.
+    """
+
+    name: str
+    head: str
+    format: str
+    level_at: int
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """The head as (length,) uint8, for `scan`."""
+        return np.frombuffer(self.head.encode(), np.uint8)
+
+
+LAYOUTS: Final = {
+    layout.name: layout
+    for layout in (
+        Layout("hdfs_v1", "yymmdd HHMMSS ", "%y%m%d %H%M%S ", level_at=2),
+        Layout("log4j", "yyyy-mm-dd HH:MM:SS,fff ", "%Y-%m-%d %H:%M:%S,%g ", level_at=1),
+    )
+}
+
+
+def detect_layout(sample: bytes) -> Layout | None:
+    """The layout whose head begins most lines of `sample` (None when no line begins with any)."""
+    buffer = np.frombuffer(sample, np.uint8)
+    counts = {name: scan.count_heads(buffer, layout.codes) for name, layout in LAYOUTS.items()}
+    best = max(counts, key=lambda name: counts[name])
+    return LAYOUTS[best] if counts[best] else None
+
+
+@dataclass
+class Tally:
+    """What was read so far of one file."""
+
+    bytes: int = 0
+    lines: int = 0
+    records: int = 0
+
+
+def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None = None) -> Iterator[pa.RecordBatch]:
+    """Records of one file as Arrow batches of schema `RECORDS`, in file order.
+
+    Lines that stand before the first head are records of their own, with `time` null: the caller makes dead letters of
+    them, as of every record whose `time` is null. Line ends, CRLF too, are cut. Bytes that are not UTF-8 become U+FFFD.
+    """
+    tally = tally if tally is not None else Tally()
+    # Scans run beside the caller: the compiled scan holds no interpreter lock, DuckDB's threads do the rest meanwhile.
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        pending: deque[Future[_Scan]] = deque()
+        for data, end in _pieces(chunks, layout, tally):
+            pending.append(pool.submit(_scan, data, end, layout))
+            if len(pending) > _AHEAD:
+                yield _batch(pending.popleft().result(), tally)
+        while pending:
+            yield _batch(pending.popleft().result(), tally)
+
+
+def _pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tuple[bytes, int]]:
+    """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`."""
+    carry = b""
+    for chunk in chunks:
+        tally.bytes += len(chunk)
+        data = carry + chunk if carry else chunk
+        cut = scan.last_head(np.frombuffer(data, np.uint8), len(data), layout.codes)
+        if cut == 0 and len(data) > _LONGEST:
+            cut = len(data)
+        carry = data[cut:]
+        if cut:
+            yield data, cut
+    if carry:
+        yield carry, len(carry)
+
+
+_Scan = tuple[bytes, tuple[np.ndarray, ...], int]
+
+
+def _scan(data: bytes, end: int, layout: Layout) -> _Scan:
+    if not data.isascii():
+        data = data[:end].decode("utf-8", "replace").encode()
+        end = len(data)
+    *arrays, lines = scan.scan(np.frombuffer(data, np.uint8), end, layout.codes)
+    return data, tuple(arrays), lines
+
+
+def _batch(scanned: _Scan, tally: Tally) -> pa.RecordBatch:
+    data, (number, time, origin, message, more, offsets, ids), lines = scanned
+    known = pa.py_buffer(np.packbits(time >= 0, bitorder="little"))
+    batch = pa.record_batch(
+        [
+            pa.array(number + (tally.lines + 1)),
+            pa.Array.from_buffers(pa.timestamp("us"), len(time), [known, pa.py_buffer(time)]),
+            *(_strings(views, data) for views in (origin, message, more)),
+            _distinct(offsets, ids),
+        ],
+        schema=RECORDS,
+    )
+    tally.lines += lines
+    tally.records += len(number)
+    return batch
+
+
+def _strings(views: np.ndarray, data: bytes) -> pa.Array:
+    return pa.Array.from_buffers(pa.string_view(), len(views), [None, pa.py_buffer(views), pa.py_buffer(data)])
+
+
+def _distinct(offsets: np.ndarray, ids: np.ndarray) -> pa.Array:
+    """Lists of block ids; the scan leaves repetitions only in lists longer than its window."""
+    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(ids))
+    if len(offsets) > 1 and np.diff(offsets).max() > scan.WINDOW:
+        return pa.array([list(dict.fromkeys(row)) for row in lists.to_pylist()], pa.list_(pa.int64()))
+    return lists

@@ -1,0 +1,187 @@
+"""One pass over the bytes of a log: lines, record heads, times, block ids.
+
+Compiled by numba (cached on disk, released from the interpreter's lock), because no vector library walks variable-long
+lines in one pass. Everything here works on one buffer and allocates only its results.
+"""
+
+import numpy as np
+from numba import njit
+
+WINDOW = 64
+"""A block id is compared with so many before it in its record; longer lists are made distinct by the caller."""
+
+_NEWLINE, _RETURN, _COLON, _BLANK, _UNDERSCORE, _MINUS, _ZERO = 10, 13, 58, 32, 95, 45, 48
+_DIGITS = 19
+_BIGGEST = 2**63 - 1
+
+
+@njit(cache=True, nogil=True)
+def is_head(buf, at, end, head):
+    """Whether the head (uint8 codes: letters are digits, all else is itself) stands at `at`."""
+    if at + len(head) > end:
+        return False
+    for k in range(len(head)):
+        byte, want = buf[at + k], head[k]
+        if want >= 65:
+            if byte < 48 or byte > 57:
+                return False
+        elif byte != want:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def last_head(buf, end, head):
+    """Start of the last line, but the first, that begins with a head; 0 where there is none."""
+    at = end - 1
+    while at > 0:
+        if buf[at - 1] == _NEWLINE and is_head(buf, at, end, head):
+            return at
+        at -= 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def count_heads(buf, head):
+    """Lines that begin with a head."""
+    found = 0
+    for at in range(len(buf)):
+        if (at == 0 or buf[at - 1] == _NEWLINE) and is_head(buf, at, len(buf), head):
+            found += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _time(buf, at, head):
+    """Microseconds since 1970 of the head at `at`; -1 where there is no such date (or it lies before 1970)."""
+    year = month = day = hour = minute = second = milli = 0
+    for k in range(len(head)):
+        code, digit = head[k], np.int64(buf[at + k]) - _ZERO
+        if code == 121:
+            year = year * 10 + digit
+        elif code == 109:
+            month = month * 10 + digit
+        elif code == 100:
+            day = day * 10 + digit
+        elif code == 72:
+            hour = hour * 10 + digit
+        elif code == 77:
+            minute = minute * 10 + digit
+        elif code == 83:
+            second = second * 10 + digit
+        elif code == 102:
+            milli = milli * 10 + digit
+    if year < 100:
+        year += 2000
+    if year < 1970 or month < 1 or month > 12 or day < 1 or hour > 23 or minute > 59 or second > 59:
+        return -1
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    longest = 30 + (month + month // 8) % 2 if month != 2 else 28 + leap
+    if day > longest:
+        return -1
+    # days since 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible low-level date algorithms")
+    y = year - (month <= 2)
+    era = y // 400
+    of_era = y - era * 400
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + milli * 1000
+
+
+@njit(cache=True, nogil=True)
+def _block_id(buf, at, end, ids, begin, count):
+    """Append the number at `at` to ids[begin:count] unless it is there, is none or is beyond 64 bits; the new count."""
+    negative = at < end and buf[at] == _MINUS
+    if negative:
+        at += 1
+    value, digits = np.uint64(0), 0
+    while at < end and 48 <= buf[at] <= 57:
+        if digits < _DIGITS:
+            value = value * np.uint64(10) + np.uint64(buf[at] - _ZERO)
+        if digits > 0 or buf[at] != _ZERO:
+            digits += 1
+        at += 1
+        if digits == 0:
+            digits = 0 if at < end and 48 <= buf[at] <= 57 else 1  # a number of zeros alone is 0
+    if digits == 0 or digits > _DIGITS or value > np.uint64(_BIGGEST):
+        return count
+    number = -np.int64(value) if negative else np.int64(value)
+    for k in range(max(begin, count - WINDOW), count):
+        if ids[k] == number:
+            return count
+    ids[count] = number
+    return count + 1
+
+
+@njit(cache=True, nogil=True)
+def _view(views, row, buf, start, stop):
+    """Arrow's string view (length, then prefix, buffer and offset, or up to twelve bytes inline) of buf[start:stop]."""
+    length = max(stop - start, 0)
+    views[row, 0] = length
+    inline = length <= 12
+    for k in range(length if inline else 4):
+        views[row, 1 + k // 4] |= np.int32(np.uint32(buf[start + k]) << np.uint32(8 * (k % 4)))
+    if not inline:
+        views[row, 3] = start
+
+
+@njit(cache=True, nogil=True)
+def scan(buf, end, head):
+    """Records of buf[:end].
+
+    Returns for n records: first line (n,) int64 from 0, time (n,) int64 in microseconds (-1: none), views of origin,
+    message and continuation lines (n, 4) int32 each, offsets of the block ids (n + 1,) int32, the ids (m,) int64; and
+    the number of lines. A line before the first head is a record of its own, whole in `message`.
+    """
+    lines = unders = 0
+    for at in range(end):
+        lines += buf[at] == _NEWLINE
+        unders += buf[at] == _UNDERSCORE
+    lines += end > 0 and buf[end - 1] != _NEWLINE
+    number, time = np.empty(lines, np.int64), np.empty(lines, np.int64)
+    origin, message, more = np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32)
+    offsets, ids = np.zeros(lines + 1, np.int32), np.empty(unders, np.int64)
+    at = line = count = 0
+    row, headed, more_start, more_stop = -1, False, 0, 0
+    while at < end:
+        start, begins = at, is_head(buf, at, end, head)
+        if begins or not headed:
+            if headed:
+                _view(more, row, buf, more_start, more_stop)
+            row += 1
+            headed, more_start, more_stop = begins, 0, 0
+            offsets[row] = count
+            number[row] = line
+        if begins:
+            at += len(head)
+        colon = -1
+        while at < end and buf[at] != _NEWLINE:
+            byte = buf[at]
+            if byte == _UNDERSCORE:
+                if at - start >= 3 and buf[at - 1] == 107 and buf[at - 2] == 108 and buf[at - 3] == 98:
+                    count = _block_id(buf, at + 1, end, ids, offsets[row], count)
+            elif byte == _COLON and colon < 0 and at + 1 < end and buf[at + 1] == _BLANK:
+                colon = at
+            at += 1
+        stop = at - (at > start and buf[at - 1] == _RETURN)
+        if begins:
+            time[row] = _time(buf, start, head) if colon >= 0 else -1
+            if time[row] >= 0:
+                _view(origin, row, buf, start + len(head), colon)
+                _view(message, row, buf, colon + 2, stop)
+            else:
+                _view(message, row, buf, start, stop)
+        elif headed:
+            if more_start == 0:
+                more_start = start
+            more_stop = stop
+        else:
+            time[row] = -1
+            _view(message, row, buf, start, stop)
+        line += 1
+        at += 1
+    if headed:
+        _view(more, row, buf, more_start, more_stop)
+    row += 1
+    offsets[row] = count
+    return number[:row], time[:row], origin[:row], message[:row], more[:row], offsets[: row + 1], ids[:count], line

@@ -1,0 +1,72 @@
+"""What a detector is to the rest of the house."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+
+class Detector(ABC):
+    """Learns from vectors and gives each a score; high means anomalous. It knows no threshold and no keys.
+
+    Matrices are (n, d) float32, never one row at a time. `fit` is given distinct vectors and how many blocks each
+    stands for. After `fit` and after `load` the same engine scores, so that serving equals training.
+    """
+
+    name: ClassVar[str]
+    learns_from: ClassVar[Literal["labels", "normals", "nothing"]]
+    """`labels`: needs both labels. `normals`: is given the normal vectors (all, where there are no labels)."""
+    features: ClassVar[Literal["events", "keywords"]] = "events"
+    """Which matrix of a domain it reads."""
+
+    def __init__(self, *, seed: int = 7, **params: Any) -> None:
+        self.seed = seed
+        self.params = params
+
+    @abstractmethod
+    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Learn from `values` (n, d) float32, `labels` (n,) 0 normal, 1 anomaly, and `weights` (n,) blocks per row.
+
+        Raises: DataError where it cannot learn from what is given (no labels, one class only, no rows).
+        """
+
+    @abstractmethod
+    def score(self, values: np.ndarray) -> np.ndarray:
+        """Scores (n,) float64 of `values` (n, d) float32; no rows give no scores."""
+
+    @abstractmethod
+    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        """Share of each column in each row's score: (n, d) float64, not negative, each row sums to 1 (or is all 0).
+
+        `nearest` (n, d) is the nearest normal vector of each row.
+        """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write `model.onnx` or `model.safetensors` into an existing folder. Never a pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote. Raises: NotTrainedError where the file is missing or cannot be read."""
+
+
+def share_by_replacement(score: Any, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Column shares for a detector of which only scores are known: (n, d).
+
+    A column's share is how far the score falls when that column alone takes the nearest normal vector's value
+    (occlusion; Zeiler and Fergus, 2014). Where no single column matters, the columns that differ share equally.
+    """
+    shares = np.zeros(values.shape, np.float64)
+    if not len(values):
+        return shares
+    base = score(values)
+    for column in np.flatnonzero((values != nearest).any(axis=0)):
+        changed = values.copy()
+        changed[:, column] = nearest[:, column]
+        shares[:, column] = np.maximum(base - score(changed), 0)
+    flat = shares.sum(axis=1) <= 1e-12
+    shares[flat] = (values != nearest)[flat]
+    total = shares.sum(axis=1, keepdims=True)
+    return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)

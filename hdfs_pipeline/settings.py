@@ -1,0 +1,95 @@
+"""Every setting once: name, default, unit and meaning.
+
+Sources, strongest first: arguments, environment (``HDFS_PIPELINE_*``), ``<home>/settings.toml``, defaults.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from hdfs_pipeline.errors import SetupError
+
+PREFIX = "HDFS_PIPELINE_"
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """The settings of one home."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    home: Path = Field(Path("data"), description="Folder of one cluster: store, models, MLflow, Dagster's history.")
+    seed: int = Field(7, description="Seed of every random choice; the same seed gives the same model.")
+    log_timezone: str = Field("UTC", description="Time zone that the daemons wrote their time stamps in (IANA name).")
+    max_record_bytes: int = Field(1 << 20, ge=1024, description="Bytes; a longer log record becomes a dead letter.")
+    lock_timeout_s: float = Field(30.0, gt=0, description="Seconds to wait for the store before naming its holder.")
+    memory_limit: str = Field("1GB", description="DuckDB's memory limit, as DuckDB writes it.")
+    random_forest_threshold: float = Field(0.75, ge=0, le=1, description="Probability from which a block is anomalous.")
+    autoencoder_quantile: float = Field(
+        0.999, gt=0, lt=1, description="Quantile of the training errors above which a block is anomalous."
+    )
+    champion: str = Field("random_forest", description="Detector whose verdicts fill `anomalies`.")
+    test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
+    bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")
+    dagster_port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's web page on 127.0.0.1.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = init_settings().get("home") or env_settings().get("home") or cls.model_fields["home"].default
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(home) / "settings.toml")
+
+    @property
+    def store_path(self) -> Path:
+        """The DuckDB file."""
+        return self.home / "hdfs.duckdb"
+
+    @property
+    def models(self) -> Path:
+        """Folder of saved models: ``models/<detector>/<version>/``."""
+        return self.home / "models"
+
+    @property
+    def catalogues(self) -> Path:
+        """Folder of catalogues learned in this home, beside the shipped ones."""
+        return self.home / "catalogues"
+
+    @property
+    def incoming(self) -> Path:
+        """Folder that the `incoming_files` sensor watches."""
+        return self.home / "incoming"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's SQLite backend."""
+        return f"sqlite:///{self.home.resolve()}/mlflow.db"
+
+
+@cache
+def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Settings:
+    try:
+        values: dict[str, Any] = {} if home is None else {"home": home}
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SetupError(f"setting {name}: {first['msg']}. See `hdfs-pipeline settings` for what there is.") from None
+
+
+def load_settings(home: Path | str | None = None) -> Settings:
+    """Settings of `home`, or of the one that the environment names.
+
+    Raises: SetupError naming the setting that cannot be used.
+    """
+    seen = frozenset((name, value) for name, value in os.environ.items() if name.startswith(PREFIX))
+    return _load(Path(home) if home is not None else None, seen)

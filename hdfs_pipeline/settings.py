@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     autoencoder_quantile: float = Field(
         0.999, gt=0, lt=1, description="Quantile of the training errors above which a block is anomalous."
     )
+    catalogue: str = Field("auto", description="Template catalogue, such as hdfs_3.v2; auto looks at the lines once.")
     champion: str = Field("random_forest", description="Detector whose verdicts fill `anomalies`.")
     test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
     bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")

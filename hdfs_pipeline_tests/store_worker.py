@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.store import OffsetConflict, Store, advance_offset, offsets
+from hdfs_pipeline.offsets import OffsetConflict, advance_offset, offsets
+from hdfs_pipeline.store import Store
 
 IDS = {"cluster_id": "c", "topic_id": "t"}
 

@@ -23,16 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.offsets import OffsetConflict, advance_offset, offsets
+from hdfs_pipeline.schema import SCHEMA_VERSION, TABLES
 from hdfs_pipeline.settings import load_settings
-from hdfs_pipeline.store import (
-    SCHEMA_VERSION,
-    TABLES,
-    OffsetConflict,
-    Store,
-    advance_offset,
-    offsets,
-    publish_into,
-)
+from hdfs_pipeline.store import Store, publish_into
 
 WORKER = Path(__file__).with_name("store_worker.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(WORKER.parent.parent)}

@@ -39,14 +39,12 @@ class Layout:
     """How a log line begins.
 
     `head` is the shape of its time stamp: y m d H M S f stand for a digit of year, month, day, hour, minute, second,
-    millisecond, any other character for itself. `format` writes the stamp back (strftime of DuckDB); `level_at` is the
-    place of the level among the blank-separated words of `origin`, from 1; the logger follows it.
+    millisecond, any other character for itself. `format` writes the stamp back (strftime of DuckDB).
     """
 
     name: str
     head: str
     format: str
-    level_at: int
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -57,8 +55,8 @@ class Layout:
 LAYOUTS: Final = {
     layout.name: layout
     for layout in (
-        Layout("hdfs_v1", "yymmdd HHMMSS ", "%y%m%d %H%M%S ", level_at=2),
-        Layout("log4j", "yyyy-mm-dd HH:MM:SS,fff ", "%Y-%m-%d %H:%M:%S,%g ", level_at=1),
+        Layout("hdfs_v1", "yymmdd HHMMSS ", "%y%m%d %H%M%S "),
+        Layout("log4j", "yyyy-mm-dd HH:MM:SS,fff ", "%Y-%m-%d %H:%M:%S,%g "),
     )
 }
 

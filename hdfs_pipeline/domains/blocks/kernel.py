@@ -1,0 +1,104 @@
+"""The one SQL kernel of the blocks domain: from records to events, and from events to counts per block.
+
+It runs in DuckDB over anything with the columns of `records.RECORDS`: Arrow batches of a file, of a stream or of a
+Spark partition, and the table `raw_logs`.
+"""
+
+from collections.abc import Iterable
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue
+from hdfs_pipeline.domains.blocks.records import RECORDS
+
+EVENT_MATRIX = pa.schema(
+    [
+        pa.field("block_id", pa.int64()),
+        pa.field("first_time", pa.timestamp("us", "UTC")),
+        pa.field("last_time", pa.timestamp("us", "UTC")),
+        pa.field("duration_s", pa.float64()),
+        pa.field("lines", pa.int32()),  # records that name the block
+        pa.field("alarms", pa.int32()),  # of these, how many an engineer's search for trouble would find
+        pa.field("counts", pa.list_(pa.int32())),  # one per catalogue column
+    ]
+)
+# What an engineer searches for with grep; substrings, since LIKE and regular expressions without case are slow.
+_TROUBLE = ("xception", "orrupt", "EXCEPTION", "CORRUPT")
+
+
+def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB for work outside the store."""
+    config = {"preserve_insertion_order": "false", "memory_limit": memory_limit}
+    config |= {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    if threads:
+        config["threads"] = str(threads)
+    con = duckdb.connect(config=config)
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def events_sql(relation: str, catalogue: Catalogue) -> str:
+    """SELECT of all columns of `relation` and of: event (index into `catalogue.columns`), level, logger, alarm.
+
+    The logger is the last word of `origin`, the level the word before it, blanks that pad the level aside.
+    """
+    found = " OR ".join(f"contains(message, '{word}') OR contains(more, '{word}')" for word in _TROUBLE)
+    return f"""
+        SELECT *, {catalogue.case("message")} AS event,
+            coalesce(nullif(split_part(origin, ' ', -2), ''), split_part(origin, ' ', -3)) AS level,
+            split_part(origin, ' ', -1) AS logger,
+            level IN ('WARN', 'ERROR', 'FATAL') OR {found} AS alarm
+        FROM {relation}"""
+
+
+def counts_sql(events: str) -> str:
+    """SELECT of block_id, event, n, alarms, first_time, last_time per block and event of a relation of events."""
+    return f"""
+        SELECT block_id, event, count(*) AS n, count(*) FILTER (alarm) AS alarms,
+            min(time) AS first_time, max(time) AS last_time
+        FROM (SELECT unnest(block_ids) AS block_id, event, alarm, time FROM {events}) GROUP BY ALL"""
+
+
+def count_events(
+    con: duckdb.DuckDBPyConnection, batches: Iterable[pa.RecordBatch], catalogue: Catalogue, max_bytes: int
+) -> pa.Table:
+    """Counts per block and event of record batches, as `counts_sql` gives them; dead letters are left out."""
+    records = pa.RecordBatchReader.from_batches(RECORDS, iter(batches))
+    living = f"(SELECT * FROM records WHERE {fault_sql(max_bytes)} IS NULL)"
+    con.register("records", records)
+    try:
+        return con.sql(counts_sql(f"({events_sql(living, catalogue)})")).to_arrow_table()
+    finally:
+        con.unregister("records")
+
+
+def fault_sql(max_bytes: int) -> str:
+    """SQL of the reason why a record is a dead letter; NULL for a good one."""
+    return f"""CASE
+        WHEN time IS NULL THEN 'no log record: no time stamp that can be, or no message after the logger'
+        WHEN strlen(message) + strlen(more) > {max_bytes} THEN 'longer than {max_bytes} bytes' END"""
+
+
+def event_matrix(counts: pa.Table, catalogue: Catalogue) -> pa.Table:
+    """Counts per block and event (rows that repeat are added up) as a table of schema `EVENT_MATRIX`, by block id."""
+    ids, rows = np.unique(counts["block_id"].to_numpy(), return_inverse=True)
+    width = len(catalogue.columns)
+    n = counts["n"].to_numpy()
+    cells = rows * width + counts["event"].to_numpy().astype(np.int64)
+    values = np.bincount(cells, weights=n, minlength=len(ids) * width).astype(np.int32)
+    first, last = (counts[name].cast(pa.int64()).to_numpy() for name in ("first_time", "last_time"))
+    earliest, latest = np.full(len(ids), np.iinfo(np.int64).max), np.full(len(ids), np.iinfo(np.int64).min)
+    np.minimum.at(earliest, rows, first)
+    np.maximum.at(latest, rows, last)
+    columns = {
+        "block_id": ids,
+        "first_time": pa.array(earliest, pa.timestamp("us", "UTC")),
+        "last_time": pa.array(latest, pa.timestamp("us", "UTC")),
+        "duration_s": (latest - earliest) / 1e6,
+        "lines": np.bincount(rows, weights=n, minlength=len(ids)).astype(np.int32),
+        "alarms": np.bincount(rows, weights=counts["alarms"].to_numpy(), minlength=len(ids)).astype(np.int32),
+        "counts": pa.ListArray.from_arrays(np.arange(0, len(values) + 1, width, dtype=np.int32), pa.array(values)),
+    }
+    return pa.table(columns, schema=EVENT_MATRIX)

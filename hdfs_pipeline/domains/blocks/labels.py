@@ -1,0 +1,49 @@
+"""Labels of blocks, from `BlockId,Label` as published with HDFS_v1 or `block_id,label[,kind]`."""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks.kernel import connect
+from hdfs_pipeline.errors import DataError
+
+LABELS = ("normal", "anomaly", "ambiguous")
+
+
+def read_labels(path: Path | str) -> pa.Table:
+    """Labels of a CSV file: block_id int64, label ('normal', 'anomaly', 'ambiguous'), kind (the label where not given).
+
+    Raises: DataError naming the line that cannot be used, or a block with two labels.
+    """
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file of labels")
+    con = connect()
+    try:
+        con.execute(
+            "CREATE TABLE given AS SELECT *, row_number() OVER () + 1 AS line "
+            "FROM read_csv(?, all_varchar = true, header = true, parallel = false)",
+            [str(path)],
+        )
+    except duckdb.Error as error:
+        raise DataError(f"{path}: not a CSV file that can be read ({str(error).splitlines()[0]})") from None
+    names = {row[0].lower().replace("_", ""): row[0] for row in con.execute("DESCRIBE given").fetchall()}
+    if not {"blockid", "label"} <= set(names):
+        raise DataError(f"{path}: needs the columns block_id,label[,kind] or BlockId,Label")
+    kind = f'"{names["kind"]}"' if "kind" in names else "NULL"
+    con.execute(
+        f"""CREATE TABLE labels AS SELECT line, lower(trim("{names["label"]}")) AS label,
+        TRY_CAST(regexp_extract("{names["blockid"]}", '^\\s*(?:blk_)?(-?[0-9]+)\\s*$', 1) AS BIGINT) AS block_id,
+        coalesce(nullif({kind}, ''), label) AS kind FROM given"""
+    )
+    bad = con.execute(
+        f"SELECT line FROM labels WHERE block_id IS NULL OR label IS NULL OR label NOT IN {LABELS} ORDER BY line LIMIT 1"
+    ).fetchall()
+    if bad:
+        raise DataError(f"{path}, line {bad[0][0]}: needs a block id such as blk_1073741825 and one of {', '.join(LABELS)}")
+    twice = con.execute(
+        "SELECT block_id FROM labels GROUP BY block_id HAVING count(DISTINCT (label, kind)) > 1 LIMIT 1"
+    ).fetchall()
+    if twice:
+        raise DataError(f"{path}: blk_{twice[0][0]} has two different labels")
+    return con.sql("SELECT DISTINCT block_id, label, kind FROM labels").to_arrow_table()

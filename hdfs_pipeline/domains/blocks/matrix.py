@@ -1,0 +1,61 @@
+"""The event matrix of a home: made of `parsed_events`, read back as a Dataset for the detectors."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue
+from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
+from hdfs_pipeline.domains.blocks.parse import home_catalogue
+from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
+from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store import Store, publish_into
+
+_LABELS = {"normal": NORMAL, "anomaly": ANOMALY, "ambiguous": AMBIGUOUS}
+
+
+def build_matrix(store: Store, settings: Settings) -> pa.Table:
+    """Count events per block anew and publish them as `event_matrix`, whose rows are returned."""
+    catalogue = home_catalogue(store, settings)
+    names = ", ".join(f"'{name}'" for name in catalogue.columns)
+    events = f"(SELECT block_ids, alarm, time, enum_code(event_id::ENUM({names})) AS event FROM parsed_events)"
+    with store.read() as con:
+        counts = con.sql(counts_sql(events)).to_arrow_table()
+    table = event_matrix(counts, catalogue)
+    with store.write() as con:
+        publish_into(con, "event_matrix", table, replace="true")
+    return table
+
+
+def load_dataset(store: Store, settings: Settings) -> Dataset:
+    """The home's blocks as a Dataset, in the order of their ids.
+
+    Raises: DataError where nothing was ingested yet.
+    """
+    catalogue = home_catalogue(store, settings)
+    with store.read() as con:
+        table = con.sql(
+            "SELECT m.block_id, first_time, alarms, counts, label, kind FROM event_matrix m "
+            "LEFT JOIN labels USING (block_id) ORDER BY block_id"
+        ).to_arrow_table()
+    return dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
+
+
+def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None], kinds: Iterable[Any]) -> Dataset:
+    """A Dataset of a table of schema `EVENT_MATRIX` and a label (or None) and kind for each of its rows."""
+    keys = table["block_id"].to_numpy()
+    width = len(catalogue.columns)
+    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width).astype(np.float32)
+    alarms = table["alarms"].to_numpy().astype(np.float32)[:, None]
+    return Dataset(
+        {
+            "events": FeatureMatrix(counts, keys, catalogue.columns, catalogue.label),
+            "keywords": FeatureMatrix(alarms, keys, ("alarms",), "keywords"),
+        },
+        table["first_time"].cast(pa.int64()).to_numpy(),
+        np.array([_LABELS.get(label or "", UNLABELLED) for label in labels], np.int8),
+        np.array([kind or "" for kind in kinds], object),
+    )

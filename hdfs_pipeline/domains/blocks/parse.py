@@ -1,0 +1,152 @@
+"""`raw_logs` into `parsed_events`, by the catalogue of the home; and what its templates did not match."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.kernel import events_sql
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store import Connection, Store, publish_into
+
+_SAMPLE = 50_000  # records that carry a block, from which the catalogue is chosen
+_MINED = 200_000  # distinct unmatched messages that are mined
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What one parse did: counts of records, and the catalogue's share of the records that carry a block (0 to 1)."""
+
+    catalogue: Catalogue
+    records: int
+    new: int
+    without_block: int
+    coverage: float
+
+
+def coverage(con: Connection, relation: str, catalogue: Catalogue) -> float:
+    """Share of the records of `relation` that carry a block and match a template (1.0 where none carries a block)."""
+    unknown = len(catalogue.templates)
+    carrying = f"(SELECT * FROM {relation} WHERE len(block_ids) > 0)"
+    sql = f"SELECT avg((event <> {unknown})::INT) FROM ({events_sql(carrying, catalogue)})"
+    found = con.execute(sql).fetchall()[0][0]
+    return 1.0 if found is None else float(found)
+
+
+def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_logs") -> Catalogue:
+    """The catalogue that the settings name; else the one that the home uses already; else the best for its lines.
+
+    Raises: DataError for a name that is no catalogue.
+    """
+    known = catalogues(settings.catalogues)
+    used = settings.catalogue
+    if used == "auto":
+        used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue", "auto")
+    if used != "auto":
+        if used not in known:
+            raise DataError(f"no catalogue {used!r}; there are {', '.join(known)}")
+        return known[used]
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE catalogue_sample AS "
+        f"SELECT origin, message, more, block_ids FROM {relation} WHERE len(block_ids) > 0 USING SAMPLE {_SAMPLE} ROWS (reservoir, {settings.seed})"
+    )
+    shares = {label: coverage(con, "catalogue_sample", catalogue) for label, catalogue in known.items()}
+    return known[max(shares, key=lambda label: (shares[label], known[label].version))]
+
+
+def home_catalogue(store: Store, settings: Settings) -> Catalogue:
+    """The catalogue that `parsed_events` was made with. Raises: DataError where nothing was parsed yet."""
+    with store.read() as con:
+        label = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
+    found = catalogues(settings.catalogues).get(label or "")
+    if found is None:
+        raise DataError("no logs have been parsed in this home yet: run `hdfs-pipeline ingest PATH`")
+    return found
+
+
+def parse(store: Store, settings: Settings) -> Parsed:
+    """Bring `parsed_events` up to date: new sources only, or everything where the catalogue has changed."""
+    with tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging.") as folder:
+        staged = Path(folder) / "events.parquet"
+        with store.read() as con:
+            catalogue = choose_catalogue(con, settings)
+            used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
+            again = used != catalogue.label
+            todo = "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
+            names = ", ".join(f"'{name}'" for name in catalogue.columns)
+            con.execute(
+                f"""COPY (SELECT source_id, position, time, level, logger, ([{names}])[event + 1] AS event_id,
+                block_ids, alarm FROM ({events_sql(todo, catalogue)})) TO '{staged}' (FORMAT parquet)"""
+            )
+        with store.write() as con:
+            new = publish_into(con, "parsed_events", [staged], replace="true" if again else None)
+            meta = pa.table({"key": ["catalogue"], "value": [catalogue.label]})
+            publish_into(con, "meta", meta, replace="key = 'catalogue'")
+    with store.read() as con:
+        total, without, matched = con.execute(
+            f"""SELECT count(*), count(*) FILTER (len(block_ids) = 0),
+            avg((event_id <> '{UNKNOWN}')::INT) FILTER (len(block_ids) > 0) FROM parsed_events"""
+        ).fetchall()[0]
+    return Parsed(catalogue, total, new, without, 1.0 if matched is None else matched)
+
+
+def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalogue]:
+    """Refresh `event_templates`, and mine what no template matched into the next version of the catalogue.
+
+    The proposal is written to the home's `catalogues/` for a person to read; it is used once the setting `catalogue`
+    names it. Returns the catalogue in use and the proposed one (the same where there is nothing to propose).
+    """
+    from hdfs_pipeline.domains.blocks.mining import propose
+
+    current = home_catalogue(store, settings)
+    with store.read() as con:
+        seen = con.execute(
+            """SELECT event_id, count(*), any_value(message) FROM parsed_events
+            JOIN raw_logs USING (source_id, position) WHERE len(parsed_events.block_ids) > 0 GROUP BY event_id"""
+        ).fetchall()
+        unmatched = con.execute(
+            f"""SELECT logger, message, count(*) FROM parsed_events JOIN raw_logs USING (source_id, position)
+            WHERE event_id = '{UNKNOWN}' AND len(parsed_events.block_ids) > 0 GROUP BY ALL
+            ORDER BY count(*) DESC, message LIMIT {_MINED}"""
+        ).fetchall()
+    proposed = propose(unmatched, current)
+    if proposed is not current:
+        proposed.save(settings.catalogues)
+    rows = _template_rows(current, {event: (count, text) for event, count, text in seen}, proposed)
+    with store.write() as con:
+        publish_into(con, "event_templates", pa.Table.from_pylist(rows), replace="true")
+    return current, proposed
+
+
+def _template_rows(
+    current: Catalogue, seen: dict[str, tuple[int, str]], proposed: Catalogue
+) -> Sequence[dict[str, object]]:
+    rows: list[dict[str, object]] = [
+        {
+            "catalogue": current.label,
+            "event_id": event,
+            "name": current.describe(event),
+            "template": next((t.text for t in current.templates if t.event_id == event), "<*>"),
+            "seen": seen.get(event, (0, ""))[0],
+            "status": "in use",
+            "example": seen.get(event, (0, None))[1],
+        }
+        for event in current.columns
+    ]
+    rows += [
+        {
+            "catalogue": proposed.label,
+            "event_id": t.event_id,
+            "name": t.name,
+            "template": t.text,
+            "seen": t.count,
+            "status": "proposed",
+            "example": None,
+        }
+        for t in proposed.templates[len(current.templates) :]
+    ]
+    return rows

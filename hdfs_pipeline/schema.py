@@ -1,0 +1,154 @@
+"""The tables of the store, declared once: name, key, comment, and each column's type and comment."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its DuckDB type and what it holds."""
+
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `key` names a row; it is enforced (a PRIMARY KEY) only if `indexed`, which big tables cannot afford."""
+
+    name: str
+    comment: str
+    columns: dict[str, Column]
+    key: tuple[str, ...] = ()
+    indexed: bool = False
+
+    def ddl(self, database: str) -> Iterator[str]:
+        """The statements that make this table, with its comments, in the attached `database`."""
+        lines = [f'"{name}" {column.type}' for name, column in self.columns.items()]
+        key = ", ".join(f'"{name}"' for name in self.key)
+        yield f'CREATE TABLE {database}."{self.name}" ({", ".join(lines + [f"PRIMARY KEY ({key})"] * self.indexed)})'
+        note = f" Key, not enforced: {', '.join(self.key)}." if self.key and not self.indexed else ""
+        yield f'COMMENT ON TABLE {database}."{self.name}" IS {quoted(self.comment + note)}'
+        for name, column in self.columns.items():
+            yield f'COMMENT ON COLUMN {database}."{self.name}"."{name}" IS {quoted(column.comment)}'
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+# name (key), `indexed` where the key is a PRIMARY KEY: comment; then the columns: name, type, comment.
+_SCHEMA = """
+meta (key) indexed: Facts about the store itself.
+    key    VARCHAR  Name of the fact.
+    value  VARCHAR  Its value, as text.
+sources (source_id) indexed: One row per log file or stream that was read.
+    source_id    INTEGER      Number of the source, from 1.
+    path         VARCHAR      Where it was read from.
+    sha256       VARCHAR      SHA-256 of its content, hexadecimal.
+    bytes        BIGINT       Bytes read, after decompression.
+    host         VARCHAR      Host that wrote it.
+    daemon       VARCHAR      HDFS daemon that wrote it.
+    layout       VARCHAR      Line layout that was recognised.
+    lines        BIGINT       Lines read.
+    records      BIGINT       Log records found; a record can span lines.
+    ingested_at  TIMESTAMPTZ  When it was read, UTC.
+raw_logs (source_id, position): Every log record as it was written.
+    source_id  INTEGER      Source, as in `sources`.
+    position   BIGINT       Line number of the record's first line in its source, from 1.
+    time       TIMESTAMPTZ  Time stamp of the record, UTC.
+    origin     VARCHAR      What stands between the time stamp and the message: level, logger, what else there is.
+    message    VARCHAR      Rest of the first line.
+    more       VARCHAR      Its continuation lines with their line breaks; '' if there are none.
+    block_ids  BIGINT[]     Distinct HDFS block ids that it names.
+parsed_events (source_id, position): One row per record that could be parsed.
+    source_id  INTEGER      Source, as in `sources`.
+    position   BIGINT       Line number of the record's first line in its source, from 1.
+    time       TIMESTAMPTZ  Time stamp of the record, UTC.
+    level      VARCHAR      Log level.
+    logger     VARCHAR      Class that logged it.
+    event_id   VARCHAR      Template that it matches, as in `event_templates`.
+    block_ids  BIGINT[]     Distinct HDFS block ids that it names.
+    alarm      BOOLEAN      Level WARN, ERROR or FATAL, or the text speaks of an exception or corruption.
+dead_letters (): Records that could not be parsed, and why.
+    source_id  INTEGER      Source, as in `sources`.
+    source     VARCHAR      Path of the source.
+    position   BIGINT       Line number of the record's first line in its source, from 1.
+    reason     VARCHAR      Why it could not be parsed.
+    text       VARCHAR      Excerpt of the record.
+    seen_at    TIMESTAMPTZ  When it was met, UTC.
+event_templates (catalogue, event_id) indexed: The event templates of each catalogue.
+    catalogue  VARCHAR  Name of the template catalogue.
+    event_id   VARCHAR  Id of the template in its catalogue, such as E5.
+    name       VARCHAR  Short name of the event.
+    template   VARCHAR  Message text with <*> for the parts that vary.
+    seen       BIGINT   Records that matched it.
+    status     VARCHAR  'in use' or 'proposed'.
+    example    VARCHAR  One message that matched it.
+labels (block_id): What is known about blocks from outside.
+    block_id  BIGINT   HDFS block id, without `blk_`; may be negative.
+    label     VARCHAR  'normal', 'anomaly' or 'ambiguous'.
+    kind      VARCHAR  Kind of anomaly, where it is known.
+event_matrix (block_id): One row per block: what the detectors see.
+    block_id    BIGINT       HDFS block id, without `blk_`; may be negative.
+    first_time  TIMESTAMPTZ  Time of the block's first event, UTC.
+    last_time   TIMESTAMPTZ  Time of the block's last event, UTC.
+    duration_s  DOUBLE       Seconds from the first event to the last.
+    lines       INTEGER      Log records that name the block.
+    alarms      INTEGER      Those of them that are alarms.
+    counts      INTEGER[]    Events per catalogue column, in the catalogue's order.
+models (detector, version) indexed: One row per trained model.
+    detector    VARCHAR      Name of the detector.
+    version     INTEGER      Version of the model, from 1.
+    catalogue   VARCHAR      Name of the template catalogue.
+    threshold   DOUBLE       Score from which a block is anomalous.
+    path        VARCHAR      Folder of the model's files.
+    card        JSON         Model card: data, settings, seed, libraries.
+    created_at  TIMESTAMPTZ  When it was trained, UTC.
+evaluations (detector, version, split) indexed: Measured quality of each model on each split.
+    detector    VARCHAR      Name of the detector.
+    version     INTEGER      Version of the model, from 1.
+    split       VARCHAR      Name of the split that it was tested on.
+    metrics     JSON         Metrics with their intervals.
+    created_at  TIMESTAMPTZ  When it was measured, UTC.
+scores (block_id, detector): Each detector's latest score of each block.
+    block_id    BIGINT       HDFS block id, without `blk_`; may be negative.
+    detector    VARCHAR      Name of the detector.
+    version     INTEGER      Version of the model, from 1.
+    score       DOUBLE       The detector's score; higher is more anomalous.
+    threshold   DOUBLE       Score from which a block is anomalous.
+    is_anomaly  BOOLEAN      Whether the score reaches the threshold.
+    scored_at   TIMESTAMPTZ  When it was scored, UTC.
+anomalies (block_id, detector): The anomalous blocks, with the reason in words.
+    block_id     BIGINT       HDFS block id, without `blk_`; may be negative.
+    detector     VARCHAR      Name of the detector.
+    version      INTEGER      Version of the model, from 1.
+    score        DOUBLE       The detector's score; higher is more anomalous.
+    threshold    DOUBLE       Score from which a block is anomalous.
+    reason       VARCHAR      Why, in one sentence.
+    explanation  JSON         What the score is made of.
+    first_time   TIMESTAMPTZ  Time of the block's first event, UTC.
+    last_time    TIMESTAMPTZ  Time of the block's last event, UTC.
+    lines        INTEGER      Log records that name the block.
+offsets (topic, part) indexed: How far each stream partition has been read; moves in the transaction that writes its rows.
+    topic       VARCHAR  Name of the topic.
+    part        INTEGER  Partition, from 0.
+    next        BIGINT   Offset of the first message that is not in the store yet.
+    cluster_id  VARCHAR  Id of the Kafka cluster.
+    topic_id    VARCHAR  Id of the topic; another one means that the topic was made anew.
+"""
+
+
+def _tables(schema: str) -> Iterator[Table]:
+    for name, key, indexed, comment, columns in re.findall(
+        r"^(\w+) \((.*)\)( indexed)?: (.*)((?:\n .*)+)", schema, re.MULTILINE
+    ):
+        parts = [line.split(maxsplit=2) for line in columns.strip().splitlines()]
+        described = {column: Column(type, text) for column, type, text in parts}
+        yield Table(name, comment, described, tuple(re.findall(r"\w+", key)), bool(indexed))
+
+
+TABLES: dict[str, Table] = {table.name: table for table in _tables(_SCHEMA)}

@@ -1,0 +1,145 @@
+"""Log files: where they are, and their bytes. Plain, .gz and .zst; globs, directories, standard input ("-")."""
+
+import glob
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from hdfs_pipeline.errors import DataError
+
+_LOG_NAME = re.compile(r"\.log(\.[\w-]+)*$")
+_DAEMON_FILE = re.compile(r"hadoop-\w+-(?P<daemon>\w+)-(?P<host>[\w.-]+?)\.(log|out)")
+
+
+@dataclass
+class LogFile:
+    """One file of one daemon. `problem` says, after reading, why its end could not be read."""
+
+    path: Path
+    problem: str | None = field(default=None, init=False)
+
+    @property
+    def daemon(self) -> str:
+        """The daemon that wrote it: from Hadoop's own file name, or else the name up to its first dot."""
+        found = _DAEMON_FILE.match(self.path.name)
+        return found["daemon"] if found else self.path.name.split(".")[0]
+
+    @property
+    def host(self) -> str:
+        """The host, where Hadoop's own file name tells it; "" otherwise."""
+        found = _DAEMON_FILE.match(self.path.name)
+        return found["host"] if found else ""
+
+    def chunks(self, size: int, skip: int = 0) -> Iterator[bytes]:
+        """Its bytes, unpacked, in pieces of about `size`, without the first `skip`.
+
+        A packed file that ends early or is damaged gives what can be read; `problem` then says so.
+        """
+        for chunk in self._unpacked(size):
+            if skip >= len(chunk):
+                skip -= len(chunk)
+                continue
+            yield chunk[skip:] if skip else chunk
+            skip = 0
+
+    def _unpacked(self, size: int) -> Iterator[bytes]:
+        self.problem = None
+        try:
+            with self.path.open("rb") as raw:
+                if self.path.suffix == ".gz":
+                    yield from self._gunzip(raw, size)
+                elif self.path.suffix == ".zst":
+                    yield from self._unzstd(raw, size)
+                else:
+                    yield from iter(lambda: raw.read(size), b"")
+        except OSError as error:
+            raise DataError(f"{self.path}: {error.strerror or error}") from None
+
+    def _gunzip(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
+        """Like gzip.open, but what stands before a cut or a fault is not lost."""
+        unpack, data, inside = zlib.decompressobj(wbits=31), b"", False
+        try:
+            while data := data or raw.read(1 << 18):
+                if chunk := unpack.decompress(data, size):
+                    yield chunk
+                inside = not unpack.eof
+                data = unpack.unconsumed_tail
+                if unpack.eof:
+                    data = unpack.unused_data.lstrip(b"\0")
+                    unpack = zlib.decompressobj(wbits=31)
+        except zlib.error as error:
+            self.problem = f"cannot be unpacked to its end ({error})"
+            return
+        if inside:
+            yield unpack.flush()
+            if not unpack.eof:
+                self.problem = "the packed file ends early: it was cut short"
+
+    def _unzstd(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
+        import zstandard
+
+        unpack = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
+        inside = False
+        try:
+            while data := raw.read(1 << 18):
+                chunk = unpack.decompress(data)
+                yield from (chunk[at : at + size] for at in range(0, len(chunk), size))
+                inside = not unpack.eof
+        except zstandard.ZstdError as error:
+            self.problem = f"cannot be unpacked to its end ({error})"
+            return
+        if inside and not unpack.eof:
+            self.problem = "the packed file ends early: it was cut short"
+
+    def prefix_digests(self, lengths: Iterable[int], size: int) -> dict[int, str]:
+        """SHA-256 of its first n unpacked bytes for each n of `lengths` that it reaches, and of all of it."""
+        hasher, done, digests = hashlib.sha256(), 0, {}
+        wanted = sorted(set(lengths))
+        for chunk in self.chunks(size):
+            while wanted and wanted[0] <= done + len(chunk):
+                length = wanted.pop(0)
+                part = hasher.copy()
+                part.update(chunk[: length - done])
+                digests[length] = part.hexdigest()
+            hasher.update(chunk)
+            done += len(chunk)
+        digests[done] = hasher.hexdigest()
+        return digests
+
+
+def find_files(paths: Iterable[str], spool: Path) -> list[LogFile]:
+    """The files that `paths` name: files, globs, directories (in which names with ``.log`` count), "-" for standard
+    input, which is kept in the folder `spool` to be read like a file.
+
+    Raises: DataError naming the path where there is nothing to read.
+    """
+    found: dict[Path, None] = {}
+    for name in paths:
+        if name == "-":
+            found[_spool_stdin(spool)] = None
+            continue
+        path = Path(name)
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and _LOG_NAME.search(p.name)]
+            if not inside:
+                raise DataError(f"{path}: no file in this folder has .log in its name; name the files themselves")
+        else:
+            inside = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
+            if not inside:
+                raise DataError(f"{name}: no such file")
+        found.update(dict.fromkeys(p.resolve() for p in inside))
+    return [LogFile(path) for path in found]
+
+
+def _spool_stdin(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix="stdin.", suffix=".log", delete=False) as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return Path(file.name)

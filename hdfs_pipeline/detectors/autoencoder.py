@@ -1,0 +1,151 @@
+"""Autoencoder on event counts of normal blocks: what it cannot reproduce is unlike what it has learned.
+
+Replicator networks as outlier detectors: Hawkins, He, Williams and Baxter (2002); Sakurada and Yairi (2014). On counts
+of log events: Farzad and Gulliver (2020).
+"""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from hdfs_pipeline.detectors.exact_match import normal_rows
+from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
+
+Layers = list[tuple[np.ndarray, np.ndarray]]
+"""Weights (out, in) and biases (out,) of each layer, float64."""
+
+
+class Autoencoder(OnnxDetector):
+    """Score: mean squared error of a network d-16-8-16-d that learned to reproduce normal vectors.
+
+    Counts become log(1 + count), standardised with the mean and deviation of the training normals; that is part of the
+    ONNX graph. The network learns in PyTorch and scores through onnxruntime.
+
+    `params`: `steps` of learning; all others go to PyTorch's Adam (Kingma and Ba, 2015).
+    """
+
+    name = "autoencoder"
+    learns_from = "normals"
+    DEFAULTS: ClassVar[dict[str, Any]] = {"steps": 1500, "lr": 0.01}
+    HIDDEN: ClassVar[tuple[int, ...]] = (16, 8, 16)
+    SMALLEST_DEVIATION = 0.3
+    """Least deviation that a column is divided by, in log(1 + count): a column that is (nearly) constant among normals
+    must not decide alone, and from 0 to 1 then counts 2.3 deviations."""
+    BATCH = 2048
+    """Most vectors in one step, so that the time to learn does not grow with the cluster."""
+
+    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Learn the normal vectors. See `Detector.fit`; `labels` may be None."""
+        normals, blocks = normal_rows(values, labels, weights)
+        logs = np.log1p(normals.astype(np.float64))
+        mean = np.average(logs, axis=0, weights=blocks)
+        deviation = np.sqrt(np.average((logs - mean) ** 2, axis=0, weights=blocks))
+        deviation = np.maximum(deviation, self.SMALLEST_DEVIATION)
+        layers = _learn((logs - mean) / deviation, self.HIDDEN, self.BATCH, self.seed, {**self.DEFAULTS, **self.params})
+        self._keep(_graph(layers, mean, deviation))
+        return self
+
+    def score(self, values: np.ndarray) -> np.ndarray:
+        """Mean squared errors (n,) float64 over the columns, in squared deviations."""
+        if not len(values):
+            return np.zeros(0)
+        return self.run("score", values).astype(np.float64)
+
+    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+        """Each column's share in the squared error. See `Detector.explain`."""
+        if not len(values):
+            return np.zeros(values.shape)
+        errors = self.run("errors", values).astype(np.float64)
+        total = errors.sum(axis=1, keepdims=True)
+        return np.divide(errors, total, out=np.zeros_like(errors), where=total > 0)
+
+
+def _learn(inputs: np.ndarray, hidden: tuple[int, ...], batch: int, seed: int, params: dict[str, Any]) -> Layers:
+    """Train on `inputs` (k, d) float64, one row per distinct vector, and return the layers.
+
+    Each distinct vector counts once, however many blocks have it: weighted by blocks, the network would learn the
+    common vectors and give rare normal ones large errors. One thread, so that sums always run in the same order.
+    """
+    import torch
+
+    params = dict(params)
+    steps, width = params.pop("steps"), inputs.shape[1]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(seed)
+            network = torch.nn.Sequential()
+            for before, after in zip((width, *hidden), (*hidden, width), strict=True):
+                network.extend([torch.nn.Linear(before, after), torch.nn.ReLU()])
+            network = network[:-1]
+            _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
+    finally:
+        torch.set_num_threads(threads)
+    linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
+    return [
+        (layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in linear
+    ]
+
+
+def _descend(network: Any, inputs: Any, batch: int, steps: int, params: dict[str, Any]) -> None:
+    """Adam with one cycle of the learning rate (Smith and Topin, 2019)."""
+    import torch
+
+    optimiser = torch.optim.Adam(network.parameters(), **params)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params["lr"], steps)
+    for _ in range(steps):
+        rows = inputs if len(inputs) <= batch else inputs[torch.randint(len(inputs), (batch,))]
+        optimiser.zero_grad()
+        torch.nn.functional.mse_loss(network(rows), rows).backward()
+        optimiser.step()
+        schedule.step()
+
+
+def _graph(layers: Layers, mean: np.ndarray, deviation: np.ndarray) -> Any:
+    """The whole detector as an onnx.ModelProto, from `values` (n, d) to `score` (n,) and `errors` (n, d) float32.
+
+    Inside it computes in float64 and rounds once at the end. In float32 a vector's score would depend on how many
+    others are scored with it (sums run in another order), and a vector right below the threshold, which training sets
+    next to the score of one, could pass it.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    width = len(mean)
+    constants = {"one": np.ones(1), "mean": mean, "deviation": deviation}
+    nodes = [
+        helper.make_node("Cast", ["values"], ["counts"], to=TensorProto.DOUBLE),
+        helper.make_node("Add", ["counts", "one"], ["counts_and_one"]),
+        helper.make_node("Log", ["counts_and_one"], ["logs"]),
+        helper.make_node("Sub", ["logs", "mean"], ["centred"]),
+        helper.make_node("Div", ["centred", "deviation"], ["inputs"]),
+    ]
+    last = "inputs"
+    for place, (weight, bias) in enumerate(layers):
+        constants |= {f"weight{place}": weight, f"bias{place}": bias}
+        nodes.append(
+            helper.make_node("Gemm", [last, f"weight{place}", f"bias{place}"], [f"layer{place}"], transB=1)
+        )
+        last = f"layer{place}"
+        if place < len(layers) - 1:
+            nodes.append(helper.make_node("Relu", [last], [f"active{place}"]))
+            last = f"active{place}"
+    nodes += [
+        helper.make_node("Sub", [last, "inputs"], ["differences"]),
+        helper.make_node("Mul", ["differences", "differences"], ["squares"]),
+        helper.make_node("ReduceMean", ["squares"], ["means"], axes=[1], keepdims=0),
+        helper.make_node("Cast", ["means"], ["score"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["squares"], ["errors"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "autoencoder",
+        [helper.make_tensor_value_info("values", TensorProto.FLOAT, [None, width])],
+        [
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, [None]),
+            helper.make_tensor_value_info("errors", TensorProto.FLOAT, [None, width]),
+        ],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    opset = helper.make_opsetid("", OPSETS[""])
+    return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)

@@ -1,0 +1,101 @@
+"""Model files: ONNX graphs behind an onnxruntime session, and one error for every file that cannot be read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from hdfs_pipeline.errors import NotTrainedError
+from hdfs_pipeline.scoring.contracts import Detector
+
+OPSETS = {"": 17, "ai.onnx.ml": 3}
+"""Operator sets that the models are written in: old enough for every onnxruntime since 1.14 (2023)."""
+IR_VERSION = 8
+"""Version of the ONNX file format that belongs to these operator sets."""
+CHUNK_ROWS = 1 << 16
+"""Rows in one run of a session: what lies between its layers then stays below 50 MB."""
+
+
+@contextmanager
+def reading(name: str, path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while `path` is read into a NotTrainedError that tells what to do next."""
+    try:
+        yield
+    except Exception as error:  # the libraries behind raise a dozen kinds, without a base in common
+        missing = isinstance(error, FileNotFoundError)
+        reason = "is missing" if missing else f"cannot be read ({type(error).__name__})"
+        raise NotTrainedError(
+            f"no usable model of {name}: {path} {reason}; train it with `hdfs-pipeline train --detector {name}`"
+        ) from error
+
+
+class OnnxDetector(Detector):
+    """A detector that scores through onnxruntime only, right after `fit` as well as after `load`.
+
+    The graph reads `values` (n, d) float32. Its metadata names the detector, so that a file of another one is refused.
+    """
+
+    model: bytes = b""
+    """The ONNX file; empty before `fit`."""
+    threads: int = 1
+    """Threads of one session. One is fastest for single rows, and leaves the cores to the other processes."""
+    _session: Any = None
+
+    @property
+    def session(self) -> Any:
+        """The onnxruntime session, made when it is first asked for. Raises: NotTrainedError before `fit`."""
+        if self._session is None:
+            if not self.model:
+                raise NotTrainedError(f"{self.name} has not learned yet: `hdfs-pipeline train --detector {self.name}`")
+            self._session = self._open()
+        return self._session
+
+    def _open(self) -> Any:
+        """A new session on the model's bytes."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what is wrong is raised as well; the log would only repeat it
+        return onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+
+    def run(self, output: str, values: np.ndarray) -> np.ndarray:
+        """One output of the graph, (n, ...) in the graph's dtype, for `values` (n, d) with n > 0."""
+        values = np.ascontiguousarray(values, np.float32)
+        session = self.session
+        parts = [
+            session.run([output], {"values": values[start : start + CHUNK_ROWS]})[0]
+            for start in range(0, len(values), CHUNK_ROWS)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _keep(self, model: Any, **about: str) -> None:
+        """Make `model` (onnx.ModelProto) the one that scores. `about` goes into its metadata."""
+        from onnx import checker, helper
+
+        helper.set_model_props(model, {**about, "seed": str(self.seed), "detector": self.name})
+        checker.check_model(model)
+        self.model, self._session = model.SerializeToString(deterministic=True), None
+
+    def save(self, folder: Path) -> None:
+        """Write `model.onnx`. Raises: NotTrainedError before `fit`."""
+        if self._session is None:
+            _ = self.session  # nothing is saved that could not be loaded
+        (folder / "model.onnx").write_bytes(self.model)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read `model.onnx`. Raises: NotTrainedError where it is missing, damaged or another detector's."""
+        detector = cls()
+        path = folder / "model.onnx"
+        with reading(cls.name, path):
+            detector.model = path.read_bytes()
+            about = detector.session.get_modelmeta().custom_metadata_map
+            # The metadata are the last bytes of the file: a file cut off between two fields lacks them.
+            if about.get("detector") != cls.name:
+                raise ValueError("not a model of this detector")
+            detector.seed = int(about["seed"])
+        return detector

@@ -1,0 +1,76 @@
+"""MLflow: every training is a run with parameters, figures per split, curves and the model, which is registered."""
+
+from pathlib import Path
+from typing import Any
+
+from hdfs_pipeline.experiments.curves import curves_png
+from hdfs_pipeline.experiments.training import Trained
+from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.settings import Settings
+
+EXPERIMENT = "hdfs_blocks"
+_FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
+
+
+def start_tracking(settings: Settings) -> str:
+    """Point MLflow at the home's SQLite file; the id of the experiment, made where it is missing."""
+    import mlflow
+
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    found = mlflow.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    return str(mlflow.create_experiment(EXPERIMENT, artifact_location=(home / "mlartifacts").as_uri()))
+
+
+def log_training(trained: Trained, settings: Settings) -> str:
+    """Log one training and register its model as the detector's `champion`; the id of the MLflow run.
+
+    Inside an active run (Dagster's `mlflow` resource opens one) the new run is nested in it.
+    """
+    import mlflow
+
+    experiment = start_tracking(settings)
+    card = trained.scorer.card
+    nested = mlflow.active_run() is not None
+    with mlflow.start_run(experiment_id=experiment, run_name=card.detector, nested=nested) as run:
+        mlflow.log_params({"detector": card.detector, "threshold_rule": card.rule, "seed": card.seed, **card.params})
+        mlflow.log_params({"catalogue": card.source, "blocks": card.blocks, "data": card.fingerprint})
+        mlflow.log_metric("threshold", card.threshold)
+        for split, tested in trained.tests.items():
+            figures = tested.evaluation.to_json()
+            mlflow.log_metrics({f"{split}.{name}": figures[name] for name in _FIGURES if figures[name] is not None})
+            mlflow.log_dict(figures, f"evaluation_{split}.json")
+        if trained.tests:
+            _log_picture(run.info.run_id, curves_png(trained.tests, card.detector))
+        mlflow.log_artifacts(str(model_folder(settings, card.detector, card.version)), "model")
+        _register(f"hdfs_blocks_{card.detector}", run)
+    return str(run.info.run_id)
+
+
+def _log_picture(run_id: str, png: bytes) -> None:
+    import tempfile
+
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "curves.png"
+        path.write_bytes(png)
+        mlflow.log_artifact(str(path), run_id=run_id)
+
+
+def _register(name: str, run: Any) -> None:
+    """A new version of the registered model, as alias `champion`; no flavour, since only our Scorer loads it."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = client.create_model_version(name, source=f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
+    client.set_registered_model_alias(name, "champion", made.version)

@@ -1,0 +1,1 @@
+"""Where verdicts go: the store today; API and pages build on it."""

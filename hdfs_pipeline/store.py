@@ -400,24 +400,26 @@ def publish_into(
     """Put the rows of `source` (an Arrow table, or Parquet files) into `table`; returns how many.
 
     Columns go by name; those that `source` lacks become NULL. Rows that meet the SQL condition `replace`, with its
-    `parameters`, are deleted first. Call it inside `Store.write()`, once for each table that must change together.
+    `parameters`, are deleted first; it may name an Arrow source as `publish_source`. Call it inside `Store.write()`, once for each table that must change together.
     Raises: KeyError for an unknown table; duckdb.Error for columns that do not fit.
     """
     name = TABLES[table].name
-    if replace is not None:
-        con.execute(f"DELETE FROM {name} WHERE {replace}", list(parameters))
-    insert = f"INSERT INTO {name} BY NAME SELECT * FROM "
+    rows = "publish_source"
     if isinstance(source, pa.Table):
-        con.register("publish_source", source)
-        try:
-            return count(con.execute(insert + "publish_source"))
-        finally:
-            with suppress(duckdb.Error):  # an insert that failed has aborted the transaction: let its error through
-                con.unregister("publish_source")
-    if not source:
-        return 0
-    # Not by folder names: a parent folder called `detector=…` must not become a column.
-    return count(con.execute(insert + "read_parquet(?, hive_partitioning = false)", [[str(path) for path in source]]))
+        con.register(rows, source)
+    elif source:
+        # Not by folder names: a parent folder called `detector=…` must not become a column.
+        rows = "read_parquet(?, hive_partitioning = false)"
+    try:
+        if replace is not None:
+            con.execute(f"DELETE FROM {name} WHERE {replace}", list(parameters))
+        if isinstance(source, pa.Table):
+            return count(con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}"))
+        paths = [str(path) for path in source]
+        return count(con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}", [paths])) if paths else 0
+    finally:
+        with suppress(duckdb.Error):  # an insert that failed has aborted the transaction: let its error through
+            con.unregister("publish_source")
 
 
 def count(con: Connection) -> int:

@@ -28,9 +28,9 @@ class Autoencoder(OnnxDetector):
     learns_from = "normals"
     DEFAULTS: ClassVar[dict[str, Any]] = {"steps": 1500, "lr": 0.01}
     HIDDEN: ClassVar[tuple[int, ...]] = (16, 8, 16)
-    SMALLEST_DEVIATION = 0.3
-    """Least deviation that a column is divided by, in log(1 + count): a column that is (nearly) constant among normals
-    must not decide alone, and from 0 to 1 then counts 2.3 deviations."""
+    SMALLEST_DEVIATION = 0.1
+    """Least deviation that a column is divided by, in log(1 + count): columns that never or hardly ever change among
+    normals need some. An event never seen before then is 6.9 deviations away."""
     BATCH = 2048
     """Most vectors in one step, so that the time to learn does not grow with the cluster."""
 
@@ -79,6 +79,9 @@ def _learn(inputs: np.ndarray, hidden: tuple[int, ...], batch: int, seed: int, p
             for before, after in zip((width, *hidden), (*hidden, width), strict=True):
                 network.extend([torch.nn.Linear(before, after), torch.nn.ReLU()])
             network = network[:-1]
+            # A column that never changes in training moves no weight: those that start at random would stay so, and
+            # an event never seen before would spoil how all others are reproduced, and its own share in the score.
+            network[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
             _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
     finally:
         torch.set_num_threads(threads)
@@ -89,7 +92,10 @@ def _learn(inputs: np.ndarray, hidden: tuple[int, ...], batch: int, seed: int, p
 
 
 def _descend(network: Any, inputs: Any, batch: int, steps: int, params: dict[str, Any]) -> None:
-    """Adam with one cycle of the learning rate (Smith and Topin, 2019)."""
+    """Adam with one cycle of the learning rate (Smith and Topin, 2019).
+
+    Beyond 1 the loss grows linearly (Huber, 1964), lest a single odd normal vector take the network's few hidden units.
+    """
     import torch
 
     optimiser = torch.optim.Adam(network.parameters(), **params)
@@ -97,7 +103,7 @@ def _descend(network: Any, inputs: Any, batch: int, steps: int, params: dict[str
     for _ in range(steps):
         rows = inputs if len(inputs) <= batch else inputs[torch.randint(len(inputs), (batch,))]
         optimiser.zero_grad()
-        torch.nn.functional.mse_loss(network(rows), rows).backward()
+        torch.nn.functional.smooth_l1_loss(network(rows), rows).backward()
         optimiser.step()
         schedule.step()
 

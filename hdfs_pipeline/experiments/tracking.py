@@ -1,12 +1,18 @@
 """MLflow: every training is a run with parameters, figures per split, curves and the model, which is registered."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from hdfs_pipeline.experiments.curves import curves_png
-from hdfs_pipeline.experiments.training import Trained
+from hdfs_pipeline.experiments.training import Trained, train
+from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.models import model_folder
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store import Store, publish_into
 
 EXPERIMENT = "hdfs_blocks"
 _FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
@@ -74,3 +80,27 @@ def _register(name: str, run: Any) -> None:
             raise
     made = client.create_model_version(name, source=f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
     client.set_registered_model_alias(name, "champion", made.version)
+
+
+def train_and_track(
+    store: Store, data: Dataset, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None
+) -> Trained:
+    """Train a detector, save it, and record it: in the store's `models` and `evaluations` and in MLflow."""
+    trained = train(data, name, settings, on_step)
+    on_step(f"{name}: recording")
+    card = trained.scorer.card
+    key = {"detector": name, "version": card.version, "created_at": card.created_at}
+    model = key | {
+        "catalogue": card.source,
+        "threshold": card.threshold,
+        "path": str(model_folder(settings, name, card.version)),
+        "card": json.dumps(card.to_json()),
+    }
+    tests = [key | {"split": split, "metrics": json.dumps(found)} for split, found in card.metrics.items()]
+    with store.write() as con:
+        again = "detector = ? AND version = ?"
+        for table, rows in (("models", [model]), ("evaluations", tests)):
+            source = pa.Table.from_pylist(rows) if rows else []
+            publish_into(con, table, source, replace=again, parameters=[name, card.version])
+    log_training(trained, settings)
+    return trained

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -15,7 +16,11 @@ from typing import BinaryIO
 from hdfs_pipeline.errors import DataError
 
 _LOG_NAME = re.compile(r"\.log(\.[\w-]+)*$")
-_DAEMON_FILE = re.compile(r"hadoop-\w+-(?P<daemon>\w+)-(?P<host>[\w.-]+?)\.(log|out)")
+# hadoop-<user>-<daemon>-<host>.log; the user can hold a "-", as in Cloudera's hadoop-cmf-hdfs-NAMENODE-<host>.log.out.
+_DAEMONS = "(?i:namenode|secondarynamenode|datanode|journalnode|zkfc|balancer|mover|nfs3|portmap|httpfs|dfsrouter)"
+_DAEMON_FILE = re.compile(
+    rf"hadoop-(?:[\w.-]+?-(?={_DAEMONS}-)|\w+-)(?P<daemon>\w+)-(?P<host>[\w.-]+?)\.(?:log|out)(?:\.|$)"
+)
 
 
 @dataclass
@@ -26,10 +31,15 @@ class LogFile:
     problem: str | None = field(default=None, init=False)
 
     @property
+    def shown(self) -> str:
+        """Its path as text for people and for the store: bytes that are not UTF-8 become U+FFFD."""
+        return os.fsencode(self.path).decode(errors="replace")
+
+    @property
     def daemon(self) -> str:
         """The daemon that wrote it: from Hadoop's own file name, or else the name up to its first dot."""
         found = _DAEMON_FILE.match(self.path.name)
-        return found["daemon"] if found else self.path.name.split(".")[0]
+        return found["daemon"].lower() if found else Path(self.shown).name.split(".")[0]
 
     @property
     def host(self) -> str:
@@ -37,17 +47,27 @@ class LogFile:
         found = _DAEMON_FILE.match(self.path.name)
         return found["host"] if found else ""
 
-    def chunks(self, size: int, skip: int = 0) -> Iterator[bytes]:
-        """Its bytes, unpacked, in pieces of about `size`, without the first `skip`.
+    def chunks(self, size: int, stop: int | None = None) -> Iterator[bytes]:
+        """Its bytes, unpacked, in pieces of about `size`; only the first `stop`, should it have grown meanwhile.
 
         A packed file that ends early or is damaged gives what can be read; `problem` then says so.
         """
+        done = 0
         for chunk in self._unpacked(size):
-            if skip >= len(chunk):
-                skip -= len(chunk)
-                continue
-            yield chunk[skip:] if skip else chunk
-            skip = 0
+            if stop is not None and done + len(chunk) > stop:
+                yield chunk[: stop - done]
+                return
+            done += len(chunk)
+            yield chunk
+
+    def sample(self, size: int) -> bytes:
+        """Its first `size` unpacked bytes; fewer where it is shorter."""
+        parts: list[bytes] = []
+        for chunk in self.chunks(size, stop=size):
+            parts.append(chunk)
+            if sum(map(len, parts)) >= size:
+                break
+        return b"".join(parts)
 
     def _unpacked(self, size: int) -> Iterator[bytes]:
         self.problem = None
@@ -60,42 +80,47 @@ class LogFile:
                 else:
                     yield from iter(lambda: raw.read(size), b"")
         except OSError as error:
-            raise DataError(f"{self.path}: {error.strerror or error}") from None
+            raise DataError(f"{self.shown}: {error.strerror or error}") from None
 
     def _gunzip(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
         """Like gzip.open, but what stands before a cut or a fault is not lost."""
         unpack, data, inside = zlib.decompressobj(wbits=31), b"", False
         try:
             while data := data or raw.read(1 << 18):
+                data = data if inside else data.lstrip(b"\0")  # padding between members
+                if not data:
+                    continue
                 if chunk := unpack.decompress(data, size):
                     yield chunk
                 inside = not unpack.eof
                 data = unpack.unconsumed_tail
                 if unpack.eof:
-                    data = unpack.unused_data.lstrip(b"\0")
+                    data = unpack.unused_data
                     unpack = zlib.decompressobj(wbits=31)
+            if inside:
+                yield unpack.flush()
+                if not unpack.eof:
+                    self.problem = "the packed file ends early: it was cut short"
         except zlib.error as error:
             self.problem = f"cannot be unpacked to its end ({error})"
-            return
-        if inside:
-            yield unpack.flush()
-            if not unpack.eof:
-                self.problem = "the packed file ends early: it was cut short"
 
     def _unzstd(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
         import zstandard
 
-        unpack = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True)
-        inside = False
+        packer = zstandard.ZstdDecompressor()
+        unpack, data, inside = packer.decompressobj(), b"", False
         try:
-            while data := raw.read(1 << 18):
+            while data := data or raw.read(1 << 16):
                 chunk = unpack.decompress(data)
                 yield from (chunk[at : at + size] for at in range(0, len(chunk), size))
-                inside = not unpack.eof
+                inside, data = not unpack.eof, b""
+                if unpack.eof:
+                    data = unpack.unused_data
+                    unpack = packer.decompressobj()
         except zstandard.ZstdError as error:
             self.problem = f"cannot be unpacked to its end ({error})"
             return
-        if inside and not unpack.eof:
+        if inside:
             self.problem = "the packed file ends early: it was cut short"
 
     def prefix_digests(self, lengths: Iterable[int], size: int) -> dict[int, str]:
@@ -115,8 +140,9 @@ class LogFile:
 
 
 def find_files(paths: Iterable[str], spool: Path) -> list[LogFile]:
-    """The files that `paths` name: files, globs, directories (in which names with ``.log`` count), "-" for standard
-    input, which is kept in the folder `spool` to be read like a file.
+    """The files that `paths` name: files, globs, directories (in which names with ``.log`` count), "-".
+
+    "-" is standard input, which is kept in the folder `spool` to be read like a file.
 
     Raises: DataError naming the path where there is nothing to read.
     """
@@ -127,15 +153,21 @@ def find_files(paths: Iterable[str], spool: Path) -> list[LogFile]:
             continue
         path = Path(name)
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.is_file() and _LOG_NAME.search(p.name)]
+            inside = _logs_in(path)
             if not inside:
                 raise DataError(f"{path}: no file in this folder has .log in its name; name the files themselves")
         else:
-            inside = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
+            named = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
+            inside = [p for one in named for p in (_logs_in(one) if one.is_dir() else [one] if one.is_file() else [])]
             if not inside:
-                raise DataError(f"{name}: no such file")
+                why = "no file to be read twice; give a stream as standard input, with -" if named else "no such file"
+                raise DataError(f"{name}: {why}")
         found.update(dict.fromkeys(p.resolve() for p in inside))
     return [LogFile(path) for path in found]
+
+
+def _logs_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and _LOG_NAME.search(path.name)]
 
 
 def _spool_stdin(folder: Path) -> Path:

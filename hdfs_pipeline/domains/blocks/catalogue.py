@@ -77,7 +77,7 @@ class Catalogue:
         return next((t.name for t in self.templates if t.event_id == event_id), "a message that no template matches")
 
     def case(self, message: str) -> str:
-        """SQL that gives the index into `columns` (UTINYINT or USMALLINT) of the event of the SQL expression `message`."""
+        """SQL of the index into `columns` (UTINYINT or USMALLINT) of the event of the SQL expression `message`."""
         order = {template.event_id: index for index, template in enumerate(self.templates)}
         tests = [(_like(message, t, floating=False), order[t.event_id]) for t in by_frequency(self.templates)]
         tests += [(_like(message, t, floating=True), order[t.event_id]) for t in self.templates if t.floats]
@@ -89,7 +89,7 @@ class Catalogue:
         """Write ``<name>.v<version>.csv`` into `folder` and return its path."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.label}.csv"
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["event_id", "name", "template", "count"])
             writer.writerows([t.event_id, t.name, t.text, t.count] for t in self.templates)
@@ -140,14 +140,21 @@ def read_catalogue(path: Path) -> Catalogue:
     found = _FILE.fullmatch(path.name)
     if not found:
         raise DataError(f"{path}: a catalogue's file is named <name>.v<version>.csv")
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    seen: set[str] = set()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a catalogue that can be read ({error})") from None
+    seen: set[str] = {UNKNOWN}
     for number, row in enumerate(rows, start=2):
-        if not row.get("event_id") or row["event_id"] in seen or not row.get("template", "").replace(WILDCARD, ""):
+        if not row.get("event_id") or row["event_id"] in seen or not (row.get("template") or "").replace(WILDCARD, ""):
             raise DataError(f"{path}, line {number}: needs an event_id of its own and a template with some fixed text")
+        if not (row.get("count") or "0").isdecimal():
+            raise DataError(f"{path}, line {number}: count {row['count']!r} is no number")
         seen.add(row["event_id"])
-    templates = tuple(Template(r["event_id"], r["name"], r["template"], int(r["count"] or 0)) for r in rows)
+    templates = tuple(
+        Template(r["event_id"], r.get("name") or "", r["template"], int(r.get("count") or 0)) for r in rows
+    )
     return Catalogue(found["name"], int(found["version"]), templates)
 
 

@@ -1,23 +1,36 @@
 """Files into `raw_logs`: every record once, what is no record into `dead_letters`, nothing lost."""
 
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
-from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LAYOUTS, RECORDS, Tally, detect_layout, split_records
+from hdfs_pipeline.domains.blocks.records import (
+    CHUNK_BYTES,
+    LAYOUTS,
+    RECORDS,
+    Layout,
+    Tally,
+    detect_layout,
+    split_records,
+)
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.schema import quoted
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile, find_files
-from hdfs_pipeline.store import Store, publish_into
+from hdfs_pipeline.store import Connection, Store, count, publish_into
 
 _EXCERPT = 1000  # characters of a dead letter that are kept
 _SAMPLE = 1 << 20  # bytes that tell a file's layout
+_STAGING = ".staging.ingest."
 
 
 @dataclass
@@ -40,6 +53,7 @@ class _Known:
     bytes: int = 0
     lines: int = 0
     records: int = 0
+    layout: str = ""
 
 
 def ingest(
@@ -48,14 +62,15 @@ def ingest(
     """Read the files that `paths` name (see `find_files`) into the store, each in one transaction of its own.
 
     A file whose unpacked content is in the store already is skipped, whatever its name; one that begins with such
-    content (a log that has grown) is read from there on. `on_file` hears (number, of how many, path) before each file.
+    content (a log that has grown) is read on from its last record, which may have been cut. `on_file` hears (number,
+    of how many, path) before each file.
 
     Raises: DataError where there is nothing to read; SetupError where the store cannot be written, or where another
     ingest into this home is under way.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
     done = Ingested()
     try:
+        settings.home.mkdir(parents=True, exist_ok=True)
         with FileLock(settings.home / "ingest.lock", timeout=settings.lock_timeout_s), _staging(settings) as staging:
             files = find_files(paths, Path(staging))
             for number, file in enumerate(files, start=1):
@@ -68,84 +83,144 @@ def ingest(
         ) from None
     except PermissionError as error:
         raise SetupError(f"{error.filename}: no permission to write; choose another home with --home") from None
+    except (FileExistsError, NotADirectoryError):
+        raise SetupError(f"{settings.home} is no folder; choose another home with --home") from None
     return done
 
 
 def _staging(settings: Settings) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging.")
+    for left in settings.home.glob(f"{_STAGING}*"):  # of an ingest that was killed: the lock is ours now
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(dir=settings.home, prefix=_STAGING)
 
 
 def _ingest_file(store: Store, settings: Settings, file: LogFile, staging: Path, done: Ingested) -> None:
     with store.write() as con:  # makes the store where there is none
-        rows = con.execute("SELECT bytes, sha256, source_id, lines, records FROM sources").fetchall()
+        rows = con.execute("SELECT sha256, source_id, bytes, lines, records, layout FROM sources").fetchall()
         fresh = con.execute("SELECT coalesce(max(source_id), 0) + 1 FROM sources").fetchall()[0][0]
-    known = {(size, digest): _Known(source_id, size, lines, records) for size, digest, source_id, lines, records in rows}
+    known = {(row[2], row[0]): _Known(*row[1:]) for row in rows}
     digests = file.prefix_digests((size for size, _ in known), CHUNK_BYTES)
     whole = max(digests)
     if (whole, digests[whole]) in known:
-        done.skipped.append(str(file.path))
+        done.skipped.append(file.shown)
         return
     grown = [known[found] for found in digests.items() if found in known and found[0] > 0]
     start = max(grown, key=lambda source: source.bytes, default=_Known(fresh))
-    raw, dead, layout, tally = _stage(settings, file, staging, start)
+    sample = file.sample(_SAMPLE)
+    layout = detect_layout(sample)
+    binary = layout is None and b"\0" in sample
+    name = layout.name if layout else ""
+    first = _resume_at(store, start) if name == start.layout else 1  # line from which to read
+    raw, dead, tally = _stage(
+        settings, file, staging, start.source_id, layout=layout, binary=binary, first=first, whole=whole
+    )
     tally.records += file.problem is not None
-    source = {
+    source: dict[str, Any] = {
         "source_id": start.source_id,
-        "path": str(file.path),
+        "path": file.shown,
         "sha256": digests[whole],
         "bytes": whole,
         "host": file.host,
         "daemon": file.daemon,
-        "layout": layout,
-        "lines": start.lines + tally.lines,
-        "records": start.records + tally.records,
+        "layout": name,
+        "lines": tally.lines,
         "ingested_at": datetime.now(UTC),
     }
     with store.write() as con:
+        again, dug_up = (_withdraw(con, table, start.source_id, first) for table in ("raw_logs", "dead_letters"))
+        _withdraw(con, "parsed_events", start.source_id, first)
         publish_into(con, "raw_logs", [raw])
         buried = publish_into(con, "dead_letters", [dead])
+        source["records"] = start.records - again - dug_up + tally.records
         row = pa.Table.from_pylist([source])
         publish_into(con, "sources", row, replace="source_id = ?", parameters=[start.source_id])
     done.files += 1
-    done.lines += tally.lines
-    done.records += tally.records
-    done.dead_letters += buried
+    done.lines += tally.lines - start.lines
+    done.records += source["records"] - start.records
+    done.dead_letters += buried - dug_up
     if buried:
-        why = file.problem or "no log of a known layout" if layout == "" or file.problem else "see `dead_letters`"
-        done.notes.append(f"{file.path.name}: {buried:,} dead letters ({why})")
+        why = file.problem or ("see `dead_letters`" if name else "no log of a known layout")
+        done.notes.append(f"{Path(file.shown).name}: {buried:,} dead letters ({why})")
     elif whole == 0:
-        done.notes.append(f"{file.path.name}: empty")
+        done.notes.append(f"{Path(file.shown).name}: empty")
 
 
-def _stage(settings: Settings, file: LogFile, staging: Path, start: _Known) -> tuple[Path, Path, str, Tally]:
-    """Parquet of the good records and of the dead letters, outside the store's lock; the layout's name and the tally."""
-    sample = next(file.chunks(_SAMPLE), b"")[:_SAMPLE]
-    binary = b"\0" in sample
-    layout = None if binary else detect_layout(sample)
-    tally = Tally(lines=start.lines)
-    chunks = iter([b"(binary)\n"]) if binary else file.chunks(CHUNK_BYTES, skip=start.bytes)
+def _resume_at(store: Store, start: _Known) -> int:
+    """Line from which a source is read on: where its last record begins, since more of it may have been written."""
+    if start.bytes == 0:
+        return 1
+    with store.read() as con:
+        found = con.execute(
+            """SELECT max(position) FROM (SELECT source_id, position FROM raw_logs
+            UNION ALL SELECT source_id, position FROM dead_letters) WHERE source_id = ? AND position <= ?""",
+            [start.source_id, start.lines],
+        ).fetchall()[0][0]
+    return int(found or 1)
+
+
+def _withdraw(con: Connection, table: str, source_id: int, first: int) -> int:
+    """Delete a source's rows from line `first` on; returns how many."""
+    return count(con.execute(f"DELETE FROM {table} WHERE source_id = ? AND position >= ?", [source_id, first]))
+
+
+def _from_line(chunks: Iterable[bytes], first: int) -> Iterator[bytes]:
+    """`chunks` without the lines before `first` (from 1)."""
+    left = first - 1
+    for chunk in chunks:
+        at = 0
+        while left and (at := chunk.find(b"\n", at) + 1):
+            left -= 1
+        if not left:
+            yield chunk[at:]
+
+
+def _stage(
+    settings: Settings,
+    file: LogFile,
+    staging: Path,
+    source_id: int,
+    *,
+    layout: Layout | None,
+    binary: bool,
+    first: int,
+    whole: int,
+) -> tuple[Path, Path, Tally]:
+    """Parquet of the good records and of the dead letters from line `first` on, outside the store's lock.
+
+    Only the first `whole` bytes are read: what a daemon has written since they were hashed is for the next ingest.
+    """
+    tally = Tally(lines=first - 1)
+    chunks = iter([b"(binary)\n"]) if binary else _from_line(file.chunks(CHUNK_BYTES, stop=whole), first)
     batches = split_records(chunks, layout or LAYOUTS["log4j"], tally)
-    all_path, raw, dead = (staging / f"{start.source_id}.{name}.parquet" for name in ("all", "raw", "dead"))
+    all_path, raw, dead = (staging / f"{source_id}.{name}.parquet" for name in ("all", "raw", "dead"))
     con = connect(memory_limit=settings.memory_limit)
+    try:
+        con.execute("SELECT timezone(?, TIMESTAMP '2000-01-01')", [settings.log_timezone]).fetchall()
+    except duckdb.Error:
+        raise SetupError(
+            f"setting log_timezone: no time zone {settings.log_timezone!r}; write it like Europe/Berlin or UTC"
+        ) from None
     con.register("records", pa.RecordBatchReader.from_batches(RECORDS, batches))
     con.execute(
-        f"""COPY (SELECT {start.source_id}::INTEGER AS source_id, position,
+        f"""COPY (SELECT {source_id}::INTEGER AS source_id, position,
             timezone(?, time) AS time, origin, message, more, block_ids,
             {"'a binary file'" if binary else fault_sql(settings.max_record_bytes)} AS reason
-            FROM records) TO '{all_path}' (FORMAT parquet)""",
+            FROM records) TO {quoted(str(all_path))} (FORMAT parquet)""",
         [settings.log_timezone],
     )
-    con.execute(f"COPY (SELECT * EXCLUDE (reason) FROM '{all_path}' WHERE reason IS NULL) TO '{raw}' (FORMAT parquet)")
+    con.execute(
+        f"""COPY (SELECT * EXCLUDE (reason) FROM {quoted(str(all_path))} WHERE reason IS NULL)
+        TO {quoted(str(raw))} (FORMAT parquet)"""
+    )
     cut = [] if file.problem is None else [(tally.lines + 1, file.problem)]
     con.execute(
         f"""COPY (
             SELECT source_id, $source AS source, position, reason, left(message, {_EXCERPT}) AS text, now() AS seen_at
-            FROM '{all_path}' WHERE reason IS NOT NULL
-            UNION ALL SELECT {start.source_id}, $source, row[1]::BIGINT, row[2], '', now()
-            FROM (SELECT unnest($cut::VARCHAR[][]) AS row)) TO '{dead}' (FORMAT parquet)""",
-        {"source": str(file.path), "cut": [[str(at), why] for at, why in cut]},
+            FROM {quoted(str(all_path))} WHERE reason IS NOT NULL
+            UNION ALL SELECT {source_id}, $source, row[1]::BIGINT, row[2], '', now()
+            FROM (SELECT unnest($cut::VARCHAR[][]) AS row)) TO {quoted(str(dead))} (FORMAT parquet)""",
+        {"source": file.shown, "cut": [[str(at), why] for at, why in cut]},
     )
     con.close()
     all_path.unlink()
-    tally.lines -= start.lines
-    return raw, dead, layout.name if layout else "", tally
+    return raw, dead, tally

@@ -78,7 +78,7 @@ def fault_sql(max_bytes: int) -> str:
     """SQL of the reason why a record is a dead letter; NULL for a good one."""
     return f"""CASE
         WHEN time IS NULL THEN 'no log record: no time stamp that can be, or no message after the logger'
-        WHEN strlen(message) + strlen(more) > {max_bytes} THEN 'longer than {max_bytes} bytes' END"""
+        WHEN strlen(origin) + strlen(message) + strlen(more) > {max_bytes} THEN 'longer than {max_bytes} bytes' END"""
 
 
 def event_matrix(counts: pa.Table, catalogue: Catalogue) -> pa.Table:

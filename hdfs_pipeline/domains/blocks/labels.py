@@ -7,6 +7,9 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.store import Store, publish_into
+
+_AGAIN = "block_id IN (SELECT block_id FROM publish_source)"
 
 LABELS = ("normal", "anomaly", "ambiguous")
 
@@ -30,20 +33,30 @@ def read_labels(path: Path | str) -> pa.Table:
     names = {row[0].lower().replace("_", ""): row[0] for row in con.execute("DESCRIBE given").fetchall()}
     if not {"blockid", "label"} <= set(names):
         raise DataError(f"{path}: needs the columns block_id,label[,kind] or BlockId,Label")
-    kind = f'"{names["kind"]}"' if "kind" in names else "NULL"
+    kind = f'trim("{names["kind"]}")' if "kind" in names else "NULL"
     con.execute(
         f"""CREATE TABLE labels AS SELECT line, lower(trim("{names["label"]}")) AS label,
         TRY_CAST(regexp_extract("{names["blockid"]}", '^\\s*(?:blk_)?(-?[0-9]+)\\s*$', 1) AS BIGINT) AS block_id,
-        coalesce(nullif({kind}, ''), label) AS kind FROM given"""
+        coalesce(nullif({kind}, ''), lower(trim("{names["label"]}"))) AS kind FROM given"""
     )
     bad = con.execute(
-        f"SELECT line FROM labels WHERE block_id IS NULL OR label IS NULL OR label NOT IN {LABELS} ORDER BY line LIMIT 1"
+        f"""SELECT line FROM labels WHERE block_id IS NULL OR label IS NULL OR label NOT IN {LABELS}
+        ORDER BY line LIMIT 1"""
     ).fetchall()
     if bad:
-        raise DataError(f"{path}, line {bad[0][0]}: needs a block id such as blk_1073741825 and one of {', '.join(LABELS)}")
+        raise DataError(
+            f"{path}, line {bad[0][0]}: needs a block id such as blk_1073741825 and one of {', '.join(LABELS)}"
+        )
     twice = con.execute(
         "SELECT block_id FROM labels GROUP BY block_id HAVING count(DISTINCT (label, kind)) > 1 LIMIT 1"
     ).fetchall()
     if twice:
         raise DataError(f"{path}: blk_{twice[0][0]} has two different labels")
     return con.sql("SELECT DISTINCT block_id, label, kind FROM labels").to_arrow_table()
+
+
+def load_labels(store: Store, path: Path | str) -> int:
+    """Read labels into the store, over those that its blocks had; how many. Raises: as `read_labels`."""
+    table = read_labels(path)
+    with store.write() as con:
+        return publish_into(con, "labels", table, replace=_AGAIN)

@@ -2,14 +2,16 @@
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.kernel import events_sql
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Connection, Store, publish_into
 
@@ -46,13 +48,15 @@ def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_l
     used = settings.catalogue
     if used == "auto":
         used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue", "auto")
+        if not con.execute("SELECT 1 FROM parsed_events WHERE len(block_ids) > 0 LIMIT 1").fetchall():
+            used = "auto"  # no line has told yet which one fits
     if used != "auto":
         if used not in known:
             raise DataError(f"no catalogue {used!r}; there are {', '.join(known)}")
         return known[used]
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE catalogue_sample AS "
-        f"SELECT origin, message, more, block_ids FROM {relation} WHERE len(block_ids) > 0 USING SAMPLE {_SAMPLE} ROWS (reservoir, {settings.seed})"
+        f"""CREATE OR REPLACE TEMP TABLE catalogue_sample AS SELECT origin, message, more, block_ids FROM {relation}
+        WHERE len(block_ids) > 0 USING SAMPLE {_SAMPLE} ROWS (reservoir, {settings.seed})"""
     )
     shares = {label: coverage(con, "catalogue_sample", catalogue) for label, catalogue in known.items()}
     return known[max(shares, key=lambda label: (shares[label], known[label].version))]
@@ -69,23 +73,39 @@ def home_catalogue(store: Store, settings: Settings) -> Catalogue:
 
 
 def parse(store: Store, settings: Settings) -> Parsed:
-    """Bring `parsed_events` up to date: new sources only, or everything where the catalogue has changed."""
-    with tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging.") as folder:
+    """Bring `parsed_events` up to date: new records only, or everything where the catalogue has changed.
+
+    Raises: SetupError where another parse of this home is under way; DataError for a setting that names no catalogue.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(settings.home / "parse.lock", timeout=settings.lock_timeout_s))
+        except Timeout:
+            raise SetupError(f"another parse of {settings.home} is under way: wait until it has ended") from None
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging."))
         staged = Path(folder) / "events.parquet"
         with store.read() as con:
+            before = con.execute("SELECT source_id, bytes FROM sources").fetchall()
             catalogue = choose_catalogue(con, settings)
             used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
             again = used != catalogue.label
-            todo = "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
+            todo = (
+                "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
+            )
             names = ", ".join(f"'{name}'" for name in catalogue.columns)
             con.execute(
-                f"""COPY (SELECT source_id, position, time, level, logger, ([{names}])[event + 1] AS event_id,
-                block_ids, alarm FROM ({events_sql(todo, catalogue)})) TO '{staged}' (FORMAT parquet)"""
+                f"""COPY (SELECT source_id, position, time, level, logger, ([{names}])[event::INTEGER + 1] AS event_id,
+                block_ids, alarm FROM ({events_sql(todo, catalogue)})) TO ? (FORMAT parquet)""",
+                [str(staged)],
             )
         with store.write() as con:
             new = publish_into(con, "parsed_events", [staged], replace="true" if again else None)
             meta = pa.table({"key": ["catalogue"], "value": [catalogue.label]})
             publish_into(con, "meta", meta, replace="key = 'catalogue'")
+            # A source that has grown meanwhile: its last record was another one, so it is parsed anew the next time.
+            now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
+            grown = [source for source, size in before if now.get(source) != size]
+            con.execute("DELETE FROM parsed_events WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [grown])
     with store.read() as con:
         total, without, matched = con.execute(
             f"""SELECT count(*), count(*) FILTER (len(block_ids) = 0),

@@ -97,14 +97,22 @@ def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None =
 
 
 def _pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tuple[bytes, int]]:
-    """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`."""
-    carry = b""
+    """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`.
+
+    Such a record is cut between two lines; of a single line that is as long, what stands beyond is dropped.
+    """
+    carry, dropping = b"", False
     for chunk in chunks:
         tally.bytes += len(chunk)
         data = carry + chunk if carry else chunk
+        if dropping:
+            data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
+            dropping = not data and chunk[-1:] != b"\n"
         cut = scan.last_head(np.frombuffer(data, np.uint8), len(data), layout.codes)
         if cut == 0 and len(data) > _LONGEST:
-            cut = len(data)
+            cut = data.rfind(b"\n") + 1
+            dropping = cut == 0
+            cut = cut or len(data)
         carry = data[cut:]
         if cut:
             yield data, cut

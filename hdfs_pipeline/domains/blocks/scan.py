@@ -54,11 +54,12 @@ def count_heads(buf, head):
 @njit(cache=True, nogil=True)
 def _time(buf, at, head):
     """Microseconds since 1970 of the head at `at`; -1 where there is no such date (or it lies before 1970)."""
-    year = month = day = hour = minute = second = milli = 0
+    digits = year = month = day = hour = minute = second = milli = 0
     for k in range(len(head)):
         code, digit = head[k], np.int64(buf[at + k]) - _ZERO
         if code == 121:
             year = year * 10 + digit
+            digits += 1
         elif code == 109:
             month = month * 10 + digit
         elif code == 100:
@@ -71,7 +72,7 @@ def _time(buf, at, head):
             second = second * 10 + digit
         elif code == 102:
             milli = milli * 10 + digit
-    if year < 100:
+    if digits == 2:
         year += 2000
     if year < 1970 or month < 1 or month > 12 or day < 1 or hour > 23 or minute > 59 or second > 59:
         return -1
@@ -103,7 +104,7 @@ def _block_id(buf, at, end, ids, begin, count):
         at += 1
         if digits == 0:
             digits = 0 if at < end and 48 <= buf[at] <= 57 else 1  # a number of zeros alone is 0
-    if digits == 0 or digits > _DIGITS or value > np.uint64(_BIGGEST):
+    if digits == 0 or digits > _DIGITS or value > np.uint64(_BIGGEST) + np.uint64(negative):
         return count
     number = -np.int64(value) if negative else np.int64(value)
     for k in range(max(begin, count - WINDOW), count):
@@ -139,7 +140,11 @@ def scan(buf, end, head):
         unders += buf[at] == _UNDERSCORE
     lines += end > 0 and buf[end - 1] != _NEWLINE
     number, time = np.empty(lines, np.int64), np.empty(lines, np.int64)
-    origin, message, more = np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32)
+    origin, message, more = (
+        np.zeros((lines, 4), np.int32),
+        np.zeros((lines, 4), np.int32),
+        np.zeros((lines, 4), np.int32),
+    )
     offsets, ids = np.zeros(lines + 1, np.int32), np.empty(unders, np.int64)
     at = line = count = 0
     row, headed, more_start, more_stop = -1, False, 0, 0

@@ -1,0 +1,88 @@
+"""What the command line shows: tables, by rich."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from hdfs_pipeline.experiments.holdout import Holdout
+from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.serving.verdicts import BlockReport
+
+
+def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Table:
+    """Figures of detectors: rows are (detector, split, evaluation as `Evaluation.to_json` gives it)."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("detector", no_wrap=True)
+    table.add_column("judged on")
+    for name in ("precision", "recall", "F1", "95 % of F1", "PR-AUC", "false alarms\nper 10,000", "threshold"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for detector, split, found in rows:
+        low, high = found["intervals"].get("f1", (None, None))
+        table.add_row(
+            detector,
+            split,
+            *(f"{found[name]:.3f}" for name in ("precision", "recall", "f1")),
+            f"{low:.3f}–{high:.3f}" if low is not None else "–",
+            f"{found['pr_auc']:.3f}" if found["pr_auc"] is not None else "–",
+            f"{found['false_alarms_per_10k']:.1f}",
+            f"{found['threshold']:.4g}",
+        )
+    return table
+
+
+def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]]) -> Table | None:
+    """Share flagged by kind of label, a column per detector; None where labels have no kinds of their own."""
+    found = {name: e.to_json() if isinstance(e, Evaluation) else e for name, e in evaluations.items()}
+    first = next(iter(found.values()), None)
+    if first is None or len(first["recall_by_kind"]) + len(first["false_alarm_rate_by_kind"]) <= 2:
+        return None
+    table = Table(title="Share of blocks flagged, by kind", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("label")
+    table.add_column("kind", no_wrap=True)
+    table.add_column("blocks", justify="right")
+    for name in found:
+        table.add_column(name, justify="right")
+    for field, label in (("recall_by_kind", "anomaly"), ("false_alarm_rate_by_kind", "normal")):
+        for kind, facts in first[field].items():
+            shares = [f"{e[field].get(kind, {}).get('flagged', 0):.3f}" for e in found.values()]
+            table.add_row(label, kind, f"{facts['blocks']:,}", *shares)
+    return table
+
+
+def blocks_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """Anomalous blocks with their reasons: rows with block_id, score and reason."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("block", no_wrap=True)
+    table.add_column("score", justify="right")
+    table.add_column("reason")
+    for row in rows:
+        table.add_row(row["block_id"], f"{row['score']:.3f}", row["reason"])
+    return table
+
+
+def explanation_table(report: BlockReport) -> Table:
+    """How a block differs from the nearest normal one."""
+    table = Table(title="Against the nearest normal block", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("event", "what", "difference"):
+        table.add_column(name)
+    for name in ("count", "normally", "share of the score"):
+        table.add_column(name, justify="right")
+    for found in report.explanation.differences:
+        table.add_row(
+            found.event_id, found.name, found.kind, str(found.count), str(found.expected), f"{found.share:.0%}"
+        )
+    return table
+
+
+def holdout_notes(found: Holdout) -> str:
+    """What was read for an evaluation, in a line or two."""
+    read, parsed = found.read, found.parsed
+    left = f"{found.ambiguous:,} ambiguous and {found.unlabelled:,} unlabelled blocks left out"
+    if found.absent:
+        left += f"; {found.absent:,} labels of blocks that no line names"
+    return (
+        f"{read.lines:,} lines, {read.records:,} records, {read.dead_letters:,} dead letters; {found.blocks:,} blocks; "
+        f"catalogue {parsed.catalogue.label} matches {parsed.coverage:.2%} of the records that carry a block\n{left}"
+    )

@@ -1,0 +1,96 @@
+"""The autoencoder: its graph against PyTorch-free arithmetic, its randomness, what it learns from."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from sklearn.metrics import average_precision_score
+
+from hdfs_pipeline.detectors.autoencoder import Autoencoder
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline_tests.detectors.conftest import CONSTANT, WIDTH, Blocks
+
+
+@pytest.fixture(scope="module")
+def autoencoder(train: Blocks) -> Autoencoder:
+    """An autoencoder on the blocks to learn from."""
+    return Autoencoder().fit(*train.distinct)
+
+
+def by_hand(model: bytes, values: np.ndarray) -> np.ndarray:
+    """Squared errors (n, d) float64, computed with numpy from the constants of the graph."""
+    constants = {item.name: numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer}
+    inputs = (np.log1p(values.astype(np.float64)) - constants["mean"]) / constants["deviation"]
+    layer = inputs
+    for place in range(4):
+        layer = layer @ constants[f"weight{place}"].T + constants[f"bias{place}"]
+        layer = np.maximum(layer, 0) if place < 3 else layer
+    return (layer - inputs) ** 2
+
+
+def test_the_graph_computes_what_it_should(autoencoder: Autoencoder, held_out: Blocks) -> None:
+    """Scores are means over the columns, shares are parts of the sum."""
+    errors = by_hand(autoencoder.model, held_out.values)
+    np.testing.assert_allclose(autoencoder.score(held_out.values), errors.mean(axis=1), rtol=1e-6)
+    shares = autoencoder.explain(held_out.values, held_out.values)
+    np.testing.assert_allclose(shares, errors / errors.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_layers_are_as_published(autoencoder: Autoencoder) -> None:
+    """d-16-8-16-d."""
+    constants = {item.name: item.dims for item in onnx.load_from_string(autoencoder.model).graph.initializer}
+    shapes = [list(constants[f"weight{place}"]) for place in range(4)]
+    assert shapes == [[16, WIDTH], [8, 16], [16, 8], [WIDTH, 16]]
+
+
+def test_an_event_never_seen_is_an_error_of_its_own_column(autoencoder: Autoencoder, train: Blocks) -> None:
+    """A column that training never moved does not disturb what the others are reproduced as."""
+    normals = train.normals
+    changed = normals.copy()
+    changed[:, CONSTANT] = 1
+    before, after = (by_hand(autoencoder.model, values) for values in (normals, changed))
+    others = np.arange(WIDTH) != CONSTANT
+    np.testing.assert_allclose(after[:, others], before[:, others], atol=1e-9)
+    assert (autoencoder.score(changed) > autoencoder.score(normals) + 0.1).all()
+
+
+def test_it_leaves_pytorch_as_it_was(train: Blocks) -> None:
+    """Neither the process's random numbers nor its number of threads change."""
+    import torch
+
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    threads = torch.get_num_threads()
+    Autoencoder(steps=3).fit(*train.distinct)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_another_seed_is_another_network(train: Blocks, held_out: Blocks) -> None:
+    """The seed is used at all, and what is anomalous does not hang on it."""
+    one, other = (Autoencoder(seed=seed).fit(*train.distinct).score(held_out.values) for seed in (1, 2))
+    assert (one != other).any()
+    for scores in (one, other):
+        assert average_precision_score(held_out.labels, scores) > 0.95
+
+
+def test_without_labels_it_learns_from_all(train: Blocks) -> None:
+    """Then anomalies are reproduced as well."""
+    values, labels, weights = train.distinct
+    of_all = Autoencoder(steps=300).fit(values, None, weights).score(values)[labels == 1]
+    of_normals = Autoencoder(steps=300).fit(values, labels, weights).score(values)[labels == 1]
+    assert np.median(of_all) < np.median(of_normals) / 10
+
+
+def test_more_vectors_than_one_step_takes(train: Blocks, held_out: Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then each step draws some of them."""
+    monkeypatch.setattr(Autoencoder, "BATCH", 16)
+    scores = Autoencoder().fit(*train.distinct).score(held_out.values)
+    assert average_precision_score(held_out.labels, scores) > 0.95
+
+
+def test_no_normal_blocks() -> None:
+    """It says what it needs."""
+    with pytest.raises(DataError, match="normal"):
+        Autoencoder().fit(np.ones((2, 3), np.float32), np.ones(2, np.int64), np.ones(2))

@@ -1,0 +1,257 @@
+"""What every detector promises: each row of DETECTORS is put through each check below."""
+
+import io
+import os
+import pickletools
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import hdfs_pipeline
+from hdfs_pipeline.detectors import DETECTORS, make_detector
+from hdfs_pipeline.errors import NotTrainedError
+from hdfs_pipeline.scoring.contracts import Detector
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline_tests.detectors.conftest import PLANTED, Blocks
+
+PROJECT = Path(hdfs_pipeline.__file__).parent.parent
+CHECKS: list[Callable[["Case"], None]] = []
+
+
+@dataclass(frozen=True)
+class Case:
+    """One detector among all (trained) ones, with its view of the blocks and a folder to write into."""
+
+    name: str
+    others: dict[str, Detector]
+    train: Blocks
+    held_out: Blocks
+    folder: Path
+
+    @property
+    def detector(self) -> Detector:
+        """The detector in question, trained."""
+        return self.others[self.name]
+
+    @property
+    def planted(self) -> int:
+        """The planted column in this detector's matrix."""
+        return PLANTED if self.detector.features == "events" else 0
+
+    def again(self, values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Detector:
+        """Another detector of the same kind and seed, trained on what is given."""
+        return make_detector(self.name, Settings()).fit(values, labels, weights)
+
+    @property
+    def file(self) -> Path:
+        """The one file of the saved model."""
+        self.detector.save(self.folder)
+        (file,) = self.folder.iterdir()
+        return file
+
+
+def view(blocks: Blocks, features: str) -> Blocks:
+    """The matrix that a detector with these features reads; the planted column plays the part of the alarms."""
+    return blocks if features == "events" else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
+
+
+@pytest.fixture(scope="module")
+def all_trained(train: Blocks) -> dict[str, Detector]:
+    """Every detector, trained once for all checks."""
+    trained = {}
+    for name, row in DETECTORS.items():
+        trained[name] = make_detector(name, Settings()).fit(*view(train, row.cls.features).distinct)
+    return trained
+
+
+def check(function: Callable[[Case], None]) -> Callable[[Case], None]:
+    """Make a function one of the checks."""
+    CHECKS.append(function)
+    return function
+
+
+@check
+def a_fresh_process_gives_the_same_scores(case: Case) -> None:
+    """Saved here, loaded and scored there, bit by bit."""
+    folder = case.file.parent
+    np.save(case.folder.parent / "values.npy", case.held_out.values)
+    program = (
+        "import sys, pathlib, numpy; from hdfs_pipeline.detectors import detector_row\n"
+        "name, folder, parent = sys.argv[1], *map(pathlib.Path, sys.argv[2:])\n"
+        "scores = detector_row(name).cls.load(folder).score(numpy.load(parent / 'values.npy'))\n"
+        "numpy.save(parent / 'scores.npy', scores)\n"
+        "assert not {'torch', 'sklearn', 'skl2onnx'} & set(sys.modules), 'scoring needs no training library'\n"
+    )
+    command = [sys.executable, "-c", program, case.name, str(folder), str(case.folder.parent)]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    scores = np.load(case.folder.parent / "scores.npy")
+    np.testing.assert_array_equal(scores, case.detector.score(case.held_out.values))
+
+
+@check
+def a_loaded_detector_can_be_saved_again(case: Case) -> None:
+    """What is loaded writes the same file."""
+    before = case.file.read_bytes()
+    type(case.detector).load(case.folder).save(case.folder)
+    assert case.file.read_bytes() == before
+
+
+@check
+def no_pickle_is_saved(case: Case) -> None:
+    """The file has a data format's name, and does not disassemble as a pickle."""
+    assert case.file.name in {"model.onnx", "model.safetensors"}
+    with pytest.raises((ValueError, KeyError, IndexError)):
+        pickletools.dis(case.file.read_bytes(), out=io.StringIO())
+
+
+@check
+def the_same_seed_gives_the_same_model(case: Case) -> None:
+    """Trained again on the same blocks in another order: the same bytes."""
+    before = case.file.read_bytes()
+    values, labels, weights = case.train.distinct
+    order = np.random.default_rng(1).permutation(len(values))
+    case.again(values[order], labels[order], weights[order]).save(case.folder)
+    assert case.file.read_bytes() == before
+
+
+@check
+def weights_mean_repetition(case: Case) -> None:
+    """Repeated rows of weight 1 train the same model as distinct rows with weights."""
+    repeated = case.again(case.train.values, case.train.labels, np.ones(len(case.train.labels)))
+    np.testing.assert_array_equal(
+        repeated.score(case.held_out.values), case.detector.score(case.held_out.values)
+    )
+
+
+@check
+def a_row_scores_the_same_in_any_company(case: Case) -> None:
+    """Neither the order of the rows nor their number changes a score: thresholds sit next to scores."""
+    values = case.held_out.values
+    scores = case.detector.score(values)
+    np.testing.assert_array_equal(case.detector.score(values[::-1])[::-1], scores)
+    alone = np.concatenate([case.detector.score(values[row : row + 1]) for row in range(50)])
+    np.testing.assert_array_equal(alone, scores[:50])
+    many = np.tile(values, (20, 1))
+    np.testing.assert_array_equal(case.detector.score(many), np.tile(scores, 20))
+
+
+@check
+def no_rows_give_no_scores(case: Case) -> None:
+    """An empty matrix is scored and explained."""
+    empty = case.held_out.values[:0]
+    assert case.detector.score(empty).shape == (0,)
+    assert case.detector.score(empty).dtype == np.float64
+    assert case.detector.explain(empty, empty).shape == empty.shape
+
+
+@check
+def scores_are_finite_numbers(case: Case) -> None:
+    """Float64, one per row, finite, also for counts far beyond training."""
+    values = np.vstack([case.held_out.values, np.full((1, case.held_out.values.shape[1]), 1e6, np.float32)])
+    scores = case.detector.score(values)
+    assert scores.shape == (len(values),)
+    assert scores.dtype == np.float64
+    assert np.isfinite(scores).all()
+
+
+@check
+def high_means_anomalous(case: Case) -> None:
+    """Planted anomalies come before held-out normals."""
+    assert roc_auc_score(case.held_out.labels, case.detector.score(case.held_out.values)) >= 0.9
+
+
+@check
+def the_input_is_left_alone(case: Case) -> None:
+    """Neither scoring nor explaining writes into its input (which may be shared memory)."""
+    values = case.held_out.values.copy()
+    values.flags.writeable = False
+    case.detector.score(values)
+    case.detector.explain(values, values)
+    np.testing.assert_array_equal(values, case.held_out.values)
+
+
+@check
+def other_layouts_score_the_same(case: Case) -> None:
+    """Column-major and strided matrices are read as what they hold."""
+    values = case.held_out.values
+    expected = case.detector.score(values)
+    np.testing.assert_array_equal(case.detector.score(np.asfortranarray(values)), expected)
+    np.testing.assert_array_equal(case.detector.score(np.repeat(values, 2, axis=0)[::2]), expected)
+
+
+@check
+def the_planted_column_explains_most(case: Case) -> None:
+    """Shares have the matrix's shape, are not negative and sum to 1; the cause has the largest."""
+    nearest = case.train.normals[:20]
+    values = nearest.copy()
+    values[:, case.planted] += 4
+    shares = case.detector.explain(values, nearest)
+    assert shares.shape == values.shape
+    assert shares.dtype == np.float64
+    assert (shares >= 0).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert (shares.argmax(axis=1) == case.planted).all()
+
+
+@check
+def shares_of_a_normal_row_sum_to_one_or_nothing(case: Case) -> None:
+    """A row that is its own nearest normal has shares too, or none at all."""
+    normals = case.train.normals
+    total = case.detector.explain(normals, normals).sum(axis=1)
+    assert (np.isclose(total, 1) | (total == 0)).all()
+
+
+@check
+def a_missing_model_is_named(case: Case) -> None:
+    """The message says what to run."""
+    with pytest.raises(NotTrainedError, match=f"hdfs-pipeline train --detector {case.name}"):
+        type(case.detector).load(case.folder / "nowhere")
+
+
+@check
+def a_damaged_model_is_refused(case: Case) -> None:
+    """Cut off anywhere, emptied, or filled with something else."""
+    file = case.file
+    whole = file.read_bytes()
+    cuts = {int(len(whole) * share) for share in (0, 0.01, 0.3, 0.5, 0.9, 0.99)} | {len(whole) - 1, len(whole) - 8}
+    for content in [whole[:cut] for cut in sorted(cuts)] + [b"garbage" * 100, bytes(len(whole)), whole[::-1]]:
+        file.write_bytes(content)
+        with pytest.raises(NotTrainedError, match=f"hdfs-pipeline train --detector {case.name}"):
+            type(case.detector).load(case.folder)
+
+
+@check
+def another_detectors_model_is_refused(case: Case) -> None:
+    """A file that got into the wrong folder is not scored with."""
+    for name, other in case.others.items():
+        folder = case.folder / name
+        folder.mkdir()
+        other.save(folder)
+        if name == case.name:
+            type(case.detector).load(folder)
+            continue
+        with pytest.raises(NotTrainedError):
+            type(case.detector).load(folder)
+
+
+@pytest.mark.parametrize("promise", CHECKS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("name", DETECTORS)
+def test_conformance(
+    all_trained: dict[str, Detector],
+    train: Blocks,
+    held_out: Blocks,
+    tmp_path: Path,
+    name: str,
+    promise: Callable[[Case], None],
+) -> None:
+    """One check of one detector."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    features = all_trained[name].features
+    promise(Case(name, all_trained, view(train, features), view(held_out, features), folder))

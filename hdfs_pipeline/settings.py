@@ -36,7 +36,8 @@ class Settings(BaseSettings):
     champion: str = Field("random_forest", description="Detector whose verdicts fill `anomalies`.")
     test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
     bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")
-    dagster_port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's web page on 127.0.0.1.")
+    dagster_host: str = Field("127.0.0.1", description="Address that Dagster's web page listens on; it has no login.")
+    dagster_port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's web page.")
 
     @classmethod
     def settings_customise_sources(

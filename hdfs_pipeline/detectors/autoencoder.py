@@ -4,6 +4,7 @@ Replicator networks as outlier detectors: Hawkins, He, Williams and Baxter (2002
 of log events: Farzad and Gulliver (2020).
 """
 
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -51,7 +52,7 @@ class Autoencoder(OnnxDetector):
             return np.zeros(0)
         return self.run("score", values).astype(np.float64)
 
-    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:  # noqa: ARG002 - the errors say it
         """Each column's share in the squared error. See `Detector.explain`."""
         if not len(values):
             return np.zeros(values.shape)
@@ -75,20 +76,16 @@ def _learn(inputs: np.ndarray, hidden: tuple[int, ...], batch: int, seed: int, p
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(seed)
-            network = torch.nn.Sequential()
-            for before, after in zip((width, *hidden), (*hidden, width), strict=True):
-                network.extend([torch.nn.Linear(before, after), torch.nn.ReLU()])
-            network = network[:-1]
+            layers = [torch.nn.Linear(*sizes) for sizes in pairwise((width, *hidden, width))]
+            bent = [part for layer in layers[:-1] for part in (layer, torch.nn.ReLU())]
             # A column that never changes in training moves no weight: those that start at random would stay so, and
             # an event never seen before would spoil how all others are reproduced, and its own share in the score.
-            network[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
+            layers[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
+            network = torch.nn.Sequential(*bent, layers[-1])
             _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
     finally:
         torch.set_num_threads(threads)
-    linear = [layer for layer in network if isinstance(layer, torch.nn.Linear)]
-    return [
-        (layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in linear
-    ]
+    return [(layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in layers]
 
 
 def _descend(network: Any, inputs: Any, batch: int, steps: int, params: dict[str, Any]) -> None:
@@ -129,9 +126,7 @@ def _graph(layers: Layers, mean: np.ndarray, deviation: np.ndarray) -> Any:
     last = "inputs"
     for place, (weight, bias) in enumerate(layers):
         constants |= {f"weight{place}": weight, f"bias{place}": bias}
-        nodes.append(
-            helper.make_node("Gemm", [last, f"weight{place}", f"bias{place}"], [f"layer{place}"], transB=1)
-        )
+        nodes.append(helper.make_node("Gemm", [last, f"weight{place}", f"bias{place}"], [f"layer{place}"], transB=1))
         last = f"layer{place}"
         if place < len(layers) - 1:
             nodes.append(helper.make_node("Relu", [last], [f"active{place}"]))

@@ -23,7 +23,7 @@ class Keywords(Detector):
     learns_from = "nothing"
     features = "keywords"
 
-    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:  # noqa: ARG002
         """Nothing to learn: any input will do."""
         return self
 
@@ -32,7 +32,7 @@ class Keywords(Detector):
         alarms = values[:, 0].astype(np.float64)
         return alarms / (1 + alarms)
 
-    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:  # noqa: ARG002
         """All of the score is the one column's. See `Detector.explain`."""
         return (values > 0).astype(np.float64)
 

@@ -76,9 +76,7 @@ def _both_labels(labels: np.ndarray | None) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _distinct(
-    values: np.ndarray, labels: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct pairs of vector and label with their summed weights: repeated rows then mean what weights mean."""
     distinct = distinct_rows(np.column_stack([values, labels]).astype(np.float32))
     return values[distinct.first], labels[distinct.first], np.bincount(distinct.inverse, weights)

@@ -1,4 +1,4 @@
-"""A small world of blocks like HDFS's: few vectors that repeat, rare normal variants, and anomalies of a known cause."""
+"""A small world of blocks like HDFS's: few vectors that repeat, rare normal ones, and anomalies of a known cause."""
 
 from dataclasses import dataclass
 

@@ -1,10 +1,7 @@
 """The autoencoder: its graph against PyTorch-free arithmetic, its randomness, what it learns from."""
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
-from sklearn.metrics import average_precision_score
 
 from hdfs_pipeline.detectors.autoencoder import Autoencoder
 from hdfs_pipeline.errors import DataError
@@ -17,9 +14,23 @@ def autoencoder(train: Blocks) -> Autoencoder:
     return Autoencoder().fit(*train.distinct)
 
 
+def constants_of(model: bytes) -> dict[str, np.ndarray]:
+    """The constants of a graph by name."""
+    import onnx
+
+    return {item.name: onnx.numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer}
+
+
+def average_precision(blocks: Blocks, scores: np.ndarray) -> float:
+    """PR-AUC of scores of the blocks."""
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(blocks.labels, scores))
+
+
 def by_hand(model: bytes, values: np.ndarray) -> np.ndarray:
     """Squared errors (n, d) float64, computed with numpy from the constants of the graph."""
-    constants = {item.name: numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer}
+    constants = constants_of(model)
     inputs = (np.log1p(values.astype(np.float64)) - constants["mean"]) / constants["deviation"]
     layer = inputs
     for place in range(4):
@@ -38,9 +49,9 @@ def test_the_graph_computes_what_it_should(autoencoder: Autoencoder, held_out: B
 
 def test_layers_are_as_published(autoencoder: Autoencoder) -> None:
     """d-16-8-16-d."""
-    constants = {item.name: item.dims for item in onnx.load_from_string(autoencoder.model).graph.initializer}
-    shapes = [list(constants[f"weight{place}"]) for place in range(4)]
-    assert shapes == [[16, WIDTH], [8, 16], [16, 8], [WIDTH, 16]]
+    constants = constants_of(autoencoder.model)
+    shapes = [constants[f"weight{place}"].shape for place in range(4)]
+    assert shapes == [(16, WIDTH), (8, 16), (16, 8), (WIDTH, 16)]
 
 
 def test_an_event_never_seen_is_an_error_of_its_own_column(autoencoder: Autoencoder, train: Blocks) -> None:
@@ -72,7 +83,7 @@ def test_another_seed_is_another_network(train: Blocks, held_out: Blocks) -> Non
     one, other = (Autoencoder(seed=seed).fit(*train.distinct).score(held_out.values) for seed in (1, 2))
     assert (one != other).any()
     for scores in (one, other):
-        assert average_precision_score(held_out.labels, scores) > 0.95
+        assert average_precision(held_out, scores) > 0.95
 
 
 def test_without_labels_it_learns_from_all(train: Blocks) -> None:
@@ -87,7 +98,7 @@ def test_more_vectors_than_one_step_takes(train: Blocks, held_out: Blocks, monke
     """Then each step draws some of them."""
     monkeypatch.setattr(Autoencoder, "BATCH", 16)
     scores = Autoencoder().fit(*train.distinct).score(held_out.values)
-    assert average_precision_score(held_out.labels, scores) > 0.95
+    assert average_precision(held_out, scores) > 0.95
 
 
 def test_no_normal_blocks() -> None:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 import hdfs_pipeline
 from hdfs_pipeline.detectors import DETECTORS, make_detector
 from hdfs_pipeline.errors import NotTrainedError
 from hdfs_pipeline.scoring.contracts import Detector
-from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline_tests.detectors.conftest import PLANTED, Blocks
 
 PROJECT = Path(hdfs_pipeline.__file__).parent.parent
@@ -46,7 +45,7 @@ class Case:
 
     def again(self, values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Detector:
         """Another detector of the same kind and seed, trained on what is given."""
-        return make_detector(self.name, Settings()).fit(values, labels, weights)
+        return make_detector(self.name, load_settings()).fit(values, labels, weights)
 
     @property
     def file(self) -> Path:
@@ -66,8 +65,23 @@ def all_trained(train: Blocks) -> dict[str, Detector]:
     """Every detector, trained once for all checks."""
     trained = {}
     for name, row in DETECTORS.items():
-        trained[name] = make_detector(name, Settings()).fit(*view(train, row.cls.features).distinct)
+        trained[name] = make_detector(name, load_settings()).fit(*view(train, row.cls.features).distinct)
     return trained
+
+
+@pytest.fixture
+def make_case(
+    all_trained: dict[str, Detector], train: Blocks, held_out: Blocks, tmp_path: Path
+) -> Callable[[str], Case]:
+    """Makes the case of a detector, with a new folder."""
+
+    def make(name: str) -> Case:
+        features = all_trained[name].features
+        folder = tmp_path / "model"
+        folder.mkdir()
+        return Case(name, all_trained, view(train, features), view(held_out, features), folder)
+
+    return make
 
 
 def check(function: Callable[[Case], None]) -> Callable[[Case], None]:
@@ -124,9 +138,7 @@ def the_same_seed_gives_the_same_model(case: Case) -> None:
 def weights_mean_repetition(case: Case) -> None:
     """Repeated rows of weight 1 train the same model as distinct rows with weights."""
     repeated = case.again(case.train.values, case.train.labels, np.ones(len(case.train.labels)))
-    np.testing.assert_array_equal(
-        repeated.score(case.held_out.values), case.detector.score(case.held_out.values)
-    )
+    np.testing.assert_array_equal(repeated.score(case.held_out.values), case.detector.score(case.held_out.values))
 
 
 @check
@@ -163,6 +175,8 @@ def scores_are_finite_numbers(case: Case) -> None:
 @check
 def high_means_anomalous(case: Case) -> None:
     """Planted anomalies come before held-out normals."""
+    from sklearn.metrics import roc_auc_score
+
     assert roc_auc_score(case.held_out.labels, case.detector.score(case.held_out.values)) >= 0.9
 
 
@@ -240,18 +254,8 @@ def another_detectors_model_is_refused(case: Case) -> None:
             type(case.detector).load(folder)
 
 
-@pytest.mark.parametrize("promise", CHECKS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("promise", CHECKS, ids=[function.__name__ for function in CHECKS])
 @pytest.mark.parametrize("name", DETECTORS)
-def test_conformance(
-    all_trained: dict[str, Detector],
-    train: Blocks,
-    held_out: Blocks,
-    tmp_path: Path,
-    name: str,
-    promise: Callable[[Case], None],
-) -> None:
+def test_conformance(make_case: Callable[[str], Case], name: str, promise: Callable[[Case], None]) -> None:
     """One check of one detector."""
-    folder = tmp_path / "model"
-    folder.mkdir()
-    features = all_trained[name].features
-    promise(Case(name, all_trained, view(train, features), view(held_out, features), folder))
+    promise(make_case(name))

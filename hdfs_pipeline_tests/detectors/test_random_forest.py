@@ -1,12 +1,10 @@
-"""The forest: the converted trees against scikit-learn's, columns left out, repeated vectors, labels that will not do."""
+"""The forest: the converted trees against scikit-learn's, columns left out, repeated vectors, unfit labels."""
 
 import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from sklearn.metrics import f1_score
 
 from hdfs_pipeline.detectors.random_forest import RandomForest
 from hdfs_pipeline.errors import DataError, NotTrainedError
@@ -55,6 +53,8 @@ def test_constant_columns_are_left_out(forest: RandomForest, held_out: Blocks) -
 
 def test_all_blocks_count_in_a_bootstrap_of_distinct_vectors(train: Blocks, held_out: Blocks) -> None:
     """With bootstrap=True scikit-learn draws as many rows as there are blocks, not as there are vectors."""
+    from sklearn.metrics import f1_score
+
     forest = RandomForest(bootstrap=True).fit(*train.distinct)
     assert forest.estimator.max_samples == 1.0
     assert f1_score(held_out.labels, forest.score(held_out.values) >= 0.75) > 0.9
@@ -79,6 +79,8 @@ def test_the_seed_is_kept(train: Blocks, tmp_path: Path) -> None:
 
 def test_the_model_has_one_output_and_no_zipmap(forest: RandomForest) -> None:
     """Probabilities as a matrix, from the whole matrix of counts."""
+    import onnx
+
     model = onnx.load_from_string(forest.model)
     assert [node.op_type for node in model.graph.node] == ["TreeEnsembleClassifier"]
     assert [output.name for output in model.graph.output] == ["probabilities"]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring import features
 from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows
 
 counts = st.integers(0, 2).map(float) | st.floats(0, 1e9, width=32)
@@ -37,7 +36,7 @@ def test_rows_that_share_a_hash_stay_apart(monkeypatch: pytest.MonkeyPatch) -> N
             """Ones for both columns."""
             return np.ones(2, np.uint64)
 
-    monkeypatch.setattr(features.np.random, "default_rng", lambda seed: Constant())
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Constant())
     values = np.array([[1, 2], [2, 1], [1, 2]], np.float32)
     distinct = distinct_rows(values)
     np.testing.assert_array_equal(values[distinct.first][distinct.inverse], values)

@@ -1,0 +1,58 @@
+# `make demo` and `make test` set everything up by themselves; later starts skip what is done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HDFS_PIPELINE_HOME ?= data
+export HDFS_PIPELINE_HOME
+
+.PHONY: help setup demo up test test-slow lint format bench bench-peers clean
+
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; say which with make PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## make .venv and install (a few minutes, once)
+
+demo: $(VENV)/.installed  ## the main job on real logs, with a summary
+	$(BIN)/hdfs-pipeline demo
+
+up: $(VENV)/.installed  ## Dagster's web page and daemon on 127.0.0.1:3000
+	$(BIN)/hdfs-pipeline up
+
+test: $(VENV)/.installed-dev  ## the test suite
+	$(BIN)/python -m pytest --numprocesses 2
+
+test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, compose file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy hdfs_pipeline
+	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(VENV)/.installed-dev  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed  ## parse and score benchmarks (after `make demo`; peers after `make bench-peers`)
+	$(BIN)/hdfs-pipeline bench parse data/sample/hdfs_v1/HDFS.log.gz
+	$(BIN)/hdfs-pipeline bench parse data/sample/hdfs_3.4
+	$(BIN)/hdfs-pipeline bench score
+
+bench-peers: deploy/bench-peers.txt  ## LogLead and Drain3 in an environment of their own
+	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement deploy/bench-peers.txt
+
+clean:  ## remove what can be made again (not the data)
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache *.egg-info

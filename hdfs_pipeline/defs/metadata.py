@@ -1,0 +1,54 @@
+"""What assets tell of themselves: table schema, row counts, previews, pictures."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from hdfs_pipeline.schema import TABLES
+from hdfs_pipeline.store import Store, count
+
+OWNERS = ["team:platform"]
+
+
+def table_metadata(table: str) -> dict[str, Any]:
+    """Definition metadata of an asset that lives in a table: its name and its columns with their comments."""
+    columns = [dg.TableColumn(name, column.type, column.comment) for name, column in TABLES[table].columns.items()]
+    return {"dagster/table_name": table, "dagster/column_schema": dg.TableSchema(columns)}
+
+
+def row_count(store: Store, table: str) -> dict[str, int]:
+    """Rows of a table, under the name that Dagster shows and plots."""
+    with store.read() as con:
+        return {"dagster/row_count": count(con.execute(f"SELECT count(*) FROM {TABLES[table].name}"))}
+
+
+def preview(store: Store, sql: str, parameters: Mapping[str, Any] | None = None) -> dg.MarkdownMetadataValue:
+    """Rows of a query as a Markdown table."""
+    with store.read() as con:
+        cursor = con.execute(sql, parameters)
+        return markdown([column[0] for column in cursor.description], cursor.fetchall())
+
+
+def markdown(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
+    """A Markdown table; numbers to the right."""
+    cells = [list(row) for row in rows]
+    numeric = [all(isinstance(row[at], int | float) for row in cells) for at in range(len(names))]
+    lines = [names, ["--:" if right else ":--" for right in numeric], *([_cell(value) for value in row] for row in cells)]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A PNG inside Markdown."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

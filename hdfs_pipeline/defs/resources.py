@@ -1,0 +1,85 @@
+"""What assets are given: the home with its settings and store, and the MLflow run that a Dagster run logs into."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+from filelock import FileLock
+
+from hdfs_pipeline.settings import Settings, load_settings
+from hdfs_pipeline.store import Store
+
+
+class Home(dg.ConfigurableResource):
+    """One cluster's folder; by default the one that the environment names (HDFS_PIPELINE_HOME)."""
+
+    path: str = ""
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the home."""
+        return load_settings(self.path or None)
+
+    @property
+    def store(self) -> Store:
+        """Store of the home."""
+        return Store.open(self.settings)
+
+    @contextmanager
+    def alone(self, work: str) -> Iterator[None]:
+        """Let no other run of this home do the same `work` meanwhile.
+
+        Reading, parsing and saving models look at what is there before they add to it. A lock of the file system
+        goes with its process; a slot of a Dagster pool would stay taken after a run that was killed.
+        """
+        folder = self.settings.home / "dagster"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{work}.lock"):
+            yield
+
+
+class MlflowRun(dg.ConfigurableResource):
+    """dagster-mlflow's resource: one MLflow run per Dagster run, in which each training is a nested run.
+
+    The run is ended here and not by `end_mlflow_on_run_finished`, which ends it with the job's last step and so never
+    where only some assets are materialized. Every job runs in one process, so there is one such run at a time.
+    """
+
+    home: dg.ResourceDependency[Home]
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
+        """Open the run; end it as finished, or as failed where a step failed."""
+        import mlflow
+        from dagster_mlflow.resources import MlFlow
+
+        from hdfs_pipeline.experiments.tracking import EXPERIMENT, start_tracking
+
+        settings = self.home.settings
+        # First ours: dagster-mlflow would make the experiment without a folder of its own for what is logged.
+        start_tracking(settings)
+        config = {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.tracking_uri}
+        status = "FAILED"
+        try:
+            yield MlFlow(context.replace_config(config))
+            status = "FAILED" if _step_failed(context) else "FINISHED"
+        finally:
+            mlflow.end_run(status)
+
+
+def _step_failed(context: dg.InitResourceContext) -> bool:
+    if context.instance is None or context.run is None:
+        return False
+    kinds = {dg.DagsterEventType.STEP_FAILURE}
+    return bool(context.instance.all_logs(context.run.run_id, of_type=kinds))
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """The resources, and one process per run: DuckDB has one writer, and models are small beside an interpreter."""
+    home = Home()
+    return dg.Definitions(
+        resources={"home": home, "mlflow": MlflowRun(home=home)},
+        executor=dg.in_process_executor,
+    )

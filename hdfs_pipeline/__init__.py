@@ -1,0 +1,1 @@
+"""Watches Hadoop HDFS: logs become scored, explained, grouped anomalies."""

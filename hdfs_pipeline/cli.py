@@ -324,7 +324,7 @@ def up() -> None:
 def bench_parse_command(
     path: Annotated[Path, typer.Argument(help="Sample to repeat with fresh block ids: a log, or a folder of logs.")],
     lines: Annotated[int, typer.Option(help="Lines to measure on, at least.")] = 2_000_000,
-    peers: Annotated[bool, typer.Option(help="Measure LogLead and Drain3 too (`make bench-peers` installs them).")] = True,
+    peers: Annotated[bool, typer.Option(help="LogLead and Drain3 too (`make bench-peers` installs them).")] = True,
     as_json: Json = False,
 ) -> None:
     """Raw file → event matrix of every block, beside DuckDB's line count, LogLead and Drain3."""
@@ -371,5 +371,3 @@ def main() -> None:
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)
-
-

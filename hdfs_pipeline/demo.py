@@ -33,16 +33,18 @@ class DemoResult:
             f"\n[bold]{facts['lines']:,} lines[/] of {facts['files']} files, {facts['catalogue']}: "
             f"[bold]{facts['blocks']:,} blocks, {facts['anomalies']:,} anomalies[/] by {self.settings.champion}\n"
         )
-        console.print(detectors_table("Detectors, judged on blocks that they were not trained on (random split, and later blocks)", self.figures))
+        title = "Detectors, judged on blocks that they were not trained on"
+        console.print(detectors_table(title, self.figures))
         if table := kinds_table({name: found for name, split, found in self.figures if split == "random"}):
             console.print(table)
         console.print(blocks_table(self.worst, "Most anomalous blocks"))
         console.print(f"\nDone in {self.seconds:.0f} s. What to do next:")
         home = "" if self.settings.home == Path("data") else f" HDFS_PIPELINE_HOME={self.settings.home}"
         address = f"http://127.0.0.1:{self.settings.dagster_port}"
-        command = f"hdfs-pipeline --home {self.settings.home} explain -- {self.worst[0]['block_id']}" if self.worst else ""
         console.print(f"  [bold]make up{home}[/]   then open {address}: the assets, their plots and checks")
-        console.print(f"  [bold].venv/bin/{command}[/]", soft_wrap=True) if command else None
+        if self.worst:
+            command = f"hdfs-pipeline --home {self.settings.home} explain -- {self.worst[0]['block_id']}"
+            console.print(f"  [bold].venv/bin/{command}[/]", soft_wrap=True, highlight=False)
 
 
 def run_demo(settings: Settings, sample: Path, on_progress: Callable[[str, int, int], None]) -> DemoResult:
@@ -65,9 +67,10 @@ def _collect(settings: Settings, seconds: float) -> DemoResult:
         lines, files = con.execute("SELECT sum(lines), count(*) FROM sources").fetchall()[0]
         blocks = con.execute("SELECT count(*) FROM event_matrix").fetchall()[0][0]
         catalogue = con.execute("SELECT value FROM meta WHERE key = 'catalogue'").fetchall()[0][0]
-        anomalies = con.execute("SELECT count(*) FROM anomalies WHERE detector = ?", [settings.champion]).fetchall()[0][0]
+        found = con.execute("SELECT count(*) FROM anomalies WHERE detector = ?", [settings.champion]).fetchall()
         figures = con.execute(
-            "SELECT detector, split, metrics FROM evaluations QUALIFY version = max(version) OVER (PARTITION BY detector)"
+            """SELECT detector, split, metrics FROM evaluations
+            QUALIFY version = max(version) OVER (PARTITION BY detector)"""
         ).fetchall()
         worst = con.execute(
             """SELECT 'blk_' || block_id, score, any_value(reason) FROM anomalies WHERE detector = ?
@@ -78,7 +81,7 @@ def _collect(settings: Settings, seconds: float) -> DemoResult:
     figures.sort(key=lambda row: (order.get(row[1], 2), -json.loads(row[2])["f1"]))
     return DemoResult(
         settings,
-        {"lines": lines, "files": files, "blocks": blocks, "catalogue": catalogue, "anomalies": anomalies},
+        {"lines": lines, "files": files, "blocks": blocks, "catalogue": catalogue, "anomalies": found[0][0]},
         [(name, split, json.loads(metrics)) for name, split, metrics in figures],
         [{"block_id": block, "score": score, "reason": reason} for block, score, reason in worst],
         seconds,

@@ -17,7 +17,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. `key` names a row; it is enforced (a PRIMARY KEY) only if `indexed`, which big tables cannot afford."""
+    """One table. `key` names a row; it is enforced (PRIMARY KEY) only if `indexed`, which big tables cannot afford."""
 
     name: str
     comment: str
@@ -37,6 +37,7 @@ class Table:
 
 
 def quoted(text: str) -> str:
+    """A SQL string of `text`."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -133,7 +134,7 @@ anomalies (block_id, detector): The anomalous blocks, with the reason in words.
     first_time   TIMESTAMPTZ  Time of the block's first event, UTC.
     last_time    TIMESTAMPTZ  Time of the block's last event, UTC.
     lines        INTEGER      Log records that name the block.
-offsets (topic, part) indexed: How far each stream partition has been read; moves in the transaction that writes its rows.
+offsets (topic, part) indexed: How far each stream partition was read; moves in the transaction of its rows.
     topic       VARCHAR  Name of the topic.
     part        INTEGER  Partition, from 0.
     next        BIGINT   Offset of the first message that is not in the store yet.
@@ -147,7 +148,7 @@ def _tables(schema: str) -> Iterator[Table]:
         r"^(\w+) \((.*)\)( indexed)?: (.*)((?:\n .*)+)", schema, re.MULTILINE
     ):
         parts = [line.split(maxsplit=2) for line in columns.strip().splitlines()]
-        described = {column: Column(type, text) for column, type, text in parts}
+        described = {column: Column(kind, text) for column, kind, text in parts}
         yield Table(name, comment, described, tuple(re.findall(r"\w+", key)), bool(indexed))
 
 

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where values come from, the strongest first."""
         home = init_settings().get("home") or env_settings().get("home") or cls.model_fields["home"].default
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(home) / "settings.toml")
 
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
 
 
 @cache
-def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Settings:
+def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Settings:  # noqa: ARG001 - a key of the cache
     try:
         values: dict[str, Any] = {} if home is None else {"home": home}
         return Settings(**values)

@@ -24,55 +24,9 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.schema import SCHEMA_VERSION, TABLES, Table
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store_errors import EXHAUSTED, in_plain_words
 
 Connection = duckdb.DuckDBPyConnection
-
-
-# What DuckDB or the system says, what it means, what to do. Each message gets the original text at its end.
-_EXHAUSTED = (
-    (
-        "No space left|File too large|quota exceeded|max_temp_directory_size",
-        "the disk is full. The unfinished write was undone: free some space, then run the command again",
-    ),
-    ("Out of Memory", "the memory limit was reached. Raise the setting memory_limit (HDFS_PIPELINE_MEMORY_LIMIT)"),
-)
-_CAUSES = (
-    *_EXHAUSTED,
-    (
-        "memory_limit|[Mm]emory (must|limit)|for memory",
-        "the setting memory_limit is not one that DuckDB knows. Write it like 1GB or 500MB",
-    ),
-    (
-        "not a valid DuckDB|Is a directory",
-        "this is not a DuckDB database. Move it away, or choose another home (HDFS_PIPELINE_HOME)",
-    ),
-    ("version number|newer version", f"made by a newer DuckDB than this one ({duckdb.__version__}): upgrade duckdb"),
-    ("Corrupt|checksum", "the file is damaged. Put the latest backup in its place"),
-    (
-        "Permission denied|Read-only file system|not permitted",
-        "no permission to open or write it, or the disk is read-only. Change the permissions, or choose another home",
-    ),
-    (
-        "Not a directory|File exists|No such file",
-        "its folder cannot be made or is gone. Choose another home (HDFS_PIPELINE_HOME)",
-    ),
-)
-
-
-@contextmanager
-def _plainly(
-    path: Path,
-    causes: Sequence[tuple[str, str]] = _CAUSES,
-    kinds: tuple[type[Exception], ...] = (duckdb.Error, OSError),
-) -> Iterator[None]:
-    """Turn the errors that a person can mend into a SetupError about `path`; let the others through."""
-    try:
-        yield
-    except kinds as error:
-        for pattern, meaning in causes:
-            if re.search(pattern, str(error)):
-                raise SetupError(f"{path}: {meaning}. ({str(error).splitlines()[0]})") from error
-        raise
 
 
 def _is_locked(error: BaseException) -> bool:
@@ -140,7 +94,7 @@ class Store:
         if outer is not None:
             yield outer
             return
-        with self._unit(write=False) as con, _plainly(self.path, _EXHAUSTED, (duckdb.Error,)):
+        with self._unit(write=False) as con, in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)):
             yield con
 
     @contextmanager
@@ -154,9 +108,9 @@ class Store:
         with self._unit(write=True) as con:
             con.execute("BEGIN TRANSACTION")
             try:
-                with _plainly(self.path, _EXHAUSTED, (duckdb.Error,)):
+                with in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)):
                     yield con
-                with _plainly(self.path):
+                with in_plain_words(self.path):
                     con.execute("COMMIT")
             except BaseException:
                 with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
@@ -174,7 +128,7 @@ class Store:
         alias = f"backup_{threading.get_ident()}"
         if target.exists():
             raise DataError(f"{target} exists already, and a backup overwrites nothing: name another file.")
-        with self.read() as con, _plainly(target):
+        with self.read() as con, in_plain_words(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 con.execute(f"ATTACH ? AS {alias}", [str(partial)])
@@ -202,16 +156,16 @@ class Store:
         files = {name: Path(folder).resolve() / f"{name}.{format}" for name in names}
         with self.read() as con:
             for name, file in files.items():
-                with _plainly(file):
+                with in_plain_words(file):
                     _export_table(con, TABLES[name], file)
         return files
 
     @contextmanager
     def _unit(self, *, write: bool) -> Iterator[Connection]:
-        """Lock, attach, lend the connection, detach, unlock. Only the way in is guarded by `_plainly`, not the block."""
+        """Lock, attach, lend the connection, detach, unlock. `in_plain_words` guards the way in only."""
         deadline = time.monotonic() + self.lock_timeout_s
         with ExitStack() as stack:
-            with _plainly(self.path):
+            with in_plain_words(self.path):
                 if write:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                 elif not self.path.exists():
@@ -273,9 +227,9 @@ class Store:
             else ""
         )
         return SetupError(
-            f"{self.path} is in use by {who}; waited {self.lock_timeout_s:g} s.{own} Close that program (a DuckDB shell "
-            "or DBeaver keeps the file for as long as it is open), or wait and try again; the setting lock_timeout_s "
-            "(HDFS_PIPELINE_LOCK_TIMEOUT_S) says how long to wait."
+            f"{self.path} is in use by {who}; waited {self.lock_timeout_s:g} s.{own} Close that program (a DuckDB "
+            "shell or DBeaver keeps the file for as long as it is open), or wait and try again; the setting "
+            "lock_timeout_s (HDFS_PIPELINE_LOCK_TIMEOUT_S) says how long to wait."
         )
 
     @contextmanager
@@ -359,8 +313,8 @@ class Store:
             raise SetupError(f"{self.path} is a DuckDB database, but no hdfs-pipeline store: choose another home.")
         if int(found[0][0]) > SCHEMA_VERSION:
             raise SetupError(
-                f"{self.path} was made by a newer hdfs-pipeline (schema {found[0][0]}, this one knows {SCHEMA_VERSION}): "
-                "upgrade hdfs-pipeline."
+                f"{self.path} was made by a newer hdfs-pipeline (schema {found[0][0]}, this one knows "
+                f"{SCHEMA_VERSION}): upgrade hdfs-pipeline."
             )
 
 
@@ -400,28 +354,29 @@ def publish_into(
     """Put the rows of `source` (an Arrow table, or Parquet files) into `table`; returns how many.
 
     Columns go by name; those that `source` lacks become NULL. Rows that meet the SQL condition `replace`, with its
-    `parameters`, are deleted first; it may name an Arrow source as `publish_source`. Call it inside `Store.write()`, once for each table that must change together.
+    `parameters`, are deleted first; it may name an Arrow source as `publish_source`. Call it inside `Store.write()`,
+    once for each table that must change together.
     Raises: KeyError for an unknown table; duckdb.Error for columns that do not fit.
     """
     name = TABLES[table].name
-    rows = "publish_source"
-    if isinstance(source, pa.Table):
-        con.register(rows, source)
-    elif source:
-        # Not by folder names: a parent folder called `detector=…` must not become a column.
-        rows = "read_parquet(?, hive_partitioning = false)"
+    arrow = isinstance(source, pa.Table)
+    # Not by folder names: a parent folder called `detector=…` must not become a column.
+    rows = "publish_source" if arrow else "read_parquet(?, hive_partitioning = false)"
+    paths = [] if arrow else [[str(path) for path in source]]
+    if arrow:
+        con.register("publish_source", source)
     try:
         if replace is not None:
             con.execute(f"DELETE FROM {name} WHERE {replace}", list(parameters))
-        if isinstance(source, pa.Table):
-            return count(con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}"))
-        paths = [str(path) for path in source]
-        return count(con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}", [paths])) if paths else 0
+        if paths == [[]]:
+            return 0
+        return count(con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}", paths))
     finally:
         with suppress(duckdb.Error):  # an insert that failed has aborted the transaction: let its error through
             con.unregister("publish_source")
 
 
 def count(con: Connection) -> int:
+    """The number of rows that the statement before has changed."""
     # All of it, here and below: after `fetchone` the result stays open, and `con.sql` would refuse to work beside it.
     return int(con.fetchall()[0][0])

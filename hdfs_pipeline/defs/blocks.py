@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from hdfs_pipeline.defs.incoming import LABELS_FILE, log_files
+from hdfs_pipeline.defs.incoming import log_files
 from hdfs_pipeline.defs.metadata import OWNERS, preview, row_count, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.domains.blocks.ingest import ingest
@@ -24,7 +24,7 @@ class LabelPath(dg.Config):
     """Which labels to read."""
 
     path: str = ""
-    """A CSV file; '' takes `labels.csv` of the home's `incoming` folder, or else leaves the labels that are there."""
+    """A CSV file, which replaces all labels; '' leaves the labels that are there."""
 
 
 @dg.asset(group_name="blocks", kinds={"duckdb", "python"}, owners=OWNERS, metadata=table_metadata("raw_logs"))
@@ -125,14 +125,16 @@ def event_matrix(home: Home) -> dg.MaterializeResult:
 @dg.asset(group_name="blocks", kinds={"duckdb", "csv"}, owners=OWNERS, metadata=table_metadata("labels"))
 def labels(home: Home, config: LabelPath) -> dg.MaterializeResult:
     """What is known about blocks from outside: normal, anomaly or ambiguous. May be empty."""
-    settings, store = home.settings, home.store
-    dropped = settings.incoming / LABELS_FILE
-    path = config.path or (str(dropped) if dropped.is_file() else "")
-    given = read_labels(path) if path else None
+    store = home.store
+    given = read_labels(config.path) if config.path else None
     with store.write() as con:
         if given is not None:
             publish_into(con, "labels", given, replace="true")
     counts = "SELECT label, kind, count(*) AS blocks FROM labels GROUP BY ALL ORDER BY blocks DESC"
     return dg.MaterializeResult(
-        metadata={**row_count(store, "labels"), "source": path or "left as they were", "by label": preview(store, counts)}
+        metadata={
+            **row_count(store, "labels"),
+            "source": config.path or "left as they were",
+            "by label": preview(store, counts),
+        }
     )

@@ -35,7 +35,11 @@ def markdown(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.Markdown
     """A Markdown table; numbers to the right."""
     cells = [list(row) for row in rows]
     numeric = [all(isinstance(row[at], int | float) for row in cells) for at in range(len(names))]
-    lines = [names, ["--:" if right else ":--" for right in numeric], *([_cell(value) for value in row] for row in cells)]
+    lines = [
+        names,
+        ["--:" if right else ":--" for right in numeric],
+        *([_cell(value) for value in row] for row in cells),
+    ]
     return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
 
 

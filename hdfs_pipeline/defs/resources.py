@@ -1,5 +1,7 @@
 """What assets are given: the home with its settings and store, and the MLflow run that a Dagster run logs into."""
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,20 +54,28 @@ class MlflowRun(dg.ConfigurableResource):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Any]:
         """Open the run; end it as finished, or as failed where a step failed."""
         import mlflow
-        from dagster_mlflow.resources import MlFlow
 
         from hdfs_pipeline.experiments.tracking import EXPERIMENT, start_tracking
 
         settings = self.home.settings
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
         # First ours: dagster-mlflow would make the experiment without a folder of its own for what is logged.
         start_tracking(settings)
         config = {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.tracking_uri}
         status = "FAILED"
         try:
-            yield MlFlow(context.replace_config(config))
+            yield _dagster_mlflow(context.replace_config(config))
             status = "FAILED" if _step_failed(context) else "FINISHED"
         finally:
             mlflow.end_run(status)
+
+
+def _dagster_mlflow(context: dg.InitResourceContext) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # the package is pinned
+        from dagster_mlflow.resources import MlFlow
+
+        return MlFlow(context)
 
 
 def _step_failed(context: dg.InitResourceContext) -> bool:

@@ -57,7 +57,9 @@ def detector_row(name: str) -> Row:
     if name in DETECTORS:
         return DETECTORS[name]
     near = get_close_matches(name, DETECTORS, n=1)
-    raise DataError(f"no detector {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DETECTORS)}"))
+    raise DataError(
+        f"no detector {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DETECTORS)}")
+    )
 
 
 def make_detector(name: str, settings: Settings, **params: Any) -> Detector:

@@ -6,6 +6,7 @@ Evaluation of Sequence-based Anomaly Detection Techniques", 2023). Distances giv
 nearest-neighbour detection (Ramaswamy, Rastogi and Shim, 2000).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -73,7 +74,7 @@ class ExactMatch(Detector):
     def score(self, values: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 in [0, 1). Vectors that were seen are found by hash, without a distance."""
         distance = np.zeros(len(values))
-        rows = np.flatnonzero([row not in self._seen for row in _row_bytes(values)])
+        rows = np.flatnonzero(np.fromiter((row not in self._seen for row in _row_bytes(values)), bool, len(values)))
         if len(rows):
             distance[rows] = nearest_rows(values[rows], self._trained())[1]
         return distance / (1 + distance)
@@ -108,8 +109,8 @@ class ExactMatch(Detector):
         return cls()._remember(normals)
 
 
-def _row_bytes(values: np.ndarray) -> list[bytes]:
+def _row_bytes(values: np.ndarray) -> Iterator[bytes]:
     """The bytes of each row, by which equal rows are found."""
     data = (np.ascontiguousarray(values, np.float32) + np.float32(0)).tobytes()  # -0.0 + 0 is 0.0: equal, so same bytes
     width = values.shape[1] * 4
-    return [data[start : start + width] for start in range(0, len(values) * width, width)]
+    return (data[start : start + width] for start in range(0, len(values) * width, width))

@@ -97,9 +97,7 @@ def judge(scorer: Scorer, data: Dataset, settings: Settings) -> Tested:
     return Tested(evaluation, scores, data.labels)
 
 
-def train(
-    data: Dataset, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None
-) -> Trained:
+def train(data: Dataset, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None) -> Trained:
     """Judge a detector on a random and on a chronological split of `data`, then fit it on all and save it.
 
     Raises: DataError where it cannot learn from `data`, for instance random_forest without labels.

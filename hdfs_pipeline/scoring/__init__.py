@@ -1,0 +1,1 @@
+"""What is the same for every domain: contracts, features, thresholds, evaluation, explanation, models."""

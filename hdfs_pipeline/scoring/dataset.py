@@ -39,7 +39,7 @@ class Dataset:
         """The rows whose label is normal or anomaly. Raises: DataError where both do not occur."""
         rows = self.labels >= 0
         if not {NORMAL, ANOMALY} <= set(self.labels[rows].tolist()):
-            raise DataError("needs labelled blocks of both kinds, normal and anomaly: give their labels with --labels CSV")
+            raise DataError("needs labelled blocks of both kinds, normal and anomaly: give labels with --labels CSV")
         return self.take(rows)
 
 
@@ -54,7 +54,7 @@ def split_random(data: Dataset, test_share: float, seed: int) -> tuple[np.ndarra
 
 
 def split_chronological(data: Dataset, test_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices of the earlier blocks, to train on, and of the later ones, to test on; by the blocks' first events."""
+    """Row indices of the earlier blocks, to train on, and of the later ones, to test on, by first event."""
     order = np.lexsort((data.matrix("events").keys, data.time))
     cut = len(order) - round(len(order) * test_share)
     return np.sort(order[:cut]), np.sort(order[cut:])

@@ -53,7 +53,7 @@ def evaluate(
     """
     flagged, anomaly = scores >= threshold, labels == 1
     counts = _confusion(flagged, anomaly)
-    figures = _figures(counts)
+    figures: dict[str, Any] = _figures(counts)
     steps = _Steps.of(scores, anomaly)
     both = 0 < anomaly.sum() < len(labels)
     result = Evaluation(

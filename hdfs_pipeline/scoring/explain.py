@@ -74,7 +74,12 @@ def _explain(
     order = differs[np.lexsort((-np.abs(row - normal)[differs], -shares[differs]))]
     found = tuple(
         Difference(
-            columns[at], describe(columns[at]), _kind(row[at], normal[at]), int(row[at]), int(normal[at]), float(shares[at])
+            event_id=columns[at],
+            name=describe(columns[at]),
+            kind=_kind(row[at], normal[at]),
+            count=int(row[at]),
+            expected=int(normal[at]),
+            share=float(shares[at]),
         )
         for at in order
     )

@@ -44,15 +44,17 @@ class FeatureMatrix:
         missing = [name for name in columns if name not in self.columns]
         extra = [name for name in self.columns if name not in columns]
         if missing or extra:
-            raise DataError(f"other columns than the model's: missing {missing or 'none'}, unexpected {extra or 'none'}")
+            raise DataError(f"not the model's columns: missing {missing or 'none'}, unexpected {extra or 'none'}")
         what = "the same columns in another order" if self.source == source else f"columns of {self.source!r}"
         raise DataError(f"{what}, but the model was trained on {source!r}: train it again in this home")
 
 
 @dataclass(frozen=True)
 class Distinct:
-    """Distinct rows of a matrix: `first` (k,) index of each, `inverse` (n,) the distinct row of each row, `weights`
-    (k,) how many rows each stands for."""
+    """Distinct rows of a matrix.
+
+    `first` (k,) index of each, `inverse` (n,) the distinct row of each row, `weights` (k,) rows that each stands for.
+    """
 
     first: np.ndarray
     inverse: np.ndarray

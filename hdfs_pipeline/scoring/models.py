@@ -1,4 +1,4 @@
-"""Saved models: ``models/<detector>/<version>/`` with the model, the vectors it learned from and its card; never a pickle."""
+"""Saved models: ``models/<detector>/<version>/`` holds the model, the vectors it learned from, its card; no pickle."""
 
 import hashlib
 import json

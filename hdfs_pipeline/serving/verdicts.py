@@ -64,7 +64,8 @@ def publish_anomalies(store: Store, settings: Settings, name: str) -> int:
     reasons = explain_matrix(scorer, settings, matrix.values[rows])
     table = found.append_column("detector", pa.array([name] * len(rows), pa.string()))
     table = table.append_column("reason", pa.array([found.reason for found in reasons], pa.string()))
-    table = table.append_column("explanation", pa.array([json.dumps(found.to_json()) for found in reasons], pa.string()))
+    details = [json.dumps(found.to_json()) for found in reasons]
+    table = table.append_column("explanation", pa.array(details, pa.string()))
     with store.write() as con:
         publish_into(con, "anomalies", table, replace="detector = ?", parameters=[name])
     return len(rows)
@@ -76,11 +77,14 @@ def explain_matrix(scorer: Scorer, settings: Settings, values: np.ndarray) -> li
         return []
     distinct, inverse = np.unique(values, axis=0, return_inverse=True)
     catalogue = catalogues(settings.catalogues).get(scorer.card.source)
-    names = {"alarms": "record with WARN, ERROR, exception or corrupt"}
-    describe = catalogue.describe if catalogue else lambda column: names.get(column, column)
+    describe = catalogue.describe if catalogue else _describe_alarms
     nearest, shares = scorer.explain(distinct)
     reasons = explain_rows(distinct, nearest, shares, scorer.card.columns, describe)
     return [reasons[at] for at in inverse.reshape(-1)]
+
+
+def _describe_alarms(column: str) -> str:
+    return "record with WARN, ERROR, exception or corrupt" if column == "alarms" else column
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def explain_block(store: Store, settings: Settings, text: str, name: str) -> Blo
     scorer = load_scorer(settings, name)
     with store.read() as con:
         known = con.execute(
-            "SELECT first_time, last_time, label FROM event_matrix LEFT JOIN labels USING (block_id) WHERE block_id = ?",
+            """SELECT first_time, last_time, label
+            FROM event_matrix LEFT JOIN labels USING (block_id) WHERE block_id = ?""",
             [block_id],
         ).fetchall()
         if not known:

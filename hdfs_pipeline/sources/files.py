@@ -83,26 +83,32 @@ class LogFile:
             raise DataError(f"{self.shown}: {error.strerror or error}") from None
 
     def _gunzip(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
-        """Like gzip.open, but what stands before a cut or a fault is not lost."""
+        """Like gzip.open, but what stands before a cut is not lost, nor, but for the last 64 KiB, before a fault."""
         unpack, data, inside = zlib.decompressobj(wbits=31), b"", False
+        done = bytearray()  # small steps, since one that meets a fault gives nothing, gathered to pieces of `size`
+        step = min(size, 1 << 16)
         try:
             while data := data or raw.read(1 << 18):
                 data = data if inside else data.lstrip(b"\0")  # padding between members
                 if not data:
                     continue
-                if chunk := unpack.decompress(data, size):
-                    yield chunk
+                done += unpack.decompress(data, step)
+                if len(done) > size - step:
+                    yield bytes(done)
+                    done.clear()
                 inside = not unpack.eof
                 data = unpack.unconsumed_tail
                 if unpack.eof:
                     data = unpack.unused_data
                     unpack = zlib.decompressobj(wbits=31)
             if inside:
-                yield unpack.flush()
+                done += unpack.flush()
                 if not unpack.eof:
                     self.problem = "the packed file ends early: it was cut short"
         except zlib.error as error:
             self.problem = f"cannot be unpacked to its end ({error})"
+        if done:
+            yield bytes(done)
 
     def _unzstd(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
         import zstandard

@@ -80,7 +80,7 @@ def test_it_leaves_pytorch_as_it_was(train: Blocks) -> None:
 
 def test_another_seed_is_another_network(train: Blocks, held_out: Blocks) -> None:
     """The seed is used at all, and what is anomalous does not hang on it."""
-    one, other = (Autoencoder(seed=seed).fit(*train.distinct).score(held_out.values) for seed in (1, 2))
+    one, other = (Autoencoder(seed=seed, steps=500).fit(*train.distinct).score(held_out.values) for seed in (1, 2))
     assert (one != other).any()
     for scores in (one, other):
         assert average_precision(held_out, scores) > 0.95
@@ -97,7 +97,7 @@ def test_without_labels_it_learns_from_all(train: Blocks) -> None:
 def test_more_vectors_than_one_step_takes(train: Blocks, held_out: Blocks, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then each step draws some of them."""
     monkeypatch.setattr(Autoencoder, "BATCH", 16)
-    scores = Autoencoder().fit(*train.distinct).score(held_out.values)
+    scores = Autoencoder(steps=500).fit(*train.distinct).score(held_out.values)
     assert average_precision(held_out, scores) > 0.95
 
 

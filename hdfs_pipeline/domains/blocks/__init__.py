@@ -1,0 +1,1 @@
+"""Block logs of NameNode and DataNodes: records, events by template, counts per block."""

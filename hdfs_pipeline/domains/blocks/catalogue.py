@@ -83,7 +83,8 @@ class Catalogue:
         tests += [(_like(message, t, floating=True), order[t.event_id]) for t in self.templates if t.floats]
         kind = "UTINYINT" if len(self.columns) <= 256 else "USMALLINT"
         whens = [f"WHEN {test} THEN {index}" for test, index in tests]
-        return f"CAST(CASE {' '.join(whens)} ELSE {len(self.templates)} END AS {kind})"
+        found = f"CASE {' '.join(whens)} ELSE {len(self.templates)} END" if whens else "0"
+        return f"CAST({found} AS {kind})"
 
     def save(self, folder: Path) -> Path:
         """Write ``<name>.v<version>.csv`` into `folder` and return its path."""

@@ -5,6 +5,7 @@ Spark partition, and the table `raw_logs`.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -30,7 +31,7 @@ _TROUBLE = ("xception", "orrupt", "EXCEPTION", "CORRUPT")
 
 def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB for work outside the store."""
-    config = {"preserve_insertion_order": "false", "memory_limit": memory_limit}
+    config: dict[str, Any] = {"preserve_insertion_order": "false", "memory_limit": memory_limit}
     config |= {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     if threads:
         config["threads"] = str(threads)

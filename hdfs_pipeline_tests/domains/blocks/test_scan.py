@@ -123,7 +123,9 @@ def test_no_block_id_spans_two_lines() -> None:
 lines_of = st.lists(
     st.one_of(
         st.sampled_from([b"2026-11-21 10:00:00,000 INFO a: b", b"081109 203615 148 INFO a: b", b"", b"\r", b"junk"]),
-        st.sampled_from([b"2026-11-21 10:00:00,000", b"2026-11-21 10:00:00.000 x", b" 081109 203615 ", b"081109 20361x "]),
+        st.sampled_from(
+            [b"2026-11-21 10:00:00,000", b"2026-11-21 10:00:00.000 x", b" 081109 203615 ", b"081109 20361x "]
+        ),
         st.binary(max_size=30),
     ),
     max_size=12,

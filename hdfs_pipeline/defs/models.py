@@ -1,0 +1,87 @@
+"""Rows and metadata of models and their evaluations."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import dagster as dg
+import pyarrow as pa
+
+from hdfs_pipeline.defs.metadata import markdown, picture
+from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.scoring.scorer import Card
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store import Store, publish_into
+
+_PLOTTED = ("f1", "precision", "recall", "pr_auc", "roc_auc", "false_alarms_per_10k")
+_MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` answers unless told otherwise
+
+
+def record_model(store: Store, settings: Settings, card: Card) -> None:
+    """Put a model's row into `models`."""
+    row = {
+        "detector": card.detector,
+        "version": card.version,
+        "catalogue": card.source,
+        "threshold": card.threshold,
+        "path": str(model_folder(settings, card.detector, card.version)),
+        "card": json.dumps(card.to_json()),
+        "created_at": datetime.fromisoformat(card.created_at),
+    }
+    with store.write() as con:
+        same = [card.detector, card.version]
+        publish_into(
+            con, "models", pa.Table.from_pylist([row]), replace="detector = ? AND version = ?", parameters=same
+        )
+
+
+def publish_evaluations(store: Store, card: Card) -> None:
+    """Put a row per split that a model was judged on into `evaluations`."""
+    same = {"detector": card.detector, "version": card.version, "created_at": datetime.fromisoformat(card.created_at)}
+    rows = [{**same, "split": split, "metrics": json.dumps(figures)} for split, figures in card.metrics.items()]
+    with store.write() as con:
+        con.execute("DELETE FROM evaluations WHERE detector = ? AND version = ?", [card.detector, card.version])
+        if rows:
+            publish_into(con, "evaluations", pa.Table.from_pylist(rows))
+
+
+def mlflow_metadata(settings: Settings, run_id: str) -> dict[str, Any]:
+    """Where a training lies in MLflow: the run, a link to it, and the command that makes the link answer."""
+    import mlflow
+
+    run = mlflow.get_run(run_id)
+    return {
+        "mlflow run": dg.MetadataValue.text(run_id),
+        "mlflow link": dg.MetadataValue.url(f"{_MLFLOW_UI}/#/experiments/{run.info.experiment_id}/runs/{run_id}"),
+        "mlflow files": dg.MetadataValue.path(url2pathname(urlparse(run.info.artifact_uri).path)),
+        "mlflow page": dg.MetadataValue.md(f"`mlflow ui --backend-store-uri {settings.tracking_uri}`"),
+    }
+
+
+def evaluation_metadata(card: Card, logged: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as numbers, which Dagster plots over time; curves and confusion matrix to look at.
+
+    `logged` is the metadata of the model's latest materialization, which knows its run in MLflow.
+    """
+    found: dict[str, Any] = {"version": card.version}
+    for split, figures in card.metrics.items():
+        found |= {f"{split} {name}": figures[name] for name in _PLOTTED if figures[name] is not None}
+        found[f"{split} confusion"] = _confusion(figures["confusion"])
+    # A model that was trained outside Dagster since then has other curves.
+    if "mlflow files" in logged and logged["version"].value == card.version:
+        curves = Path(logged["mlflow files"].value) / "curves.png"
+        found |= {"curves": picture(curves.read_bytes(), "curves")} if curves.is_file() else {}
+        found["mlflow link"] = logged["mlflow link"]
+    return found
+
+
+def _confusion(counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
+    rows = [
+        ("**is an anomaly**", counts["true_positives"], counts["false_negatives"]),
+        ("**is normal**", counts["false_positives"], counts["true_negatives"]),
+    ]
+    return markdown(["", "flagged", "not flagged"], rows)

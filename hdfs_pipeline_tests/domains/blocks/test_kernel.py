@@ -1,0 +1,152 @@
+"""From records to events and counts, against plain Python."""
+
+from collections import Counter, defaultdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue, Template, catalogues
+from hdfs_pipeline.domains.blocks.kernel import EVENT_MATRIX, connect, count_events, event_matrix, events_sql, fault_sql
+from hdfs_pipeline.domains.blocks.records import LAYOUTS, RECORDS, split_records
+
+CATALOGUE = Catalogue("c", 1, (Template("E1", "", "one <*>"), Template("E2", "", "two <*>")))
+LOG4J = LAYOUTS["log4j"]
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=40)
+LIMIT = 1 << 20
+
+
+def events(text: str, catalogue: Catalogue = CATALOGUE) -> list[dict[str, Any]]:
+    con = connect(threads=1)
+    con.register("records", pa.Table.from_batches(split_records([text.encode()], LOG4J), RECORDS))
+    return con.sql(f"SELECT * FROM ({events_sql('records', catalogue)}) ORDER BY position").to_arrow_table().to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("origin", "level", "logger"),
+    [
+        ("INFO org.apache.hadoop.hdfs.StateChange", "INFO", "org.apache.hadoop.hdfs.StateChange"),
+        ("INFO datanode.DataNode", "INFO", "datanode.DataNode"),
+        ("INFO  datanode.DataNode", "INFO", "datanode.DataNode"),
+        ("148 INFO dfs.DataNode$PacketResponder", "INFO", "dfs.DataNode$PacketResponder"),
+        ("WARN BlockStateChange", "WARN", "BlockStateChange"),
+    ],
+)
+def test_level_and_logger_stand_before_the_message(origin: str, level: str, logger: str) -> None:
+    (row,) = events(f"2026-11-21 14:16:19,172 {origin}: one blk_1\n")
+    assert (row["level"], row["logger"]) == (level, logger)
+
+
+@pytest.mark.parametrize(
+    ("line", "alarm"),
+    [
+        ("INFO a: one blk_1", False),
+        ("DEBUG a: warn error fatal", False),
+        ("WARN a: one", True),
+        ("ERROR a: one", True),
+        ("FATAL a: one", True),
+        ("INFO a: received exception java.io.IOException: x", True),
+        ("INFO a: Exception for blk_1", True),
+        ("INFO a: reported as corrupt", True),
+        ("INFO a: Corrupt replica", True),
+        ("INFO a: one\njava.io.EOFException: Unexpected EOF\n\tat x", True),
+        ("INFO a: one\n\tat java.lang.Thread.run", False),
+    ],
+)
+def test_alarms_are_what_a_search_for_trouble_finds(line: str, alarm: bool) -> None:
+    assert [row["alarm"] for row in events(f"2026-11-21 14:16:19,172 {line}\n")] == [alarm]
+
+
+def test_only_the_first_line_of_a_record_is_matched() -> None:
+    assert [
+        row["event"]
+        for row in events("2026-11-21 14:16:19,172 INFO a: x\none y\n2026-11-21 14:16:19,172 INFO a: one z")
+    ] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("2026-11-21 14:16:19,172 INFO a: fine", None),
+        ("2026-11-21 14:16:19,172 INFO a: ", None),
+        ("junk", "no log record"),
+        ("2026-13-21 14:16:19,172 INFO a: x", "no log record"),
+        ("2026-11-21 14:16:19,172 INFO a", "no log record"),
+        ("2026-11-21 14:16:19,172 INFO a: " + "x" * 1018, None),
+        ("2026-11-21 14:16:19,172 INFO a: " + "x" * 1019, "longer than 1024 bytes"),
+        ("2026-11-21 14:16:19,172 INFO a: " + "é" * 510, "longer than 1024 bytes"),
+        ("2026-11-21 14:16:19,172 INFO a: x\n" + "y" * 1020, "longer than 1024 bytes"),
+        ("2026-11-21 14:16:19,172 INFO " + "a" * 1020 + ": x", "longer than 1024 bytes"),
+    ],
+)
+def test_dead_letters_are_told_with_their_reason(text: str, fault: str | None) -> None:
+    con = connect(threads=1)
+    con.register("records", pa.Table.from_batches(split_records([text.encode()], LOG4J)))
+    ((found,),) = con.execute(f"SELECT {fault_sql(1024)} FROM records").fetchall()
+    assert (found is None) if fault is None else found.startswith(fault)
+
+
+START = datetime(2026, 11, 21, tzinfo=UTC)
+line = st.tuples(
+    st.sampled_from([("one", 0, False), ("two", 1, False), ("odd", 2, False), ("two Exception", 1, True)]),
+    st.lists(st.sampled_from([1, 2, -3, 4, 2**62]), max_size=4),
+    st.integers(0, 100_000),
+)
+
+
+@REPEATABLE
+@given(lines=st.lists(line, max_size=30), parts=st.integers(1, 3))
+def test_counts_are_those_of_a_naive_count(lines: list[Any], parts: int) -> None:
+    text, naive = [], defaultdict(list)
+    for (words, event, alarm), ids, milli in lines:
+        time = START + timedelta(milliseconds=milli)
+        text.append(
+            f"{time:%Y-%m-%d %H:%M:%S},{time.microsecond // 1000:03} INFO a: {words} "
+            + " ".join(f"blk_{i}" for i in ids)
+        )
+        for block in set(ids):
+            naive[block].append((event, alarm, time))
+    share = len(text) // parts + 1
+    pieces = [text[at : at + share] for at in range(0, len(text), share)]
+    con = connect(threads=1)
+    batches = [list(split_records(["\n".join(piece).encode()], LOG4J)) for piece in pieces]
+    counts = [count_events(con, batch, CATALOGUE, LIMIT) for batch in batches]  # as a stream brings them: in parts
+    counts.append(count_events(con, [], CATALOGUE, LIMIT))
+    table = event_matrix(pa.concat_tables(counts), CATALOGUE)
+    assert table.schema == EVENT_MATRIX
+    found = {row["block_id"]: row for row in table.to_pylist()}
+    assert list(found) == sorted(naive)
+    for block, seen in naive.items():
+        row, times, tally = found[block], [time for *_, time in seen], Counter(event for event, *_ in seen)
+        assert row["counts"] == [tally[0], tally[1], tally[2]]
+        assert (row["lines"], row["alarms"]) == (len(seen), sum(alarm for _, alarm, _ in seen))
+        assert (row["first_time"], row["last_time"]) == (min(times), max(times))
+        assert row["duration_s"] == pytest.approx((max(times) - min(times)).total_seconds())
+
+
+def test_dead_letters_count_for_no_block() -> None:
+    text = b"blk_1\n2026-13-21 14:16:19,172 INFO a: one blk_1\n2026-11-21 14:16:19,172 INFO a: one blk_2 " + b"x" * 2000
+    counts = count_events(connect(threads=1), split_records([text], LOG4J), CATALOGUE, 1024)
+    assert counts.num_rows == 0
+
+
+def test_a_matrix_of_nothing_is_empty_and_has_its_columns() -> None:
+    counts = count_events(connect(threads=1), [], catalogues()["hdfs_v1.v1"], LIMIT)
+    table = event_matrix(counts, catalogues()["hdfs_v1.v1"])
+    assert (table.num_rows, table.schema) == (0, EVENT_MATRIX)
+
+
+def test_a_record_that_names_a_block_twice_counts_once() -> None:
+    (row,) = event_matrix(
+        count_events(
+            connect(threads=1),
+            split_records([b"2026-11-21 14:16:19,172 INFO a: one blk_7 file /x/blk_7\n  blk_7_1.meta"], LOG4J),
+            CATALOGUE,
+            LIMIT,
+        ),
+        CATALOGUE,
+    ).to_pylist()
+    assert (row["block_id"], row["lines"], row["counts"]) == (7, 1, [1, 0, 0])

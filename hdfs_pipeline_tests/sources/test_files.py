@@ -1,0 +1,278 @@
+"""Log files: which are found, who wrote them, and their bytes, packed or not, whole or cut."""
+
+import gzip
+import hashlib
+import io
+import os
+import random
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.sources.files import LogFile, find_files
+
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=60)
+# 3 MB that compress little, so that packed files are longer than one read
+NOISE = random.Random(7).randbytes(3 << 20)
+LINES = b"".join(b"081109 203615 %d INFO dfs.DataNode: line\n" % number for number in range(60_000))
+
+
+def log(folder: Path, name: str, data: bytes) -> LogFile:
+    path = folder / name
+    path.write_bytes(data)
+    return LogFile(path)
+
+
+def read(file: LogFile, size: int = 1 << 20) -> bytes:
+    return b"".join(file.chunks(size))
+
+
+def zst(data: bytes, *, streamed: bool = False) -> bytes:
+    if not streamed:
+        return zstandard.ZstdCompressor().compress(data)
+    packer = zstandard.ZstdCompressor().compressobj()  # as `cat | zstd`: the frame does not tell its size
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("name", "packed"),
+    [
+        ("a.log", NOISE),
+        ("a.log.gz", gzip.compress(NOISE)),
+        ("a.log.gz", gzip.compress(NOISE[:1000]) + gzip.compress(b"") + gzip.compress(NOISE[1000:])),
+        ("a.log.gz", gzip.compress(NOISE) + b"\0" * 600_000),
+        ("a.log.gz", gzip.compress(NOISE[:9]) + b"\0" * 600_000 + gzip.compress(NOISE[9:])),
+        ("a.log.zst", zst(NOISE)),
+        ("a.log.zst", zst(NOISE, streamed=True)),
+        ("a.log.zst", zst(NOISE[:1000]) + zst(b"") + zst(NOISE[1000:], streamed=True)),
+    ],
+    ids=["plain", "gz", "gz-members", "gz-padded", "gz-padded-inside", "zst", "zst-streamed", "zst-frames"],
+)
+@pytest.mark.parametrize("size", [1 << 16, 4 << 20])
+def test_files_give_their_bytes_in_pieces_and_have_no_problem(
+    tmp_path: Path, name: str, packed: bytes, size: int
+) -> None:
+    file = log(tmp_path, name, packed)
+    pieces = list(file.chunks(size))
+    assert b"".join(pieces) == NOISE
+    assert max(map(len, pieces)) <= size
+    assert file.problem is None
+
+
+@pytest.mark.parametrize("name", ["a.log", "a.log.gz", "a.log.zst"])
+def test_an_empty_file_is_empty(tmp_path: Path, name: str) -> None:
+    file = log(tmp_path, name, b"")
+    assert (read(file), file.problem, file.sample(10)) == (b"", None, b"")
+    assert file.prefix_digests([0, 5], 10) == {0: hashlib.sha256().hexdigest()}
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.999])
+def test_what_stands_before_the_cut_of_a_gz_is_kept(tmp_path: Path, share: float) -> None:
+    packed = gzip.compress(NOISE)
+    file = log(tmp_path, "a.log.gz", packed[: int(len(packed) * share)])
+    kept = read(file)
+    assert NOISE.startswith(kept)
+    assert len(kept) > len(NOISE) * share - (1 << 17)
+    assert file.problem == "the packed file ends early: it was cut short"
+
+
+@pytest.mark.parametrize("missing", [1, 4, 8, 9])
+def test_a_gz_that_lacks_only_its_last_bytes_gives_all_and_says_that_it_was_cut(tmp_path: Path, missing: int) -> None:
+    file = log(tmp_path, "a.log.gz", gzip.compress(LINES)[:-missing])
+    assert read(file) == LINES
+    assert file.problem is not None
+
+
+@REPEATABLE
+@given(cut=st.integers(0, 400))
+def test_no_cut_of_a_gz_goes_unnoticed(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    data = LINES[:3000]
+    packed = gzip.compress(data)
+    cut = min(cut, len(packed))
+    file = log(tmp_path_factory.mktemp("cut"), "a.log.gz", packed[:cut])
+    kept = read(file)
+    assert data.startswith(kept)
+    assert (file.problem is None) == (cut in (0, len(packed)))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_stands_before_the_cut_of_a_zst_is_kept(tmp_path: Path, streamed: bool) -> None:
+    packed = zst(NOISE, streamed=streamed)
+    file = log(tmp_path, "a.log.zst", packed[: len(packed) // 2])
+    kept = read(file)
+    assert NOISE.startswith(kept)
+    assert len(kept) > len(NOISE) // 2 - (1 << 18)
+    assert file.problem == "the packed file ends early: it was cut short"
+
+
+@pytest.mark.parametrize(
+    ("name", "packed", "kept"),
+    [
+        ("a.log.gz", b"no gzip at all\n", b""),
+        ("a.log.zst", b"no zst at all\n", b""),
+        ("a.log.gz", gzip.compress(LINES) + b"trailing junk that is no member", LINES),
+        ("a.log.zst", zst(LINES) + b"trailing junk that is no frame", LINES),
+    ],
+)
+def test_a_damaged_file_gives_what_can_be_read_and_says_so(
+    tmp_path: Path, name: str, packed: bytes, kept: bytes
+) -> None:
+    file = log(tmp_path, name, packed)
+    assert read(file) == kept
+    assert file.problem is not None
+    assert file.problem.startswith("cannot be unpacked to its end (")
+
+
+def test_a_gz_with_another_checksum_keeps_all_but_its_last_piece_and_says_so(tmp_path: Path) -> None:
+    file = log(tmp_path, "a.log.gz", gzip.compress(LINES)[:-8] + b"\1" * 8)
+    kept = read(file, 4 << 20)
+    assert LINES.startswith(kept)
+    assert len(kept) >= len(LINES) - (1 << 16)
+    assert file.problem is not None
+    assert "incorrect data check" in file.problem
+
+
+def test_a_damage_in_the_middle_keeps_what_stands_before_it(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(LINES))
+    packed[len(packed) // 2 : len(packed) // 2 + 64] = b"\xff" * 64
+    file = log(tmp_path, "a.log.gz", bytes(packed))
+    kept = read(file)
+    assert file.problem is not None
+    assert kept[:100_000] == LINES[:100_000]
+
+
+@REPEATABLE
+@given(size=st.integers(1, 70), stop=st.integers(0, 150), packed=st.booleans())
+def test_no_more_is_read_than_asked_for(
+    tmp_path_factory: pytest.TempPathFactory, size: int, stop: int, packed: bool
+) -> None:
+    data = bytes(range(100))
+    folder = tmp_path_factory.mktemp("stop")
+    file = log(folder, "a.log.gz", gzip.compress(data)) if packed else log(folder, "a.log", data)
+    assert b"".join(file.chunks(size, stop=stop)) == data[:stop]
+    assert file.sample(stop) == data[:stop]
+
+
+def test_a_sample_spans_the_members_of_a_gz(tmp_path: Path) -> None:
+    file = log(tmp_path, "a.log.gz", b"".join(gzip.compress(b"line %d\n" % number) for number in range(100)))
+    assert file.sample(500) == b"".join(b"line %d\n" % number for number in range(100))[:500]
+
+
+@REPEATABLE
+@given(data=st.binary(max_size=200), lengths=st.lists(st.integers(0, 250), max_size=6), size=st.integers(1, 250))
+def test_digests_are_those_of_the_prefixes(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, lengths: list[int], size: int
+) -> None:
+    file = log(tmp_path_factory.mktemp("digests"), "a.log", data)
+    wanted = {length for length in lengths if length <= len(data) and data} | {len(data)}
+    assert file.prefix_digests(lengths, size) == {n: hashlib.sha256(data[:n]).hexdigest() for n in wanted}
+
+
+@pytest.mark.parametrize(
+    ("name", "daemon", "host"),
+    [
+        ("hadoop-hdfs-namenode-nn1.example.com.log", "namenode", "nn1.example.com"),
+        ("hadoop-hdfs-namenode-nn1.example.com.log.2", "namenode", "nn1.example.com"),
+        ("hadoop-hdfs-datanode-dn-17.example.com.log.2024-11-01.gz", "datanode", "dn-17.example.com"),
+        ("hadoop-root-secondarynamenode-vm.out", "secondarynamenode", "vm"),
+        ("hadoop-hdfs-journalnode-10.0.0.7.log", "journalnode", "10.0.0.7"),
+        ("hadoop-my-user-namenode-nn1.log", "namenode", "nn1"),
+        ("hadoop-svc.hdfs-datanode-dn1.log", "datanode", "dn1"),
+        ("hadoop-cmf-hdfs-NAMENODE-nn1.example.com.log.out", "namenode", "nn1.example.com"),
+        ("hadoop-hdfs-kms-k1.log", "kms", "k1"),
+        ("hadoop-hdfs-namenode-my.logger.example.com.log", "namenode", "my.logger.example.com"),
+        ("hadoop-hdfs-datanode-datanode-7.log", "datanode", "datanode-7"),
+        ("datanode_1.log.gz", "datanode_1", ""),
+        ("HDFS.log", "HDFS", ""),
+        ("hadoop.log", "hadoop", ""),
+    ],
+)
+def test_host_and_daemon_stand_in_hadoops_file_names(name: str, daemon: str, host: str) -> None:
+    file = LogFile(Path("/logs") / name)
+    assert (file.daemon, file.host) == (daemon, host)
+
+
+LOGS = [
+    "HDFS.log", "hadoop-hdfs-namenode-nn1.log", "hadoop-hdfs-namenode-nn1.log.1", "sub/deeper/dn.log.2024-11-01.gz",
+    "dn.log.zst", "hadoop-cmf-hdfs-DATANODE-dn1.log.out",
+]  # fmt: skip
+OTHERS = ["labels.csv", "README.md", "README", "log", "catalog", "a.logs", "blog.txt", "ingest.lock", "x.log.crc~"]
+
+
+def test_of_a_folder_the_logs_are_read_and_nothing_else(tmp_path: Path) -> None:
+    for name in LOGS + OTHERS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = find_files([str(tmp_path)], tmp_path / "spool")
+    assert sorted(str(file.path.relative_to(tmp_path)) for file in found) == sorted(LOGS)
+
+
+def test_a_named_file_is_read_whatever_its_name(tmp_path: Path) -> None:
+    log(tmp_path, "labels.csv", b"")
+    assert [file.path.name for file in find_files([str(tmp_path / "labels.csv")], tmp_path)] == ["labels.csv"]
+
+
+def test_a_file_named_in_several_ways_is_read_once(tmp_path: Path) -> None:
+    log(tmp_path, "a.log", b"")
+    (tmp_path / "link.log").symlink_to(tmp_path / "a.log")
+    (tmp_path / "sub").mkdir()
+    names = ["a.log", "a.log", "*.log", "", "sub/../a.log"]
+    found = find_files([f"{tmp_path}/{name}" for name in names], tmp_path)
+    assert [file.path for file in found] == [(tmp_path / "a.log").resolve()]
+
+
+def test_globs_find_files_in_order_and_the_logs_of_folders(tmp_path: Path) -> None:
+    for name in ("b.log", "a.log", "logs/c.log", "logs/readme.txt", "x/y/z.log"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    by = [
+        [str(file.path.relative_to(tmp_path)) for file in find_files([f"{tmp_path}/{pattern}"], tmp_path)]
+        for pattern in ("[ab].log", "l*", "**/z.log")
+    ]
+    assert by == [["a.log", "b.log"], ["logs/c.log"], ["x/y/z.log"]]
+
+
+def test_a_name_with_the_characters_of_a_glob_is_that_file(tmp_path: Path) -> None:
+    log(tmp_path, "a[1].log", b"")
+    log(tmp_path, "a1.log", b"")
+    assert [file.path.name for file in find_files([f"{tmp_path}/a[1].log"], tmp_path)] == ["a[1].log"]
+
+
+@pytest.mark.parametrize("name", ["absent.log", "*.absent", "folder/absent.log"])
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="no such file") as error:
+        find_files([f"{tmp_path}/{name}"], tmp_path)
+    assert name in str(error.value)
+
+
+def test_a_folder_without_logs_is_named(tmp_path: Path) -> None:
+    log(tmp_path, "labels.csv", b"x")
+    with pytest.raises(DataError, match=r"no file in this folder has \.log in its name"):
+        find_files([str(tmp_path)], tmp_path)
+
+
+def test_a_pipe_cannot_be_read_twice_and_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.log")
+    with pytest.raises(DataError, match="standard input"):
+        find_files([f"{tmp_path}/pipe.log"], tmp_path)
+
+
+def test_a_file_that_goes_away_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.log: No such file"):
+        read(LogFile(tmp_path / "gone.log"))
+
+
+def test_a_name_that_is_no_utf8_can_be_shown() -> None:
+    file = LogFile(Path(os.fsdecode(b"/logs/caf\xe9.log")))
+    assert (file.shown, file.daemon) == ("/logs/caf\ufffd.log", "caf\ufffd")
+
+
+def test_standard_input_is_kept_to_be_read_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(NOISE)))
+    (file,) = find_files(["-"], tmp_path / "spool")
+    assert read(file) == read(file) == NOISE
+    assert (file.daemon, file.path.parent) == ("stdin", tmp_path / "spool")

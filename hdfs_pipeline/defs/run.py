@@ -88,7 +88,7 @@ def serve(settings: Settings) -> int:
         except OSError:
             raise SetupError(f"port {port} is in use: set another one with HDFS_PIPELINE_DAGSTER_PORT") from None
     workspace = ["-w", str(_project_file("workspace.yaml"))]
-    command = [sys.executable, "-m", "dagster", "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)]
     # A session of its own, so that one signal reaches the web server, the daemon, code servers and runs.
     group = subprocess.Popen([*command, "--log-level", "warning"], cwd=folder, start_new_session=True)
     return _wait(group)

@@ -41,12 +41,12 @@ DETECTORS: dict[str, Row] = {
     ),
     "exact_match": Row(
         "exact_match:ExactMatch",
-        lambda settings: Fixed(0.5),
+        lambda _: Fixed(0.5),
         "distance to the nearest count vector of a normal block; the bar for every model without labels",
     ),
     "keywords": Row(
         "keywords:Keywords",
-        lambda settings: Fixed(0.5),
+        lambda _: Fixed(0.5),
         "baseline: any record with WARN, ERROR, exception or corrupt",
     ),
 }

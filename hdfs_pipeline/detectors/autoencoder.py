@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.exact_match import normal_rows
 from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
+from hdfs_pipeline.scoring.normals import normal_rows
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """Weights (out, in) and biases (out,) of each layer, float64."""
@@ -52,7 +52,7 @@ class Autoencoder(OnnxDetector):
             return np.zeros(0)
         return self.run("score", values).astype(np.float64)
 
-    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:  # noqa: ARG002 - the errors say it
+    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Each column's share in the squared error. See `Detector.explain`."""
         if not len(values):
             return np.zeros(values.shape)

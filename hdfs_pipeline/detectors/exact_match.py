@@ -12,43 +12,9 @@ from typing import Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.onnx_session import reading
-from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.scoring.contracts import Detector
-from hdfs_pipeline.scoring.features import distinct_rows
-
-DISTANCES = 1 << 22
-"""Distances held at once: 32 MB."""
-
-
-def normal_rows(values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct rows (k, d) float32 labelled 0 (of all, without labels) and the blocks (k,) float64 behind each.
-
-    Raises: DataError where there are none.
-    """
-    if labels is not None:
-        values, weights = values[labels == 0], weights[labels == 0]
-    if not len(values):
-        raise DataError("no normal blocks to learn from: read more logs, or give labels that hold some normal blocks")
-    distinct = distinct_rows(values)
-    return np.ascontiguousarray(values[distinct.first], np.float32), np.bincount(distinct.inverse, weights)
-
-
-def nearest_rows(values: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index (n,) int64 and L1 distance (n,) float64 of the row of `normals` (k, d) nearest to each of `values` (n, d).
-
-    Of several equally near the first one is taken. Memory: 32 MB of distances, whatever n and k are below 4 million.
-    """
-    from scipy.spatial.distance import cdist
-
-    index, distance = np.zeros(len(values), np.int64), np.zeros(len(values))
-    step = max(1, DISTANCES // len(normals))
-    for start in range(0, len(values), step):
-        part = slice(start, start + step)
-        table = cdist(values[part], normals, "cityblock")
-        index[part] = table.argmin(axis=1)
-        distance[part] = table.min(axis=1)
-    return index, distance
+from hdfs_pipeline.errors import NotTrainedError
+from hdfs_pipeline.scoring.contracts import Detector, reading
+from hdfs_pipeline.scoring.normals import nearest_rows, normal_rows
 
 
 class ExactMatch(Detector):

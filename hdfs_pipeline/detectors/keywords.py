@@ -9,8 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.onnx_session import reading
-from hdfs_pipeline.scoring.contracts import Detector
+from hdfs_pipeline.scoring.contracts import Detector, reading
 
 
 class Keywords(Detector):
@@ -23,7 +22,7 @@ class Keywords(Detector):
     learns_from = "nothing"
     features = "keywords"
 
-    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:  # noqa: ARG002
+    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Nothing to learn: any input will do."""
         return self
 
@@ -32,7 +31,7 @@ class Keywords(Detector):
         alarms = values[:, 0].astype(np.float64)
         return alarms / (1 + alarms)
 
-    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:  # noqa: ARG002
+    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """All of the score is the one column's. See `Detector.explain`."""
         return (values > 0).astype(np.float64)
 

@@ -1,14 +1,12 @@
-"""Model files: ONNX graphs behind an onnxruntime session, and one error for every file that cannot be read."""
+"""Detectors whose model is an ONNX graph, scored by onnxruntime."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from hdfs_pipeline.errors import NotTrainedError
-from hdfs_pipeline.scoring.contracts import Detector
+from hdfs_pipeline.scoring.contracts import Detector, reading
 
 OPSETS = {"": 17, "ai.onnx.ml": 3}
 """Operator sets that the models are written in: old enough for every onnxruntime since 1.14 (2023)."""
@@ -16,19 +14,6 @@ IR_VERSION = 8
 """Version of the ONNX file format that belongs to these operator sets."""
 CHUNK_ROWS = 1 << 12
 """Rows in one run of a session: what lies between the layers then fits a core's cache, which doubles the speed."""
-
-
-@contextmanager
-def reading(name: str, path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while `path` is read into a NotTrainedError that tells what to do next."""
-    try:
-        yield
-    except Exception as error:  # the libraries behind raise a dozen kinds, without a base in common
-        missing = isinstance(error, FileNotFoundError)
-        reason = "is missing" if missing else f"cannot be read ({type(error).__name__})"
-        raise NotTrainedError(
-            f"no usable model of {name}: {path} {reason}; train it with `hdfs-pipeline train --detector {name}`"
-        ) from error
 
 
 class OnnxDetector(Detector):

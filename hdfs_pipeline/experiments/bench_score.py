@@ -32,7 +32,8 @@ def bench_score(
 
     Returns a JSON-able dict: `row_p50_ms` and `row_p99_ms` of one row through `detector.score`; blocks/s of the large
     matrix with and without working on its distinct rows only (finding them is timed), best of three; `max_difference`,
-    the largest difference to scikit-learn's probabilities on the sample's rows; `targets`; `machine`.
+    the largest difference to scikit-learn's probabilities, on the sample's rows and on as many new ones, whose columns
+    are drawn from the sample's each for itself; `targets`; `machine`.
     """
     from hdfs_pipeline.detectors import make_detector
 
@@ -70,16 +71,17 @@ def bench_score(
         "row_p99_ms": float(np.percentile(times, 99)),
         "blocks_per_s": deduplicated,
         "blocks_per_s_without_dedup": plain,
-        "max_difference": float(np.abs(detector.score(matrix.values) - _sklearn(detector, matrix.values)).max()),
+        "max_difference": _difference(detector, matrix.values, draw),
         "machine": machine(),
     }
     return {**result, "targets": _targets(result)}
 
 
-def _sklearn(detector: Any, values: np.ndarray) -> np.ndarray:
-    """Probabilities (n,) of scikit-learn's forest, which was grown on the columns that vary in training only."""
+def _difference(detector: Any, values: np.ndarray, draw: np.random.Generator) -> float:
+    """Largest difference to scikit-learn's forest, which was grown on the columns that vary in `values` (n, d) only."""
     kept = np.flatnonzero(np.ptp(values, axis=0) > 0)
-    return detector.estimator.predict_proba(values[:, kept])[:, 1]
+    rows = np.concatenate([values, draw.permuted(values, axis=0)])
+    return float(np.abs(detector.score(rows) - detector.estimator.predict_proba(rows[:, kept])[:, 1]).max())
 
 
 def _seconds(call: Callable[[], Any]) -> float:

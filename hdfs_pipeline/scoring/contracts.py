@@ -1,10 +1,14 @@
 """What a detector is to the rest of the house."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+
+from hdfs_pipeline.errors import NotTrainedError
 
 
 class Detector(ABC):
@@ -70,3 +74,16 @@ def share_by_replacement(score: Any, values: np.ndarray, nearest: np.ndarray) ->
     shares[flat] = (values != nearest)[flat]
     total = shares.sum(axis=1, keepdims=True)
     return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+
+
+@contextmanager
+def reading(name: str, path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while `path` is read into a NotTrainedError that tells what to do next."""
+    try:
+        yield
+    except Exception as error:  # the libraries behind raise a dozen kinds, without a base in common
+        missing = isinstance(error, FileNotFoundError)
+        reason = "is missing" if missing else f"cannot be read ({type(error).__name__})"
+        raise NotTrainedError(
+            f"no usable model of {name}: {path} {reason}; train it with `hdfs-pipeline train --detector {name}`"
+        ) from error

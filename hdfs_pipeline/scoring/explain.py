@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from hdfs_pipeline.scoring.normals import nearest_rows
+
 _NAMED = 3  # differences that the one-line reason names
 
 
@@ -45,15 +47,9 @@ def nearest_normals(values: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
     Among equally near ones the first wins; `normals` stand with the most frequent first.
     """
-    from scipy.spatial.distance import cdist
-
     if not len(normals):
         return np.zeros_like(values)
-    chosen = np.empty(len(values), np.int64)
-    step = max(1, 10_000_000 // len(normals))
-    for at in range(0, len(values), step):
-        chosen[at : at + step] = cdist(values[at : at + step], normals, "cityblock").argmin(axis=1)
-    return normals[chosen]
+    return normals[nearest_rows(values, normals)[0]]
 
 
 def explain_rows(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hdfs_pipeline.detectors import exact_match
-from hdfs_pipeline.detectors.exact_match import ExactMatch, nearest_rows
+from hdfs_pipeline.detectors.exact_match import ExactMatch
+from hdfs_pipeline.scoring.normals import nearest_rows
 from hdfs_pipeline.errors import DataError, NotTrainedError
 
 counts = st.integers(0, 3).map(float)

@@ -1,6 +1,7 @@
 """Files into the store: nothing lost, nothing doubled, whatever the files are and whenever it is interrupted."""
 
 import gzip
+import json
 import os
 import signal
 import subprocess
@@ -318,48 +319,55 @@ def test_names_of_any_kind_do_no_harm(new_home: Callable[..., Home], tmp_path: P
     assert path == os.fsencode(tmp_path / name).decode(errors="replace")
 
 
-# Kills itself when the `number`th rows of `table` are to be written, before (0) or after (1) it wrote them.
+# For each case (home, table, number, after) a child that kills itself when the `number`th rows of `table` are to be
+# written, before (0) or after (1) it wrote them.
 KILLER = """
-import os, signal, sys
-from pathlib import Path
+import json, os, signal, sys
 from hdfs_pipeline.domains.blocks import ingest as module
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.store import Store
 
-home, table, number, after, *paths = sys.argv[1:]
-write, seen = module.publish_into, 0
+write, paths = module.publish_into, sys.argv[2:]
 
-def deadly(con, name, *arguments, **options):
-    global seen
-    seen += name == table
-    if name == table and seen == int(number):
-        if after == "1":
-            write(con, name, *arguments, **options)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return write(con, name, *arguments, **options)
+def run(home, table, number, after):
+    seen = 0
+    def deadly(con, name, *arguments, **options):
+        nonlocal seen
+        seen += name == table
+        if name == table and seen == number:
+            if after:
+                write(con, name, *arguments, **options)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return write(con, name, *arguments, **options)
+    module.publish_into = deadly
+    settings = load_settings(home)
+    module.ingest(Store.open(settings), settings, paths)
 
-module.publish_into = deadly
-settings = load_settings(home)
-module.ingest(Store.open(settings), settings, paths)
+for case in json.loads(sys.argv[1]):
+    if not (child := os.fork()):
+        run(*case)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+KILLS = [("raw_logs", 1, 0), ("raw_logs", 2, 1), ("sources", 1, 1), ("sources", 3, 0)]
 
 
-@pytest.mark.parametrize(
-    ("table", "number", "after"), [("raw_logs", 1, 0), ("raw_logs", 2, 1), ("sources", 1, 1), ("sources", 3, 0)]
-)
 def test_an_ingest_that_was_killed_and_run_again_is_as_if_run_once(
-    new_home: Callable[..., Home], tmp_path: Path, table: str, number: int, after: int
+    new_home: Callable[..., Home], tmp_path: Path
 ) -> None:
     paths = [put(tmp_path, "a.log", V1), put(tmp_path, "b.log", LOG4J), put(tmp_path, "c.log", ACCESS * 3)]
-    once, killed = new_home("once"), new_home("killed")
+    once, killed = new_home("once"), [new_home(f"killed {number}") for number in range(len(KILLS))]
     run(once, *paths)
-    command = [sys.executable, "-c", KILLER, str(killed.settings.home), table, str(number), str(after), *paths]
-    assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGKILL
-    assert [path for path in killed.settings.home.iterdir() if path.is_dir()], "it was killed amid its work"
-    done = run(killed, *paths)
-    assert everything(killed) == everything(once)
-    assert (done.files, len(done.skipped)) == (4 - number, number - 1)
-    assert [path for path in killed.settings.home.iterdir() if path.is_dir()] == []
+    cases = json.dumps([[str(home.settings.home), *kill] for home, kill in zip(killed, KILLS, strict=True)])
+    command = [sys.executable, "-c", KILLER, cases, *paths]
+    said = subprocess.run(command, timeout=100, check=True, capture_output=True, text=True).stdout
+    assert said.split() == [str(-signal.SIGKILL.value)] * len(KILLS)
+    for home, (_, number, _) in zip(killed, KILLS, strict=True):
+        assert [path for path in home.settings.home.iterdir() if path.is_dir()], "it was killed amid its work"
+        done = run(home, *paths)
+        assert everything(home) == everything(once)
+        assert (done.files, len(done.skipped)) == (4 - number, number - 1)
+        assert [path for path in home.settings.home.iterdir() if path.is_dir()] == []
 
 
 def test_a_second_ingest_at_the_same_time_is_refused_in_plain_words(

@@ -1,0 +1,250 @@
+"""From records to events: every record once, by the right catalogue, and what no template matches is learned."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from hdfs_pipeline.domains.blocks import parse as module
+from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, Template, catalogues, read_catalogue
+from hdfs_pipeline.domains.blocks.ingest import ingest
+from hdfs_pipeline.domains.blocks.parse import Parsed, home_catalogue, learn_templates, parse
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline_tests.conftest import Home
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+STARTUP = "2026-11-21 03:57:15,260 INFO namenode.NameNode: createNameNode []\n"
+V1_LINE = "081109 203615 148 INFO dfs.DataNode$DataXceiver: Receiving block blk_{} src: /1 dest: /2\n"
+TODAY = "2026-11-21 04:00:18,971 INFO datanode.DataNode: Receiving BP-4-127.0.0.1-17:blk_{}_1 src: /1 dest: /2\n"
+ODD = (
+    "2026-11-21 04:00:18,971 INFO datanode.DataNode: The cat sat upon the replica of blk_{}_1 and slept for {} hours\n"
+)
+
+
+def read(home: Home, folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    ingest(home.store, home.settings, [str(folder / name)])
+
+
+def parsed(home: Home, **settings: Any) -> Parsed:
+    return parse(home.store, home.settings.model_copy(update=settings))
+
+
+def events(home: Home) -> list[tuple[Any, ...]]:
+    return home.rows(
+        "SELECT source_id, position, time, level, logger, event_id, block_ids, alarm FROM parsed_events ORDER BY 1, 2"
+    )
+
+
+def assert_all_accounted_for(home: Home, found: Parsed) -> None:
+    """Records are parsed or dead letters; what is parsed has a block or has none; each once."""
+    ((total, lines),) = home.rows("SELECT sum(records), sum(lines) FROM sources")
+    ((dead,),) = home.rows("SELECT count(*) FROM dead_letters")
+    ((with_block,),) = home.rows("SELECT count(*) FROM parsed_events WHERE len(block_ids) > 0")
+    assert total == found.records + dead <= lines
+    assert found.records == with_block + found.without_block
+    assert home.rows("SELECT source_id, position FROM parsed_events ORDER BY ALL") == home.rows(
+        "SELECT source_id, position FROM raw_logs ORDER BY ALL"
+    )
+
+
+def test_real_lines_of_today_become_events_and_nothing_is_lost(home: Home, tmp_path: Path) -> None:
+    for file in sorted(GOLDEN.glob("hadoop_*.log")):
+        read(home, tmp_path, file.name, "no head\n" + file.read_text())
+    found = parsed(home)
+    assert found.catalogue.label == "hdfs_3.v1"
+    assert (found.new, found.coverage) == (found.records, 1.0)
+    assert len(home.rows("SELECT 1 FROM dead_letters")) == 4
+    assert_all_accounted_for(home, found)
+
+
+def test_a_second_parse_finds_nothing_new_and_changes_nothing(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "a.log", TODAY.format(1))
+    first, before = parsed(home), events(home)
+    second = parsed(home)
+    assert (first.new, second.new, second.records) == (1, 0, 1)
+    assert events(home) == before
+    read(home, tmp_path, "b.log", TODAY.format(2) + STARTUP)
+    third = parsed(home)
+    assert (third.new, third.records, third.without_block) == (2, 3, 1)
+    assert_all_accounted_for(home, third)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        (V1_LINE.format(1) * 3, "hdfs_v1.v1"),
+        (TODAY.format(1) * 3, "hdfs_3.v1"),
+        (STARTUP + TODAY.format(1), "hdfs_3.v1"),
+    ],
+)
+def test_the_lines_choose_their_catalogue(home: Home, tmp_path: Path, text: str, label: str) -> None:
+    read(home, tmp_path, "a.log", text)
+    found = parsed(home)
+    assert (found.catalogue.label, found.coverage) == (label, 1.0)
+    assert home_catalogue(home.store, home.settings).label == label
+
+
+def test_the_choice_is_made_once_there_is_something_to_choose_by_and_then_stays(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "start.log", STARTUP)
+    assert parsed(home).coverage == 1.0  # no block yet: nothing tells which catalogue fits
+    read(home, tmp_path, "v1.log", V1_LINE.format(1))
+    second = parsed(home)
+    assert (second.catalogue.label, second.coverage) == ("hdfs_v1.v1", 1.0)
+    read(home, tmp_path, "today.log", TODAY.format(1) * 50)
+    third = parsed(home)
+    assert third.catalogue.label == "hdfs_v1.v1"
+    assert third.coverage == pytest.approx(1 / 51)
+    assert_all_accounted_for(home, third)
+
+
+def test_a_setting_names_another_catalogue_and_everything_is_parsed_anew(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "a.log", TODAY.format(1) + STARTUP)
+    assert parsed(home).catalogue.label == "hdfs_3.v1"
+    found = parsed(home, catalogue="hdfs_v1.v1")
+    assert (found.catalogue.label, found.new, found.records, found.coverage) == ("hdfs_v1.v1", 2, 2, 0.0)
+    assert {row[5] for row in events(home)} == {UNKNOWN}
+    assert_all_accounted_for(home, found)
+
+
+def test_a_catalogue_that_there_is_not_is_refused_with_those_that_there_are(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "a.log", TODAY.format(1))
+    with pytest.raises(DataError, match=r"no catalogue 'hdfs_4\.v1'; there are hdfs_3\.v1, hdfs_v1\.v1"):
+        parsed(home, catalogue="hdfs_4.v1")
+    assert events(home) == []
+
+
+@pytest.mark.parametrize("count", [254, 255, 256, 300])
+def test_catalogues_of_any_size_can_be_used(home: Home, tmp_path: Path, count: int) -> None:
+    big = Catalogue("big", 1, tuple(Template(f"E{i}", "", f"message {i} <*>") for i in range(count)))
+    big.save(home.settings.catalogues)
+    line = "2026-11-21 04:00:18,971 INFO a: {} blk_1\n"
+    read(home, tmp_path, "a.log", line.format("message 0") + line.format(f"message {count - 1}") + line.format("odd"))
+    found = parsed(home, catalogue="big.v1")
+    assert [row[5] for row in events(home)] == ["E0", f"E{count - 1}", UNKNOWN]
+    assert found.coverage == pytest.approx(2 / 3)
+
+
+def test_an_empty_store_can_be_parsed(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "a.log", "")
+    found = parsed(home)
+    assert (found.records, found.new, found.without_block, found.coverage) == (0, 0, 0, 1.0)
+
+
+def test_where_nothing_was_parsed_there_is_no_catalogue(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "a.log", TODAY.format(1))
+    with pytest.raises(DataError, match="no logs have been parsed"):
+        home_catalogue(home.store, home.settings)
+
+
+def test_a_second_parse_at_the_same_time_is_refused_in_plain_words(
+    new_home: Callable[..., Home], tmp_path: Path
+) -> None:
+    home = new_home(lock_timeout_s=0.1)
+    read(home, tmp_path, "a.log", TODAY.format(1))
+    with (
+        FileLock(home.settings.home / "parse.lock"),
+        pytest.raises(SetupError, match=r"another parse of .* is under way"),
+    ):
+        parsed(home)
+    assert parsed(home).new == 1
+
+
+def test_a_log_that_grows_while_it_is_parsed_is_not_left_half_parsed(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(home, tmp_path, "a.log", TODAY.format(1))
+    publish = module.publish_into
+    compiled = module.events_sql
+
+    def and_then_grow(*arguments: Any) -> str:
+        monkeypatch.setattr(module, "events_sql", compiled)
+        monkeypatch.setattr(module, "publish_into", grown_first)
+        return compiled(*arguments)
+
+    def grown_first(con: Any, *arguments: Any, **options: Any) -> int:
+        # what another process would have committed between the reading and the writing of this parse
+        monkeypatch.setattr(module, "publish_into", publish)
+        con.execute("UPDATE sources SET bytes = bytes + 20")
+        con.execute("UPDATE raw_logs SET more = 'at blk_2', block_ids = [1, 2]")
+        return publish(con, *arguments, **options)
+
+    monkeypatch.setattr(module, "events_sql", and_then_grow)
+    parsed(home, catalogue="hdfs_3.v1")
+    found = parsed(home, catalogue="hdfs_3.v1")
+    assert [row[6] for row in events(home)] == [[1, 2]]
+    assert_all_accounted_for(home, found)
+
+
+def odd_home(home: Home, folder: Path) -> None:
+    read(home, folder, "a.log", "".join(ODD.format(i, i % 7) for i in range(30)) + TODAY.format(1) * 60)
+    assert parsed(home).coverage == pytest.approx(60 / 90)
+
+
+def test_what_no_template_matches_is_learned_and_proposed(home: Home, tmp_path: Path) -> None:
+    odd_home(home, tmp_path)
+    current, proposed = learn_templates(home.store, home.settings)
+    assert (current.label, proposed.label) == ("hdfs_3.v1", "hdfs_3.v2")
+    assert proposed.templates[: len(current.templates)] == current.templates
+    (new,) = proposed.templates[len(current.templates) :]
+    assert "The cat sat upon the replica of <*>" in new.text
+    assert read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv") == proposed
+    rows = home.rows("SELECT catalogue, event_id, seen, example FROM event_templates WHERE status = 'proposed'")
+    assert rows == [("hdfs_3.v2", new.event_id, 30, None)]
+    in_use = home.rows("SELECT event_id, seen FROM event_templates WHERE status = 'in use' AND seen > 0 ORDER BY seen")
+    assert in_use == [(UNKNOWN, 30), ("E2", 60)]
+    assert len(home.rows("SELECT 1 FROM event_templates WHERE status = 'in use'")) == len(current.columns)
+    assert parsed(home).catalogue == current  # a proposal is used only once a setting names it
+
+
+def test_naming_the_proposed_catalogue_parses_everything_anew(home: Home, tmp_path: Path) -> None:
+    odd_home(home, tmp_path)
+    _, proposed = learn_templates(home.store, home.settings)
+    found = parsed(home, catalogue=proposed.label)
+    assert (found.catalogue, found.new, found.coverage) == (proposed, 90, 1.0)
+    assert {row[5] for row in events(home)} == {"E2", proposed.templates[-1].event_id}
+    assert_all_accounted_for(home, found)
+    settings = home.settings.model_copy(update={"catalogue": proposed.label})
+    assert learn_templates(home.store, settings) == (proposed, proposed)
+    assert home.rows("SELECT DISTINCT catalogue, status FROM event_templates") == [(proposed.label, "in use")]
+
+
+def test_where_every_message_is_known_nothing_is_proposed(home: Home, tmp_path: Path) -> None:
+    read(home, tmp_path, "a.log", TODAY.format(1) + STARTUP)
+    parsed(home)
+    current, proposed = learn_templates(home.store, home.settings)
+    assert proposed is current
+    assert not list(home.settings.catalogues.glob("*")) if home.settings.catalogues.exists() else True
+    assert home.rows("SELECT count(*) FROM event_templates WHERE status = 'proposed'") == [(0,)]
+
+
+@pytest.mark.parametrize("folder", ["hdfs_modern"])
+def test_real_logs_of_2_7_are_covered(home: Home, shared: Path, folder: str) -> None:
+    ingest(home.store, home.settings, [str(shared / folder)])
+    found = parsed(home)
+    assert found.catalogue.label == "hdfs_3.v1"
+    assert found.records > 40_000
+    assert found.coverage >= 0.99
+    assert_all_accounted_for(home, found)
+
+
+def covered(home: Home, paths: list[Path]) -> None:
+    done = ingest(home.store, home.settings, [str(path) for path in paths])
+    lines = sum(gzip.decompress(path.read_bytes()).count(b"\n") for path in paths)
+    found = parsed(home)
+    assert (done.lines, done.dead_letters) == (lines, 0)
+    assert found.catalogue == catalogues()["hdfs_3.v1"]
+    assert found.coverage >= 0.99
+    assert_all_accounted_for(home, found)
+
+
+def test_real_logs_of_3_4_are_covered(home: Home, shared: Path) -> None:
+    covered(home, [shared / "hdfs_3.4" / name for name in ("namenode.log.gz", "datanode_1.log.gz")])
+
+
+@pytest.mark.slow
+def test_all_real_logs_of_3_4_are_covered(home: Home, shared: Path) -> None:
+    covered(home, sorted((shared / "hdfs_3.4").glob("*.log.gz")))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hdfs_pipeline.errors import DataError, PipelineError
@@ -97,10 +98,12 @@ def ingest(paths: Paths, labels: Labels = None, as_json: Json = False) -> None:
     out.print(
         f"{facts['lines']:,} lines, {facts['records']:,} records in {facts['files']} files; "
         f"{facts['dead_letters']:,} dead letters; {facts['blocks']:,} blocks in {settings.home}\n"
-        f"catalogue {facts['catalogue']} matches {facts['coverage']:.2%} of the records that carry a block"
+        f"catalogue {facts['catalogue']} matches {facts['coverage']:.2%} of the records that carry a block",
+        markup=False,
+        soft_wrap=True,
     )
     for note in facts["notes"]:
-        out.print(f"  {note}")
+        out.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _ingest(settings: Settings, store: Any, paths: list[str], labels: Path | None) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, 
             except DataError as error:
                 if detector != "all":
                     raise
-                err.print(f"[yellow]{name} is left out:[/] {error}")
+                err.print(f"[yellow]{name} is left out:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             progress.advance(bar)
     if not cards:
         raise DataError("no detector could be trained")
@@ -178,7 +181,8 @@ def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, 
         _print_json(cards)
         return
     rows = [(card["detector"], split, found) for card in cards for split, found in card["metrics"].items()]
-    out.print(detectors_table(f"Judged on blocks not trained on ({len(data):,} blocks in {settings.home})", rows))
+    title = f"Judged on blocks not trained on ({len(data):,} blocks in {settings.home})"
+    out.print(detectors_table(escape(title), rows))
     out.print("Models, trained on all blocks: " + ", ".join(f"{c['detector']} version {c['version']}" for c in cards))
 
 
@@ -208,7 +212,7 @@ def evaluate(
         catalogue = {"catalogue": found.parsed.catalogue.label, "coverage": found.parsed.coverage}
         _print_json(read | counts | catalogue | {"absent": found.absent, "detectors": evaluations})
         return
-    out.print(holdout_notes(found), highlight=False)
+    out.print(holdout_notes(found), markup=False, highlight=False, soft_wrap=True)
     out.print(detectors_table("Unseen data", [(name, "these logs", e) for name, e in evaluations.items()]))
     unseen = {name: e["unseen"] for name, e in evaluations.items() if e["unseen"]}
     for name, counts in unseen.items():
@@ -267,12 +271,14 @@ def explain(
         f"threshold {report.threshold:.4g}" + (f"; labelled {report.label}" if report.label else ""),
         highlight=False,
     )
-    out.print(f"{report.explanation.reason}\n", highlight=False)
+    out.print(f"{report.explanation.reason}\n", markup=False, highlight=False, soft_wrap=True)
     out.print(explanation_table(report))
     for line in report.lines:
-        place = "@".join(part for part in (line["daemon"], line["host"]) if part)
+        place = escape("@".join(part for part in (line["daemon"], line["host"]) if part))
         out.print(f"[dim]{line['event_id']:>7} {place}[/] ", end="")
         out.print(line["line"], markup=False, highlight=False, soft_wrap=True)
+    if report.records > len(report.lines):
+        out.print(f"[dim]{report.records - len(report.lines):,} more records in `raw_logs`[/]", highlight=False)
 
 
 @app.command()
@@ -281,7 +287,7 @@ def backup(target: Annotated[Path, typer.Argument(help="New file for a consisten
     from hdfs_pipeline.store import Store
 
     Store.open(load_settings()).backup(target)
-    out.print(f"copied to {target}")
+    out.print(f"copied to {target}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -294,7 +300,7 @@ def export(
     from hdfs_pipeline.store import Store
 
     for name, path in Store.open(load_settings()).export(folder, format=format, tables=table).items():
-        out.print(f"{name}: {path}")
+        out.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -308,7 +314,8 @@ def settings(as_json: Json = False) -> None:
         return
     table = Table("setting", "value", "environment", "meaning")
     for name, field in Settings.model_fields.items():
-        table.add_row(name, str(getattr(found, name)), f"{PREFIX}{name.upper()}", field.description)
+        value = escape(str(getattr(found, name)))
+        table.add_row(name, value, f"{PREFIX}{name.upper()}", escape(field.description or ""))
     out.print(table)
 
 
@@ -328,7 +335,7 @@ def bench_parse_command(
     as_json: Json = False,
 ) -> None:
     """Raw file → event matrix of every block, beside DuckDB's line count, LogLead and Drain3."""
-    from hdfs_pipeline.experiments.bench import bench_parse, render_parse
+    from hdfs_pipeline.experiments.bench_parse import bench_parse, render_parse
 
     with err.status("measuring"):
         result = bench_parse(path, lines=lines, peers=peers, settings=load_settings())
@@ -339,7 +346,7 @@ def bench_parse_command(
 def bench_score_command(as_json: Json = False) -> None:
     """One row and batches through the random forest, and its distance from scikit-learn's probabilities."""
     from hdfs_pipeline.domains.blocks.matrix import load_dataset
-    from hdfs_pipeline.experiments.bench import bench_score, render_score
+    from hdfs_pipeline.experiments.bench_score import bench_score, render_score
     from hdfs_pipeline.store import Store
 
     settings = load_settings()
@@ -349,24 +356,33 @@ def bench_score_command(as_json: Json = False) -> None:
     _print_json(result) if as_json else out.print(render_score(result))
 
 
-def _home_first(arguments: list[str]) -> list[str]:
-    """`--home DIR` may stand anywhere; typer wants it before the command."""
-    for at, argument in enumerate(arguments):
+def _arrange(arguments: list[str]) -> list[str]:
+    """What people write, as typer wants it: `--home DIR` before the command, `--logs` before each of its paths."""
+    before: list[str] = []
+    after: list[str] = []
+    rest = iter(arguments)
+    option = ""
+    for argument in rest:
         if argument == "--":
-            break
-        if argument == "--home" and at + 1 < len(arguments):
-            return [*arguments[at : at + 2], *arguments[:at], *arguments[at + 2 :]]
-        if argument.startswith("--home="):
-            return [argument, *arguments[:at], *arguments[at + 1 :]]
-    return arguments
+            after += [argument, *rest]
+        elif argument == "--home":
+            before += [argument, *(value for value in [next(rest, None)] if value is not None)]
+        elif argument.startswith("--home="):
+            before.append(argument)
+        elif option == "--logs" and not argument.startswith("-") and after[-1] != "--logs":
+            after += ["--logs", argument]
+        else:
+            option = argument if argument.startswith("-") else option
+            after.append(argument)
+    return before + after
 
 
 def main() -> None:
     """Entry point: errors for people on standard error, and an exit code that tells their kind."""
     try:
-        app(_home_first(sys.argv[1:]))
+        app(_arrange(sys.argv[1:]))
     except PipelineError as error:
-        err.print(f"[bold red]hdfs-pipeline:[/] {error}", highlight=False)
+        err.print(f"[bold red]hdfs-pipeline:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         err.print("interrupted")

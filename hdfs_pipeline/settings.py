@@ -4,6 +4,7 @@ Sources, strongest first: arguments, environment (``HDFS_PIPELINE_*``), ``<home>
 """
 
 import os
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """The settings of one home."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Field(Path("data"), description="Folder of one cluster: store, models, MLflow, Dagster's history.")
     seed: int = Field(7, description="Seed of every random choice; the same seed gives the same model.")
@@ -87,6 +88,8 @@ def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Setting
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SetupError(f"setting {name}: {first['msg']}. See `hdfs-pipeline settings` for what there is.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SetupError(f"settings.toml of the home cannot be read: {error}. Mend it, or move it away.") from None
 
 
 def load_settings(home: Path | str | None = None) -> Settings:

@@ -20,7 +20,7 @@ from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 Progress = Callable[[str, int, int], None]
 """Hears the name of an asset that is done, how many are done, of how many."""
 
-_PATIENCE_S = 20.0  # seconds that Dagster's processes get to end by themselves
+_PATIENCE_S = 15.0  # seconds that Dagster's processes get to end by themselves
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -75,38 +75,37 @@ def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_
 
 
 def serve(settings: Settings) -> int:
-    """Serve Dagster's web page on 127.0.0.1 and run its daemon until a signal; the exit code.
+    """Serve Dagster's web page and run its daemon until a signal; the exit code.
 
     SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.
     """
     folder = prepare_instance(settings)
-    port = settings.dagster_port
+    host, port = settings.dagster_host, settings.dagster_port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise SetupError(f"port {port} is in use: set another one with HDFS_PIPELINE_DAGSTER_PORT") from None
+            probe.bind((host, port))
+        except OSError as error:
+            why = f"{host}:{port} cannot be listened on ({error.strerror})"
+            raise SetupError(f"{why}: set another port with HDFS_PIPELINE_DAGSTER_PORT") from None
     workspace = ["-w", str(_project_file("workspace.yaml"))]
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", "127.0.0.1", "-p", str(port)]
-    # A session of its own, so that one signal reaches the web server, the daemon, code servers and runs.
-    group = subprocess.Popen([*command, "--log-level", "warning"], cwd=folder, start_new_session=True)
-    return _wait(group)
-
-
-def _wait(group: subprocess.Popen[bytes]) -> int:
-    """Wait for Dagster or for a signal, then see that no process of the group is left."""
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", host, "-p", str(port)]
     caught: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
         caught.append(number)
 
+    # Before the start: a child does not inherit handlers, but it would inherit that a shell's `&` ignores SIGINT.
     before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
-        while not caught and group.poll() is None:
-            time.sleep(0.1)
+        # A session of its own, so that one signal reaches the web server, the daemon, code servers and runs.
+        group = subprocess.Popen([*command, "--log-level", "warning"], cwd=folder, start_new_session=True)
+        try:
+            while not caught and group.poll() is None:
+                time.sleep(0.1)
+        finally:
+            _end(group)
     finally:
-        _end(group)
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0 if caught else group.returncode
@@ -114,7 +113,8 @@ def _wait(group: subprocess.Popen[bytes]) -> int:
 
 def _end(group: subprocess.Popen[bytes]) -> None:
     """End every process of the group: politely, then firmly, then at once."""
-    for number, patience in ((signal.SIGINT, _PATIENCE_S), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+    # SIGTERM first: a run records it as its end, and after SIGINT the web server and the code server wait long.
+    for number, patience in ((signal.SIGTERM, _PATIENCE_S), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
         with suppress(ProcessLookupError):
             os.killpg(group.pid, number)
         deadline = time.monotonic() + patience

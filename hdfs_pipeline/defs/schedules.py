@@ -12,9 +12,14 @@ from hdfs_pipeline.scoring.models import model_folder, trained_detectors
 from hdfs_pipeline.store import Store
 
 
-@dg.schedule(job=score_job, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=score_job,
+    cron_schedule="*/5 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Scores where blocks have no score by the present model, as after an ingest or a retrain.",
+)
 def score_every_five_minutes(home: Home) -> dg.RunRequest | dg.SkipReason:
-    """Scores where blocks have no score by the present model, as after `hdfs-pipeline ingest` or a retrain."""
+    """A run if a block has no score by the serving model, or an older one than the latest logs."""
     settings = home.settings
     if not home.store.path.exists() or not trained_detectors(settings):
         return dg.SkipReason("no blocks or no model in this home yet")
@@ -28,12 +33,14 @@ def score_every_five_minutes(home: Home) -> dg.RunRequest | dg.SkipReason:
     return dg.RunRequest() if waiting else dg.SkipReason(f"every block has a score by the present model of {name}")
 
 
-@dg.schedule(job=train_job, cron_schedule="30 2 * * *")
+@dg.schedule(
+    job=train_job,
+    cron_schedule="30 2 * * *",
+    description="Trains every detector anew where logs came in since the last training. Off at first, because a new "
+    "model serves at once, seen by nobody.",
+)
 def retrain_nightly(home: Home) -> dg.RunRequest | dg.SkipReason:
-    """Trains every detector anew where logs came in since the last training.
-
-    Off at first: a new model serves at once, seen by nobody.
-    """
+    """A run if logs came in since the last training."""
     if not home.store.path.exists():
         return dg.SkipReason("nothing was read in this home yet")
     read: datetime | None = _one(home.store, "SELECT max(ingested_at) FROM sources", {})

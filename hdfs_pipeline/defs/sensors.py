@@ -16,13 +16,11 @@ from hdfs_pipeline.scoring.models import trained_detectors
     jobs=[ingest_and_score_job, blocks_job],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reads and scores what is new or has changed in the home's `incoming` folder, once it has come to rest "
+    "for a few seconds; `labels.csv` is taken as labels. In a home without a model the whole of `blocks_job` runs.",
 )
 def incoming_files(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResult | dg.SkipReason:
-    """Reads and scores what is new or has changed in `incoming`, once it has come to rest for a few seconds.
-
-    `labels.csv` is taken as labels, hidden and temporary names are left alone. In a home without any model the whole
-    of `blocks_job` runs, so that the first files already end in anomalies.
-    """
+    """One run for all that is new or has changed; with training in a home without a model, so that anomalies come."""
     settings = home.settings
     folder = settings.incoming.resolve()
     now = rested(folder)

@@ -7,22 +7,15 @@ just written, so that all read it from the page cache.
 """
 
 import json
-import os
-import platform
-import re
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.experiments.peers import peak_mb
+from hdfs_pipeline.experiments.bench import BenchFile, describe, machine, make_file
+from hdfs_pipeline.experiments.peers import Watch, peak_mb
 from hdfs_pipeline.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
@@ -41,75 +34,12 @@ _LABELS: Final = {
     "loglead_drain": "LogLead, drain: file to matrix",
     "drain3": "Drain3: line to template, no matrix",
 }
-_ID = re.compile(rb"(?<=blk_)(-?\d+)")
-
-
-@dataclass(frozen=True)
-class BenchFile:
-    """A file to measure on: `blocks` distinct block ids, the sample `repetitions` times."""
-
-    path: Path
-    lines: int
-    bytes: int
-    blocks: int
-    repetitions: int
-
-
-def make_file(sample: Path, lines: int, target: Path, seed: int = 7) -> BenchFile:
-    """Repeat a sample until there are at least `lines` lines, each repetition with block ids that no other one has.
-
-    `sample` is a log file (.gz and .zst too) or a folder of them, whose files follow each other inside a repetition, as
-    if one daemon's log were appended to another's; it must fit into memory. Only whole repetitions are written. An id
-    changes wherever ``blk_`` stands before it, in file names and continuation lines too; nothing else changes.
-
-    Raises: DataError where the sample has no line.
-    """
-    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES
-    from hdfs_pipeline.sources.files import find_files
-
-    texts = [b"".join(file.chunks(CHUNK_BYTES)) for file in find_files([str(sample)], target.parent)]
-    data = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts if text)
-    if not data:
-        raise DataError(f"{sample}: nothing in it to measure on")
-    repetitions = -(-lines // data.count(b"\n"))
-    parts: list[bytes] = _ID.split(data)  # text, id, text, id, …, text
-    numbers = [int(text) for text in parts[1::2]]
-    fits = [index for index, number in enumerate(numbers) if -(2**63) <= number < 2**63]
-    ids, which = np.unique(np.array([numbers[index] for index in fits], np.int64), return_inverse=True)
-    places = list(zip((2 * index + 1 for index in fits), which.tolist(), strict=True))
-    size = 0
-    with target.open("wb") as file:
-        for shift in _shifts(ids, repetitions, seed):
-            fresh = [b"%d" % number for number in (ids.view(np.uint64) + shift).view(np.int64).tolist()]
-            for place, index in places:
-                parts[place] = fresh[index]
-            size += file.write(b"".join(parts))
-    return BenchFile(target, repetitions * data.count(b"\n"), size, len(ids) * repetitions, repetitions)
-
-
-def _shifts(ids: np.ndarray, repetitions: int, seed: int) -> np.ndarray:
-    """What to add to the ids (n,) int64, modulo 2^64, in each repetition: (repetitions,) uint64, the first of them 0.
-
-    Dense ids (Hadoop 2 and later count them up) continue where the repetition before ended. Ids drawn from all 64 bits
-    (HDFS_v1) are moved by random numbers, drawn again should two repetitions ever share an id.
-    """
-    if not len(ids):
-        return np.zeros(repetitions, np.uint64)
-    span = int(ids[-1]) - int(ids[0]) + 1
-    if int(ids[-1]) + repetitions * span < 2**63:
-        return np.arange(repetitions, dtype=np.uint64) * np.uint64(span)
-    draw = np.random.default_rng(seed)
-    while True:
-        shifts = draw.integers(1, 2**64 - 1, repetitions, np.uint64)
-        shifts[0] = 0
-        if len(np.unique(ids.view(np.uint64)[:, None] + shifts)) == len(ids) * repetitions:
-            return shifts
 
 
 def bench_parse(
     path: Path, *, lines: int = 2_000_000, peers: bool = True, settings: Settings, rounds: int = ROUNDS
 ) -> dict[str, Any]:
-    """Measure file to matrix on `path` repeated to `lines` lines (see `make_file`), and the peers on the same file.
+    """Measure file to matrix on `path` repeated to `lines` lines (see `bench.make_file`), and the peers on that file.
 
     What is timed in each: ours from detecting the layout to the table of counts per block (numba's compiled code lies
     on disk, written by a run before; loading it is not timed, as imports are not anywhere); DuckDB the count of lines;
@@ -118,8 +48,10 @@ def bench_parse(
     and Drain3 find templates, where we match known ones: they do more. LogLead uses only the first block of a line
     and Drain3 none: they do less.
 
-    Returns a JSON-able dict: the file, `runs` by contender (seconds of the best round and of all; lines/s; MB/s of
-    10^6 bytes; peak_mb, the most memory the process held; `ratio`, our lines/s over its), `targets`, `machine`.
+    Returns a JSON-able dict: the file, `runs` by contender (seconds of the best round and of all; cpu_s, the processor
+    seconds of the best round; lines/s; MB/s of 10^6 bytes; peak_mb, the most memory the process held; `ratio`, our
+    lines/s over its; `cpu_ratio`, its processor time per line over ours, which other work on the machine disturbs
+    less), `targets`, by the clock, and `machine`.
     """
     from hdfs_pipeline.domains.blocks.kernel import connect
     from hdfs_pipeline.domains.blocks.records import detect_layout
@@ -136,7 +68,9 @@ def bench_parse(
         job = {"path": str(made.path), "catalogue": catalogue, "max_bytes": settings.max_record_bytes}
         job |= {"home_catalogues": str(settings.catalogues), "memory_limit": settings.memory_limit}
         names = ["ours", "read_csv"] + ["loglead_tip", "loglead_drain", "drain3"] * (peers and PEERS.exists())
-        _worker("ours", {**job, "path": str(_head(made.path, sample))}, folder)  # compiles, where nothing is compiled
+        small = Path(folder) / "head.log"
+        small.write_bytes(sample)
+        _worker("ours", {**job, "path": str(small)}, folder)  # compiles, where nothing is compiled
         tries: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for number in range(rounds):
             for name in names:
@@ -154,13 +88,14 @@ def bench_parse(
         "bytes": made.bytes,
         "repetitions": made.repetitions,
         "rounds": rounds,
-        "runs": {name: _best(tries.get(name, []), made) for name in _LABELS},
+        "runs": {name: _best(tries.get(name, []), made, NOT_MEASURED if peers else "left out") for name in _LABELS},
         "machine": machine(),
     }
     ours = result["runs"]["ours"]
     for run in result["runs"].values():
         if "lines_per_s" in run:
             run["ratio"] = ours["lines_per_s"] / run["lines_per_s"]
+            run["cpu_ratio"] = run["cpu_s"] / run["lines"] / (ours["cpu_s"] / ours["lines"])
     return {**result, "targets": _targets(result["runs"])}
 
 
@@ -178,12 +113,6 @@ def _choose(con: Any, sample: bytes, settings: Settings) -> str:
     con.register("bench_sample", records)
     known = catalogues(settings.catalogues)
     return max(known, key=lambda label: (coverage(con, "bench_sample", known[label]), known[label].version))
-
-
-def _head(path: Path, sample: bytes) -> Path:
-    small = path.with_name("head.log")
-    small.write_bytes(sample)
-    return small
 
 
 def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -213,7 +142,7 @@ def work(name: str, job: str) -> None:
     """Run "ours" or "read_csv" once in this process and print what it gave as JSON."""
     given = json.loads(job)
     result = (_ours if name == "ours" else _read_csv)(given)
-    print(json.dumps({**result, "peak_mb": peak_mb()}))
+    print("\n" + json.dumps({**result, "peak_mb": peak_mb()}))  # DuckDB may have left a progress bar on the line
 
 
 def _ours(job: dict[str, Any]) -> dict[str, Any]:
@@ -225,33 +154,33 @@ def _ours(job: dict[str, Any]) -> dict[str, Any]:
     catalogue = catalogues(Path(job["home_catalogues"]))[job["catalogue"]]
     for layout in LAYOUTS.values():
         list(split_records([b"x\n"], layout))  # loads the compiled code
-    start = time.perf_counter()
+    watch = Watch()
     file, tally = LogFile(Path(job["path"])), Tally()
     found = detect_layout(next(file.chunks(1 << 20)))
     assert found is not None
     with connect(memory_limit=job["memory_limit"]) as con:
         records = split_records(file.chunks(CHUNK_BYTES), found, tally)
         matrix = event_matrix(count_events(con, records, catalogue, job["max_bytes"]), catalogue)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "lines": tally.lines, "records": tally.records, "blocks": len(matrix)}
+    times = watch.read()
+    return {**times, "lines": tally.lines, "records": tally.records, "blocks": len(matrix)}
 
 
 def _read_csv(job: dict[str, Any]) -> dict[str, Any]:
     from hdfs_pipeline.domains.blocks.kernel import connect
 
-    start = time.perf_counter()
+    watch = Watch()
     with connect() as con:
         lines = con.execute(
             """SELECT count(*) FROM read_csv(?, columns = {'line': 'VARCHAR'}, header = false, delim = '\x01',
             quote = '', escape = '', comment = '', auto_detect = false, strict_mode = false)""",
             [job["path"]],
         ).fetchall()[0][0]
-    return {"seconds": time.perf_counter() - start, "lines": lines}
+    return {**watch.read(), "lines": lines}
 
 
-def _best(tries: list[dict[str, Any]], made: BenchFile) -> dict[str, Any]:
+def _best(tries: list[dict[str, Any]], made: BenchFile, missing: str) -> dict[str, Any]:
     if not tries:
-        return {"missing": NOT_MEASURED}
+        return {"missing": missing}
     if "failed" in tries[0]:
         return {"missing": f"failed: {tries[0]['failed']}"}
     tries = [each for each in tries if "failed" not in each]
@@ -281,32 +210,6 @@ def _targets(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on: processor, cores, memory in GB (10^9 bytes), versions."""
-    import psutil
-
-    info = Path("/proc/cpuinfo")
-    model = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
-    packages = ("duckdb", "numpy", "numba", "pyarrow", "scikit-learn", "onnxruntime")
-    return {
-        "processor": model[1] if model else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
-
-
-def describe(machine: dict[str, Any]) -> str:
-    """One line about the machine, for a table's caption."""
-    versions = [
-        f"{name} {machine[name]}" for name in machine if name not in ("processor", "cores", "memory_gb", "load")
-    ]
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, load {machine['load']}"
-    return f"{where}; {', '.join(versions)}"
-
-
 def render_parse(result: dict[str, Any]) -> "Table":
     """The figures of `bench_parse` as a table."""
     from rich.table import Table
@@ -317,15 +220,22 @@ def render_parse(result: dict[str, Any]) -> "Table":
     )
     table = Table(title=title)
     table.add_column("")
-    for name in ("seconds", "lines/s", "MB/s", "peak MB", "ours is faster by"):
+    for name in ("seconds", "CPU s", "lines/s", "MB/s", "peak MB", "ours is faster by", "by CPU"):
         table.add_column(name, justify="right")
     for name, run in result["runs"].items():
         if "missing" in run:
             table.add_row(_LABELS[name], run["missing"])
             continue
         part = "" if run["lines"] == result["lines"] else f" ({run['lines']:,} lines)"
-        figures = [f"{run['seconds']:.2f}{part}", f"{run['lines_per_s']:,.0f}", f"{run['mb_per_s']:.1f}"]
-        table.add_row(_LABELS[name], *figures, f"{run['peak_mb']:,.0f}", f"{run['ratio']:.2f}")
+        figures = [
+            f"{run['seconds']:.2f}{part}",
+            f"{run['cpu_s']:.2f}",
+            f"{run['lines_per_s']:,.0f}",
+            f"{run['mb_per_s']:.1f}",
+        ]
+        table.add_row(
+            _LABELS[name], *figures, f"{run['peak_mb']:,.0f}", f"{run['ratio']:.2f}", f"{run['cpu_ratio']:.2f}"
+        )
     words = {True: "met", False: "MISSED", None: "not measured"}
     aims = [
         f"{t['what']} {t['aim']:g}: {'' if t['value'] is None else format(t['value'], ',.1f') + ', '}{words[t['met']]}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.experiments.bench_parse import describe, machine
+from hdfs_pipeline.experiments.bench import describe, machine
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import Settings
 

@@ -16,10 +16,12 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
     left, right = figure.subplots(1, 2)
     for name, tested in tests.items():
         precision, recall, false = _curve(tested.scores, tested.labels)
-        area, found = tested.evaluation.pr_auc, tested.evaluation
-        line = left.step(recall, precision, where="post", label=f"{name} (PR-AUC {area:.3f})")[0]
+        found = tested.evaluation
+        area, roc = found.pr_auc, found.roc_auc
+        areas = [f"{area:.3f}" if area is not None else "–", f"{roc:.4f}" if roc is not None else "–"]
+        line = left.step(recall, precision, where="post", label=f"{name} (PR-AUC {areas[0]})")[0]
         left.plot(found.recall, found.precision, "o", color=line.get_color())
-        right.step(false, recall, where="post", color=line.get_color(), label=f"{name} (ROC-AUC {found.roc_auc:.4f})")
+        right.step(false, recall, where="post", color=line.get_color(), label=f"{name} (ROC-AUC {areas[1]})")
     left.set(xlabel="recall", ylabel="precision", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
     right.set(xlabel="share of normal blocks flagged", ylabel="recall", xscale="symlog", title="ROC (symmetric log)")
     right.set_xscale("symlog", linthresh=1e-3)

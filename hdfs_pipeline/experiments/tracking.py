@@ -27,6 +27,8 @@ def start_tracking(settings: Settings) -> str:
     mlflow.set_tracking_uri(settings.tracking_uri)
     found = mlflow.get_experiment_by_name(EXPERIMENT)
     if found is not None:
+        if found.lifecycle_stage == "deleted":  # in MLflow's page, by hand: MLflow would refuse every run
+            mlflow.MlflowClient().restore_experiment(found.experiment_id)
         return str(found.experiment_id)
     return str(mlflow.create_experiment(EXPERIMENT, artifact_location=(home / "mlartifacts").as_uri()))
 

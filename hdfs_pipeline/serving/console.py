@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from hdfs_pipeline.experiments.holdout import Holdout
@@ -47,7 +48,7 @@ def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]]) -> Ta
     for field, label in (("recall_by_kind", "anomaly"), ("false_alarm_rate_by_kind", "normal")):
         for kind, facts in first[field].items():
             shares = [f"{e[field].get(kind, {}).get('flagged', 0):.3f}" for e in found.values()]
-            table.add_row(label, kind, f"{facts['blocks']:,}", *shares)
+            table.add_row(label, escape(kind), f"{facts['blocks']:,}", *shares)
     return table
 
 
@@ -58,7 +59,7 @@ def blocks_table(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
     table.add_column("score", justify="right")
     table.add_column("reason")
     for row in rows:
-        table.add_row(row["block_id"], f"{row['score']:.3f}", row["reason"])
+        table.add_row(row["block_id"], f"{row['score']:.3f}", escape(row["reason"]))
     return table
 
 
@@ -71,7 +72,12 @@ def explanation_table(report: BlockReport) -> Table:
         table.add_column(name, justify="right")
     for found in report.explanation.differences:
         table.add_row(
-            found.event_id, found.name, found.kind, str(found.count), str(found.expected), f"{found.share:.0%}"
+            escape(found.event_id),
+            escape(found.name),
+            found.kind,
+            str(found.count),
+            str(found.expected),
+            f"{found.share:.0%}",
         )
     return table
 

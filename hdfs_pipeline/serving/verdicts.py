@@ -89,7 +89,7 @@ def _describe_alarms(column: str) -> str:
 
 @dataclass(frozen=True)
 class BlockReport:
-    """All there is to say of one block; `lines` are its raw records in the order of time."""
+    """All there is to say of one block; `lines` are its raw records by time, the first 200 of `records`."""
 
     block_id: str
     detector: str
@@ -100,13 +100,14 @@ class BlockReport:
     first_time: datetime
     last_time: datetime
     label: str | None
+    records: int
     lines: list[dict[str, Any]]
 
 
 def parse_block_id(text: str) -> int:
     """The number of a block id, written with or without ``blk_``. Raises: DataError."""
     found = re.fullmatch(r"\s*(?:blk_)?(-?\d{1,19})(?:_\d+)?\s*", text)
-    if not found or abs(int(found[1])) >= 2**63:
+    if not found or not -(2**63) <= int(found[1]) < 2**63:
         raise DataError(f"{text!r} is no block id; one looks like blk_1073741825")
     return int(found[1])
 
@@ -117,34 +118,35 @@ def explain_block(store: Store, settings: Settings, text: str, name: str) -> Blo
     scorer = load_scorer(settings, name)
     with store.read() as con:
         known = con.execute(
-            """SELECT first_time, last_time, label
+            """SELECT first_time, last_time, label, lines
             FROM event_matrix LEFT JOIN labels USING (block_id) WHERE block_id = ?""",
             [block_id],
         ).fetchall()
         if not known:
             raise DataError(f"no log of this home names blk_{block_id}; `hdfs-pipeline ingest PATH` reads more")
-        lines = _raw_lines(con, block_id)
+        lines = _raw_lines(con, block_id, settings.log_timezone)
     matrix = load_dataset(store, settings).matrix(scorer.card.family)
     row = matrix.take(np.flatnonzero(matrix.keys == block_id))
     score = float(scorer.score(row)[0])
-    first, last, label = known[0]
+    first, last, label, records = known[0]
     reason = explain_matrix(scorer, settings, row.values)[0]
     anomalous = score >= scorer.card.threshold
     return BlockReport(
-        f"blk_{block_id}", name, score, scorer.card.threshold, anomalous, reason, first, last, label, lines
+        f"blk_{block_id}", name, score, scorer.card.threshold, anomalous, reason, first, last, label, records, lines
     )
 
 
-def _raw_lines(con: Any, block_id: int) -> list[dict[str, Any]]:
-    """The records of a block as they were written, merged over its daemons' files by time."""
-    stamp = " ".join(f"WHEN '{layout.name}' THEN strftime(r.time, '{layout.format}')" for layout in LAYOUTS.values())
+def _raw_lines(con: Any, block_id: int, timezone: str) -> list[dict[str, Any]]:
+    """The records of a block as they were written (in the daemons' `timezone`), merged over their files by time."""
+    local = "timezone($timezone, r.time)"
+    stamp = " ".join(f"WHEN '{layout.name}' THEN strftime({local}, '{layout.format}')" for layout in LAYOUTS.values())
     cursor = con.execute(
         f"""SELECT r.time, s.host, s.daemon, e.event_id,
             (CASE s.layout {stamp} END) || r.origin || ': ' || r.message
             || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line
         FROM raw_logs r JOIN parsed_events e USING (source_id, position) JOIN sources s USING (source_id)
-        WHERE list_contains(r.block_ids, ?) ORDER BY r.time, r.source_id, r.position LIMIT {_LINES}""",
-        [block_id],
+        WHERE list_contains(r.block_ids, $block) ORDER BY r.time, r.source_id, r.position LIMIT {_LINES}""",
+        {"block": block_id, "timezone": timezone},
     )
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

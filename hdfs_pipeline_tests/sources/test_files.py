@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.sources.files import LogFile, find_files
 
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=60)
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=40)
 # 3 MB that compress little, so that packed files are longer than one read
 NOISE = random.Random(7).randbytes(3 << 20)
 LINES = b"".join(b"081109 203615 %d INFO dfs.DataNode: line\n" % number for number in range(60_000))

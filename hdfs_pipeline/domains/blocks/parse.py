@@ -59,7 +59,9 @@ def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_l
         WHERE len(block_ids) > 0 USING SAMPLE {_SAMPLE} ROWS (reservoir, {settings.seed})"""
     )
     shares = {label: coverage(con, "catalogue_sample", catalogue) for label, catalogue in known.items()}
-    return known[max(shares, key=lambda label: (shares[label], known[label].version))]
+    # A few lines can fit several: then the catalogue that is named like their layout.
+    layouts = {row[0] for row in con.execute("SELECT DISTINCT layout FROM sources").fetchall()}
+    return known[max(shares, key=lambda label: (shares[label], known[label].name in layouts, known[label].version))]
 
 
 def home_catalogue(store: Store, settings: Settings) -> Catalogue:

@@ -22,7 +22,7 @@ from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.errors import DataError
 
 SEED = 20081109
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=400)
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 CON = connect(threads=1)
 SHIPPED_CATALOGUES = [read_catalogue(path) for path in sorted(SHIPPED.glob("*.csv"))]
 
@@ -55,9 +55,10 @@ class Oracle:
 
 
 FILLERS = [
-    "", " ", "blk_-1608999687919862906", "BP-1547070468-127.0.0.1-1795271860490:blk_1073741828_1004", "/10.250.19.102:54106",
-    "10.250.19.102:50010", "127.0.0.1:9866:", "67108864", "java.io.IOException: Connection reset by peer", "%", "_", "\\",
-    "'", "''", "%_\\'", "/user/root/rand/_temporary/part-00081.", "x<*>y", "é\ufffd", " to ", " from ", "\t", "\0", "1, type=",
+    "", " ", "blk_-1608999687919862906", "BP-1547070468-127.0.0.1-1795271860490:blk_1073741828_1004",
+    "/10.250.19.102:54106", "10.250.19.102:50010", "127.0.0.1:9866:", "67108864",
+    "java.io.IOException: Connection reset by peer", "%", "_", "\\", "'", "''", "%_\\'",
+    "/user/root/rand/_temporary/part-00081.", "x<*>y", "é\ufffd", " to ", " from ", "\t", "\0", "1, type=",
 ]  # fmt: skip
 
 
@@ -125,8 +126,8 @@ def test_every_shipped_template_takes_the_plain_messages_built_from_it(catalogue
         ("Received block blk_1 src: /10.0.0.1:1 dest: /10.0.0.2:2 of size 5", "E6"),
         ("Received block blk_1 of size 67108864 from /10.0.0.1", "E9"),
         ("Unexpected error trying to delete block blk_1. BlockInfo not found in volumeMap.", "E20"),
-        ("BLOCK* NameSystem.addStoredBlock: addStoredBlock request received for blk_1 on 10.0.0.1:5 size 6 But it does not "
-         "belong to any file.", "E28"),
+        ("BLOCK* NameSystem.addStoredBlock: addStoredBlock request received for blk_1 on 10.0.0.1:5 size 6 "
+         "But it does not belong to any file.", "E28"),
         ("received block blk_1 of size 67108864 from /10.0.0.1", UNKNOWN),
         ("", UNKNOWN),
     ],
@@ -198,7 +199,7 @@ def test_a_frequent_template_never_takes_what_an_earlier_one_must_win() -> None:
     assert by_sql(Catalogue("c", 1, templates), messages) == ["E1", "E2", "E3", "E4", UNKNOWN]
 
 
-@pytest.mark.parametrize("count", [1, 254, 255, 256, 300])
+@pytest.mark.parametrize("count", [1, 255, 256])
 def test_catalogues_of_any_size_number_their_events_rightly(count: int) -> None:
     catalogue = Catalogue("big", 1, tuple(Template(f"E{i}", "", f"message {i} <*>") for i in range(count)))
     messages = [f"message {i} x" for i in range(count)] + ["another"]
@@ -252,14 +253,14 @@ def test_a_catalogue_needs_neither_names_nor_counts(tmp_path: Path) -> None:
 def test_a_catalogues_file_is_known_by_its_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("event_id,name,template,count\n")
-    with pytest.raises(DataError, match="<name>.v<version>.csv"):
+    with pytest.raises(DataError, match=r"<name>\.v<version>\.csv"):
         read_catalogue(path)
 
 
 def test_a_file_that_is_no_text_is_refused_in_plain_words(tmp_path: Path) -> None:
     path = tmp_path / "binary.v1.csv"
     path.write_bytes(b"event_id,template\nE1,\xff\xfe\n")
-    with pytest.raises(DataError, match="binary.v1.csv"):
+    with pytest.raises(DataError, match=r"binary\.v1\.csv"):
         read_catalogue(path)
 
 

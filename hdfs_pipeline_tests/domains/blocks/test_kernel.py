@@ -15,8 +15,9 @@ from hdfs_pipeline.domains.blocks.records import LAYOUTS, RECORDS, split_records
 
 CATALOGUE = Catalogue("c", 1, (Template("E1", "", "one <*>"), Template("E2", "", "two <*>")))
 LOG4J = LAYOUTS["log4j"]
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=40)
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=20)
 LIMIT = 1 << 20
+CON = connect(threads=1)
 
 
 def events(text: str, catalogue: Catalogue = CATALOGUE) -> list[dict[str, Any]]:
@@ -111,7 +112,7 @@ def test_counts_are_those_of_a_naive_count(lines: list[Any], parts: int) -> None
             naive[block].append((event, alarm, time))
     share = len(text) // parts + 1
     pieces = [text[at : at + share] for at in range(0, len(text), share)]
-    con = connect(threads=1)
+    con = CON
     batches = [list(split_records(["\n".join(piece).encode()], LOG4J)) for piece in pieces]
     counts = [count_events(con, batch, CATALOGUE, LIMIT) for batch in batches]  # as a stream brings them: in parts
     counts.append(count_events(con, [], CATALOGUE, LIMIT))

@@ -15,7 +15,7 @@ from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import read_labels
 from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
-from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.domains.blocks.parse import home_catalogue, parse
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.store import publish_into
@@ -49,8 +49,6 @@ def small(home: Home, tmp_path: Path) -> tuple[Home, pa.Table]:
 def test_a_block_has_a_row_with_its_counts_times_and_alarms(small: tuple[Home, pa.Table]) -> None:
     home, table = small
     columns = ["E4", "E5", UNKNOWN]
-    from hdfs_pipeline.domains.blocks.parse import home_catalogue
-
     at = [home_catalogue(home.store, home.settings).columns.index(column) for column in columns]
     rows = {row["block_id"]: row for row in table.to_pylist()}
     assert {block: [row["counts"][k] for k in at] for block, row in rows.items()} == {
@@ -88,8 +86,7 @@ def test_the_dataset_has_the_labels_of_its_blocks_and_no_others(small: tuple[Hom
     )
     label(home, path)
     data = load_dataset(home.store, home.settings)
-    matrix = data.matrices["events"] if hasattr(data, "matrices") else next(iter(vars(data).values()))["events"]
-    assert list(matrix.keys) == [-7, 5, 9]
+    assert list(data.matrix("events").keys) == list(data.matrix("keywords").keys) == [-7, 5, 9]
     assert list(data.labels) == [ANOMALY, NORMAL, UNLABELLED]
     assert list(data.kinds) == ["volume_full", "normal", ""]
 

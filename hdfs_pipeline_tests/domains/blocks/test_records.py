@@ -21,8 +21,7 @@ from hdfs_pipeline.domains.blocks.records import LAYOUTS, RECORDS, Layout, Tally
 GOLDEN = Path(__file__).parents[2] / "golden"
 V1, LOG4J = LAYOUTS["hdfs_v1"], LAYOUTS["log4j"]
 HEADS = {"hdfs_v1": re.compile(rb"\d{6} \d{6} "), "log4j": re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ")}
-FORMATS = {"hdfs_v1": "20%y%m%d %H%M%S ", "log4j": "%Y-%m-%d %H:%M:%S,%f "}
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=250)
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=150)
 Row = dict[str, Any]
 
 
@@ -78,8 +77,8 @@ def naive_time(head: bytes, layout: Layout) -> datetime | None:
     try:  # not strptime's %y, which takes 69 to 99 for the years before 2000
         if layout is V1:
             parts = [int(text[k : k + 2]) for k in (0, 2, 4, 7, 9, 11)]
-            return datetime(2000 + parts[0], *parts[1:])
-        found = datetime.strptime(text.strip(), "%Y-%m-%d %H:%M:%S,%f")
+            return datetime(2000 + parts[0], *parts[1:])  # noqa: DTZ001 (as written, in no zone)
+        found = datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f ")  # noqa: DTZ007
     except ValueError:
         return None
     return found if found.year >= 1970 else None
@@ -87,8 +86,8 @@ def naive_time(head: bytes, layout: Layout) -> datetime | None:
 
 REAL = {
     "hdfs_v1": [
-        b"081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block blk_38865049064139660 terminating",
-        b"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_-1608999687919862906 src: /10.250.19.102:54106",
+        b"081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block blk_38865049064139660 end",
+        b"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_-1608999687919862906 src: /1",
         b"081110 000000 9 WARN dfs.FSNamesystem: BLOCK* NameSystem.delete: blk_1 blk_-2 blk_1 blk_0",
         b"081350 203518 143 INFO dfs.DataNode: no such day blk_4",
         b"081109 203518 143 INFO no end of the logger blk_5",
@@ -97,8 +96,8 @@ REAL = {
         b"081109 203518  : : blk_6",
     ],
     "log4j": [
-        b"2026-11-21 14:16:19,172 INFO org.apache.hadoop.hdfs.StateChange: BLOCK* allocate blk_1073742223_1419, replicas=x",
-        b"2026-11-21 04:00:18,725 INFO datanode.DataNode: Receiving BP-4-127.0.0.1-17:blk_1073741825_1001 src: /1 dest: /2",
+        b"2026-11-21 14:16:19,172 INFO org.apache.hadoop.hdfs.StateChange: BLOCK* allocate blk_1073742223_1419, x=",
+        b"2026-11-21 04:00:18,725 INFO datanode.DataNode: Receiving BP-4-127.0.0.1-17:blk_1073741825_1001 src: /1",
         b"2024-02-29 23:59:59,999 ERROR BlockStateChange: blk_-9223372036854775808 blk_9223372036854775808",
         b"2026-02-30 00:00:00,000 INFO datanode.DataNode: no such day blk_4",
         b"2026-11-21 04:00:18,725 INFO no end of the logger blk_5",
@@ -193,7 +192,7 @@ def test_records_beyond_the_longest_lose_no_line_and_shift_no_position(
 
 def test_continuation_lines_and_their_block_ids_belong_to_the_record_before_them() -> None:
     data = (
-        b"2026-11-21 14:16:19,172 INFO a.B: Scheduling blk_1_1 replica\n  getNumBytes() = 5\r\n  getBlockURI() = /x/blk_2\n"
+        b"2026-11-21 14:16:19,172 INFO a.B: Scheduling blk_1_1\n  getNumBytes() = 5\r\n  getBlockURI() = /x/blk_2\n"
         b"\n2026-11-21 14:16:19,173 WARN a.C: next blk_3\n"
     )
     first, second = split(data, LOG4J)
@@ -243,7 +242,7 @@ def test_a_head_without_a_message_after_it_has_no_time_and_keeps_its_line() -> N
 
 def test_an_empty_message_is_a_message() -> None:
     (row,) = split(b"2026-11-21 03:57:15,244 INFO namenode.NameNode: \r\n", LOG4J)
-    assert (row["time"], row["message"]) == (datetime(2026, 11, 21, 3, 57, 15, 244000), "")
+    assert (row["time"], row["message"]) == (datetime(2026, 11, 21, 3, 57, 15, 244000), "")  # noqa: DTZ001
 
 
 def test_nothing_has_no_records() -> None:

@@ -14,7 +14,7 @@ from hdfs_pipeline.domains.blocks.records import LAYOUTS, Layout
 
 V1, LOG4J = LAYOUTS["hdfs_v1"], LAYOUTS["log4j"]
 HEADS = {"hdfs_v1": rb"\d{6} \d{6} ", "log4j": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "}
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=300)
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,10 +37,9 @@ def naive_time(layout: Layout, year: int, *rest: int) -> int:
     return (found - EPOCH) // timedelta(microseconds=1) if found.year >= 1970 else -1
 
 
-def head(layout: Layout, y: int, mo: int, d: int, h: int, mi: int, s: int, f: int) -> str:
-    if layout is V1:
-        return f"{y:02}{mo:02}{d:02} {h:02}{mi:02}{s:02} "
-    return f"{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02},{f:03} "
+def head(layout: Layout, year: int, *rest: int) -> str:
+    form = "{:02}{:02}{:02} {:02}{:02}{:02} " if layout is V1 else "{:04}-{:02}-{:02} {:02}:{:02}:{:02},{:03} "
+    return form.format(year, *rest)
 
 
 @REPEATABLE

@@ -1,0 +1,96 @@
+"""One small home on which the main job has run, and the definitions."""
+
+import csv
+import gzip
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from hdfs_pipeline.settings import PROJECT, Settings, load_settings
+from hdfs_pipeline.store import Store
+
+SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
+LINES = 8_000
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A home, its log and label files, and the run of `blocks_job` on them."""
+
+    settings: Settings
+    store: Store
+    log: Path
+    labels: Path
+    run: dg.DagsterRun
+    heard: list[tuple[str, int, int]]
+
+
+@pytest.fixture(scope="session")
+def excerpt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The first lines of the shipped sample, and its labels."""
+    if not SAMPLE.is_dir():
+        pytest.skip(f"no sample at {SAMPLE}")
+    folder = tmp_path_factory.mktemp("excerpt")
+    log, labels = folder / "HDFS.log", folder / "labels.csv"
+    with gzip.open(SAMPLE / "HDFS.log.gz", "rt") as file:
+        log.write_text("".join(islice(file, LINES)))
+    with (SAMPLE / "labels.csv").open(newline="") as file, labels.open("w", newline="") as out:
+        csv.writer(out).writerows(csv.reader(file))
+    return log, labels
+
+
+@pytest.fixture(scope="session")
+def definitions() -> dg.Definitions:
+    from hdfs_pipeline.definitions import defs
+
+    return defs()
+
+
+@pytest.fixture(scope="session")
+def ran_once(excerpt: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """`blocks_job` on the excerpt, as the demo runs it."""
+    from hdfs_pipeline.defs.run import run_blocks_job
+
+    with pytest.MonkeyPatch.context() as patch:
+        home = lean_home(tmp_path_factory.mktemp("ran"), patch)
+        log, labels = excerpt
+        heard: list[tuple[str, int, int]] = []
+        settings = load_settings(home)
+        assert run_blocks_job(settings, [str(log)], str(labels), lambda *told: heard.append(told))
+        with dg.DagsterInstance.get() as instance:
+            (run,) = instance.get_runs()
+        return Ran(settings, Store.open(settings), log, labels, run, heard)
+
+
+@pytest.fixture
+def ran(ran_once: Ran, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ran]:
+    """The home of the one run, named by the environment; its store is put back as it was."""
+    lean_home(ran_once.settings.home, monkeypatch)
+    before = ran_once.settings.home / "before.duckdb"
+    ran_once.store.backup(before)
+    yield ran_once
+    before.replace(ran_once.store.path)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An empty home, the one that the environment names."""
+    return load_settings(lean_home(tmp_path / "home", monkeypatch))
+
+
+def lean_home(home: Path, patch: pytest.MonkeyPatch) -> Path:
+    """An empty home named by the environment, and short trainings."""
+    for name in [name for name in os.environ if name.startswith("HDFS_PIPELINE_")]:
+        patch.delenv(name)
+    patch.setenv("HDFS_PIPELINE_HOME", str(home))
+    patch.setenv("DAGSTER_HOME", str(home / "dagster"))  # which `prepare_instance` sets: patched to be put back
+    home.mkdir(parents=True, exist_ok=True)
+    # Less learning, since what is learned is not the question here.
+    patch.setattr("hdfs_pipeline.detectors.autoencoder.Autoencoder.DEFAULTS", {"steps": 60, "lr": 0.01})
+    (home / "settings.toml").write_text("bootstrap_samples = 20\n")
+    return home

@@ -1,0 +1,63 @@
+"""A home without labels, and errors that a person can mend."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from hdfs_pipeline.defs.run import prepare_instance, run_blocks_job
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.settings import Settings, load_settings
+from hdfs_pipeline.store import Store
+from hdfs_pipeline_tests.defs.conftest import lean_home
+
+
+@pytest.fixture(scope="module")
+def unlabelled(excerpt: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        settings = load_settings(lean_home(tmp_path_factory.mktemp("unlabelled"), patch))
+        assert run_blocks_job(settings, [str(excerpt[0])], None, lambda *_: None)
+    return settings
+
+
+def test_detectors_that_need_no_labels_are_trained_and_one_stands_in(unlabelled: Settings) -> None:
+    with Store.open(unlabelled).read() as con:
+        models = con.execute("SELECT DISTINCT detector FROM models ORDER BY 1").fetchall()
+        scored = con.execute("SELECT DISTINCT detector FROM scores ORDER BY 1").fetchall()
+        judged = con.execute("SELECT count(*) FROM evaluations").fetchall()
+    assert models == scored == [("autoencoder",), ("exact_match",), ("keywords",)]
+    assert judged == [(0,)]
+    assert str(_metadata(unlabelled, "anomalies")["detector"].value) == "autoencoder, in place of random_forest"
+
+
+def test_what_could_not_learn_says_so(unlabelled: Settings) -> None:
+    status = str(_metadata(unlabelled, "random_forest_model")["status"].value)
+    assert "not trained" in status
+    assert "labels" in status
+    with dg.DagsterInstance.from_config(str(unlabelled.home / "dagster")) as instance:
+        (run,) = instance.get_runs()
+        logs = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    checks = [entry.get_dagster_event().asset_check_evaluation_data for entry in logs]
+    assert [check.asset_key.to_user_string() for check in checks if not check.passed] == ["random_forest_model"]
+
+
+def _metadata(home: Settings, asset: str) -> Mapping[str, dg.MetadataValue]:
+    with dg.DagsterInstance.from_config(str(home.home / "dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return event.asset_materialization.metadata
+
+
+def test_errors_of_the_pipeline_come_out_as_themselves(home: Settings) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        run_blocks_job(home, [str(home.home / "missing.log")], None, lambda *_: None)
+    with dg.DagsterInstance.get() as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_an_instance_that_cannot_be_made_is_a_setup_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match="choose another home"):
+        prepare_instance(load_settings(tmp_path / "file"))

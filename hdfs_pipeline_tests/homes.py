@@ -1,0 +1,91 @@
+"""A small home for the tests that need trained models: whole blocks of the shipped HDFS_v1 sample."""
+
+import csv
+import gzip
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hdfs_pipeline.domains.blocks.ingest import ingest
+from hdfs_pipeline.domains.blocks.labels import load_labels
+from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
+from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.experiments.tracking import train_and_track
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.settings import PROJECT, load_settings
+from hdfs_pipeline.store import Store
+from hdfs_pipeline_tests.conftest import Home
+
+SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
+FAST = ("exact_match", "keywords", "random_forest")
+_BLOCK = re.compile(rb"blk_-?\d+")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """Every line of some blocks of the sample, in a log of their own, and their labels by id."""
+
+    log: Path
+    csv: Path
+    labels: dict[str, str]
+
+    def write_labels(self, path: Path, labels: dict[str, str], header: str = "BlockId,Label") -> Path:
+        path.write_text("".join(f"{line}\n" for line in (header, *(f"{b},{label}" for b, label in labels.items()))))
+        return path
+
+
+def excerpt(folder: Path, *, normal: int, anomalous: int, part: int = 0, parts: int = 3) -> Excerpt:
+    """Blocks spread evenly over the sample. Excerpts with another `part` of `parts` share no block."""
+    with (SAMPLE / "labels.csv").open(newline="") as file:
+        known = {row["BlockId"]: row["Label"] for row in csv.DictReader(file)}
+    lines = gzip.decompress((SAMPLE / "HDFS.log.gz").read_bytes()).splitlines(keepends=True)
+    named = [set(_BLOCK.findall(line)) for line in lines]
+    in_order = list(dict.fromkeys(block.decode() for blocks in named for block in sorted(blocks)))
+    chosen: dict[str, str] = {}
+    for label, count in (("Normal", normal), ("Anomaly", anomalous)):
+        all_of_it = [block for block in in_order if known[block] == label][part::parts]
+        chosen |= {all_of_it[at * len(all_of_it) // count]: label for at in range(count)}
+    wanted = {block.encode() for block in chosen}
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "hdfs.log"
+    log.write_bytes(b"".join(line for line, blocks in zip(lines, named, strict=True) if blocks & wanted))
+    with_csv = Excerpt(log, folder / "labels.csv", chosen)
+    with_csv.write_labels(with_csv.csv, chosen)
+    return with_csv
+
+
+def open_home(folder: Path, **settings: object) -> Home:
+    """The home at `folder` with settings that keep the tests quick."""
+    plain = {"lock_timeout_s": 60.0, "memory_limit": "500MB", "bootstrap_samples": 50, **settings}
+    found = load_settings(folder).model_copy(update=plain)
+    return Home(found, Store(found.store_path, lock_timeout_s=60.0, memory_limit="500MB"))
+
+
+def fill(home: Home, logs: Sequence[Path | str], labels: Path | None = None) -> Dataset:
+    """Read logs and labels into a home; its blocks."""
+    ingest(home.store, home.settings, [str(path) for path in logs])
+    parse(home.store, home.settings)
+    if labels is not None:
+        load_labels(home.store, labels)
+    build_matrix(home.store, home.settings)
+    return load_dataset(home.store, home.settings)
+
+
+def trained_home(folder: Path, given: Excerpt, mlflow_db: Path, detectors: Sequence[str] = FAST) -> Home:
+    """A home with the blocks of `given` and a model of each of `detectors`, recorded in a copy of `mlflow_db`."""
+    home = open_home(folder)
+    data = fill(home, [given.log], given.csv)
+    shutil.copy(mlflow_db, folder / "mlflow.db")
+    for name in detectors:
+        train_and_track(home.store, data, name, home.settings)
+    return home
+
+
+def copy_home(home: Home, folder: Path, **settings: object) -> Home:
+    """Store and models of a home at another place, to be changed. MLflow, which knows its own place, stays behind."""
+    folder.mkdir(parents=True)
+    shutil.copy(home.settings.store_path, folder)
+    shutil.copytree(home.settings.models, folder / "models")
+    return open_home(folder, **settings)

@@ -1,0 +1,248 @@
+"""Saved models: whole or not at all, versions that count up, the same scores elsewhere, damage told in words."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdfs_pipeline.detectors import DETECTORS
+from hdfs_pipeline.detectors.exact_match import ExactMatch
+from hdfs_pipeline.detectors.keywords import Keywords
+from hdfs_pipeline.domains.blocks.matrix import load_dataset
+from hdfs_pipeline.errors import NotTrainedError
+from hdfs_pipeline.scoring.models import load_model, model_folder, save_model, trained_detectors
+from hdfs_pipeline.scoring.scorer import Card, Scorer
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import FAST, open_home
+
+MODELS = {"exact_match": "model.safetensors", "keywords": "model.safetensors", "random_forest": "model.onnx"}
+
+
+def make_scorer(rows: int = 3) -> Scorer:
+    """An exact match of a few vectors."""
+    normals = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    detector = ExactMatch(seed=5).fit(normals, None, np.ones(rows))
+    card = Card(
+        detector="exact_match",
+        family="events",
+        columns=("E1", "E2"),
+        source="x.v1",
+        threshold=0.5,
+        rule="fixed 0.5",
+        seed=5,
+        params={},
+        blocks=rows,
+        anomalies=None,
+        fingerprint="0",
+        created_at="2026-01-01T00:00:00+00:00",
+        libraries={},
+    )
+    return Scorer(detector, card, normals, normals)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return open_home(tmp_path / "home").settings
+
+
+FRESH = """
+import json, sys
+from hdfs_pipeline.serving.verdicts import load_scorer
+from hdfs_pipeline_tests.homes import load_dataset, open_home
+from pathlib import Path
+home = open_home(Path(sys.argv[1]))
+data = load_dataset(home.store, home.settings)
+found = {}
+for name in sys.argv[2:]:
+    scorer = load_scorer(home.settings, name)
+    found[name] = [value.hex() for value in scorer.score(data.matrix(scorer.card.family)).tolist()]
+print(json.dumps(found))
+"""
+
+
+def test_another_process_gives_the_same_scores(trained: Home) -> None:
+    data = load_dataset(trained.store, trained.settings)
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(trained.settings.home), *FAST],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    for name in FAST:
+        scorer = load_model(DETECTORS[name].cls, trained.settings)
+        scores = scorer.score(data.matrix(scorer.card.family))
+        assert [value.hex() for value in scores.tolist()] == found[name]
+        assert len(set(found[name])) > 1
+
+
+def test_what_is_loaded_is_what_was_saved(settings: Settings) -> None:
+    saved = save_model(make_scorer(), settings)
+    loaded = load_model(ExactMatch, settings)
+    assert loaded.card == saved.card
+    np.testing.assert_array_equal(loaded.normals, saved.normals)
+    np.testing.assert_array_equal(loaded.seen, saved.seen)
+
+
+def test_vectors_come_back_whatever_their_order_in_memory(settings: Settings) -> None:
+    scorer = make_scorer()
+    save_model(replace(scorer, seen=np.asfortranarray(scorer.seen), normals=scorer.normals[::-1]), settings)
+    loaded = load_model(ExactMatch, settings)
+    np.testing.assert_array_equal(loaded.seen, scorer.seen)
+    np.testing.assert_array_equal(loaded.normals, scorer.normals[::-1])
+
+
+def test_the_folder_holds_model_vectors_and_card_and_no_pickle(trained: Home) -> None:
+    for name in FAST:
+        folder = model_folder(trained.settings, name)
+        assert {path.name for path in folder.iterdir()} == {"card.json", "vectors.safetensors", MODELS[name]}
+        for path in folder.iterdir():
+            assert not path.read_bytes().startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"))
+            assert path.stat().st_mode & 0o044, "others can read it"
+
+
+def test_the_card_says_what_is_to_be_known(trained: Home) -> None:
+    import hashlib
+
+    for name in FAST:
+        folder = model_folder(trained.settings, name)
+        card = json.loads((folder / "card.json").read_text())
+        assert set(card) == {field.name for field in fields(Card)}
+        files = {path.name for path in folder.iterdir()} - {"card.json"}
+        assert card["files"] == {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
+        assert (card["detector"], card["version"], card["blocks"], card["anomalies"]) == (name, 1, 400, 40)
+        assert card["seed"] == trained.settings.seed
+        assert set(card["metrics"]) == {"random", "chronological"}
+        assert card["libraries"]["numpy"] == np.__version__
+        matrix = load_dataset(trained.store, trained.settings).matrix(card["family"])
+        assert (tuple(card["columns"]), card["source"]) == (matrix.columns, matrix.source)
+
+
+def test_versions_count_up_and_the_newest_is_the_champion(settings: Settings) -> None:
+    versions = [save_model(make_scorer(rows), settings).card.version for rows in (1, 2, 3)]
+    assert versions == [1, 2, 3]
+    assert len(load_model(ExactMatch, settings).seen) == 3
+    assert [len(load_model(ExactMatch, settings, version).seen) for version in versions] == [1, 2, 3]
+
+
+def test_the_champion_is_a_pointer(settings: Settings) -> None:
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings)
+    (settings.models / "exact_match" / "champion").write_text("1")
+    assert load_model(ExactMatch, settings).card.version == 1
+    assert save_model(make_scorer(), settings).card.version == 3
+
+
+def test_a_version_that_another_training_took_meanwhile_is_left_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hdfs_pipeline.scoring import models
+
+    save_model(make_scorer(1), settings)
+    counts = iter([[], [1]])  # the first look was too early to see version 1
+    monkeypatch.setattr(models, "_versions", lambda folder: next(counts))
+    assert save_model(make_scorer(2), settings).card.version == 2
+    assert len(load_model(ExactMatch, settings, 1).seen) == 1
+    assert load_model(ExactMatch, settings).card.version == 2
+
+
+@pytest.mark.parametrize("where", ["detector", "vectors", "rename"])
+def test_a_crash_leaves_the_old_champion_and_no_half_folder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    save_model(make_scorer(1), settings)
+    before = sorted(path.relative_to(settings.models) for path in settings.models.rglob("*"))
+
+    def crash(*args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+    target = {
+        "detector": (ExactMatch, "save"),
+        "vectors": (sys.modules.get("safetensors.numpy") or pytest.importorskip("safetensors.numpy"), "save_file"),
+        "rename": (Path, "rename"),
+    }[where]
+    monkeypatch.setattr(*target, crash)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(make_scorer(2), settings)
+    monkeypatch.undo()
+    assert sorted(path.relative_to(settings.models) for path in settings.models.rglob("*")) == before
+    assert load_model(ExactMatch, settings).card.version == 1
+    assert save_model(make_scorer(2), settings).card.version == 2
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def write(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes()))  # type: ignore[func-returns-value]
+
+
+def card(**changes: Any) -> Callable[[Path], None]:
+    return write("card.json", lambda data: json.dumps(json.loads(data) | changes).encode())
+
+
+def flip(data: bytes) -> bytes:
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "card missing": remove("card.json"),
+    "card empty": write("card.json", lambda data: b""),
+    "card cut": write("card.json", lambda data: data[:-20]),
+    "card no object": write("card.json", lambda data: b"[1, 2]"),
+    "card not text": write("card.json", lambda data: b"\xff\xfe"),
+    "card lacks a field": write(
+        "card.json", lambda data: json.dumps({k: v for k, v in json.loads(data).items() if k != "threshold"}).encode()
+    ),
+    "columns are none": card(columns=None),
+    "files are none": card(files=None),
+    "threshold is none": card(threshold=None),
+    "model missing": remove("model.safetensors"),
+    "model cut": write("model.safetensors", lambda data: data[:-4]),
+    "model empty": write("model.safetensors", lambda data: b""),
+    "model flipped": write("model.safetensors", flip),
+    "vectors missing": remove("vectors.safetensors"),
+    "vectors cut": write("vectors.safetensors", lambda data: data[: len(data) // 2]),
+    "vectors flipped": write("vectors.safetensors", flip),
+    "vectors missing, and nobody checks": lambda folder: (
+        card(files={})(folder),
+        remove("vectors.safetensors")(folder),
+    )[1],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_told_with_what_to_do(settings: Settings, damage: Callable[[Path], None]) -> None:
+    save_model(make_scorer(), settings)
+    damage(model_folder(settings, "exact_match"))
+    with pytest.raises(NotTrainedError, match="hdfs-pipeline train --detector exact_match"):
+        load_model(ExactMatch, settings)
+
+
+@pytest.mark.parametrize("pointer", [None, "", "two", "7"])
+def test_a_pointer_to_nothing(settings: Settings, pointer: str | None) -> None:
+    save_model(make_scorer(), settings)
+    champion = settings.models / "exact_match" / "champion"
+    champion.unlink() if pointer is None else champion.write_text(pointer)
+    with pytest.raises(NotTrainedError, match="hdfs-pipeline train --detector exact_match"):
+        load_model(ExactMatch, settings)
+
+
+def test_no_model_at_all(settings: Settings) -> None:
+    with pytest.raises(NotTrainedError, match=r"no keywords model .* train --detector keywords"):
+        load_model(Keywords, settings)
+    assert trained_detectors(settings) == []
+
+
+def test_which_detectors_are_trained(trained: Home) -> None:
+    assert trained_detectors(trained.settings) == sorted(FAST)

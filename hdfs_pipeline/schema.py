@@ -65,6 +65,7 @@ raw_logs (source_id, position): Every log record as it was written.
     message    VARCHAR      Rest of the first line.
     more       VARCHAR      Its continuation lines with their line breaks; '' if there are none.
     block_ids  BIGINT[]     Distinct HDFS block ids that it names.
+    alarm      BOOLEAN      Level WARN, ERROR or FATAL, or the text speaks of an exception or corruption.
 parsed_events (source_id, position): One row per record that could be parsed.
     source_id  INTEGER      Source, as in `sources`.
     position   BIGINT       Line number of the record's first line in its source, from 1.

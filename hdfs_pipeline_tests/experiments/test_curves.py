@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hdfs_pipeline.experiments import training
 from hdfs_pipeline.experiments.curves import _curve, curves_png
-from hdfs_pipeline.experiments.training import Tested
 from hdfs_pipeline.scoring.evaluation import evaluate
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -29,9 +29,9 @@ def test_the_points_are_those_of_scikit_learn(found: list[tuple[float, int]]) ->
     np.testing.assert_allclose(recall[: len(expected)], covered[::-1])
 
 
-def tested(scores: list[float], labels: list[int]) -> Tested:
+def judged(scores: list[float], labels: list[int]) -> training.Tested:
     values, truth = np.array(scores), np.array(labels)
-    return Tested(evaluate(values, truth, 0.5), values, truth)
+    return training.Tested(evaluate(values, truth, 0.5), values, truth)
 
 
 def size(png: bytes) -> tuple[int, int]:
@@ -39,16 +39,16 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def test_the_picture_is_a_png_that_shows_what_it_is_given() -> None:
-    one = tested([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
+    one = judged([0.1, 0.4, 0.6, 0.9], [0, 1, 0, 1])
     png = curves_png({"random": one}, "exact_match")
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     assert png.endswith(b"IEND\xaeB`\x82")
     assert size(png) == (1100, 484)
     assert png == curves_png({"random": one}, "exact_match")
     assert png != curves_png({"random": one}, "another title")
-    assert png != curves_png({"random": one, "chronological": tested([0.9, 0.1], [0, 1])}, "exact_match")
+    assert png != curves_png({"random": one, "chronological": judged([0.9, 0.1], [0, 1])}, "exact_match")
 
 
 def test_blocks_of_one_kind_have_a_picture_too() -> None:
     for labels in ([0, 0], [1, 1]):
-        assert curves_png({"random": tested([0.2, 0.8], labels)}, "keywords").startswith(b"\x89PNG")
+        assert curves_png({"random": judged([0.2, 0.8], labels)}, "keywords").startswith(b"\x89PNG")

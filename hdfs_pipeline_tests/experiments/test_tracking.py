@@ -18,7 +18,7 @@ FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_1
 
 
 def runs(home: Home) -> dict[str, Any]:
-    """The home's runs by name; a list where there are several."""
+    """The home's runs by name."""
     import mlflow
 
     start_tracking(home.settings)
@@ -86,7 +86,7 @@ def test_the_artifacts_lie_in_the_home(trained: Home) -> None:
 def test_the_registered_model_is_the_runs_own(trained: Home) -> None:
     for name in FAST:
         made = client(trained).get_model_version_by_alias(f"hdfs_blocks_{name}", "champion")
-        assert (made.version, made.run_id) == ("1", runs(trained)[name].info.run_id)
+        assert (int(made.version), made.run_id) == (1, runs(trained)[name].info.run_id)
 
 
 def test_the_store_has_the_card_and_the_figures(trained: Home) -> None:
@@ -120,9 +120,9 @@ def test_training_again_makes_a_second_version(trained: Home, tmp_path: Path, ml
     assert home.rows("SELECT version, split FROM evaluations ORDER BY split") == [(1, "chronological"), (1, "random")]
     name = "hdfs_blocks_keywords"
     versions = client(home).search_model_versions(f"name = '{name}'")
-    assert {made.version for made in versions} == {"1", "2"}
+    assert {int(made.version) for made in versions} == {1, 2}
     newest = client(home).get_model_version_by_alias(name, "champion")
-    assert newest.version == "2"
+    assert int(newest.version) == 2
     run = client(home).get_run(newest.run_id)
     assert run.data.params["blocks"] == "360"
     assert set(run.data.metrics) == {"threshold"}, "without anomalies there is nothing to judge on"

@@ -68,12 +68,15 @@ def test_each_anomaly_has_a_reason_and_what_it_is_made_of(scored: Home) -> None:
     for detector, reason, text in scored.rows("SELECT detector, reason, explanation FROM anomalies"):
         found = json.loads(text)
         assert found["reason"] == reason != ""
+        if not found["differences"]:
+            assert reason == "the same events as a normal block"
+            continue
         assert sum(part["share"] for part in found["differences"]) == pytest.approx(1)
         for part in found["differences"]:
             assert part["kind"] in ("extra", "missing", "out of proportion")
             assert part["count"] != part["expected"]
         if detector == "keywords":
-            assert re.fullmatch(r"\d+ × record with WARN, ERROR, exception or corrupt", reason)
+            assert re.fullmatch(r"\d+ (instead of \d+ )?× record with WARN, ERROR, exception or corrupt", reason)
 
 
 def test_verdicts_are_replaced_not_added(trained: Home, tmp_path: Path, scored: Home) -> None:
@@ -156,15 +159,17 @@ def test_what_is_said_of_a_block(trained: Home, excerpt: Excerpt, name: str) -> 
         assert report.records == len(report.lines)
 
 
-def lines_of(block: str, text: str) -> list[str]:
-    return [line for line in text.splitlines() if re.search(rf"{block}(?!\d)", line)]
+def records_of(block: str, text: str) -> list[str]:
+    """The records of `text`, each a line with its continuation lines, that name a block."""
+    records = re.split(r"\n(?=\d{6} \d{6} |\d{4}-\d\d-\d\d )", text.rstrip("\n"))
+    return [record for record in records if re.search(rf"{block}(?!\d)", record)]
 
 
 def test_raw_lines_are_the_files_own(trained: Home, excerpt: Excerpt) -> None:
     text = excerpt.log.read_text()
     for block in [*list(excerpt.labels)[:5], *list(excerpt.labels)[-5:]]:
         report = explain_block(trained.store, trained.settings, block, "keywords")
-        assert [line["line"] for line in report.lines] == lines_of(block, text)
+        assert [line["line"] for line in report.lines] == records_of(block, text)
         assert all(line["event_id"] for line in report.lines)
 
 
@@ -178,7 +183,7 @@ def hadoop_3(folder: Path, blocks: int) -> dict[str, list[str]]:
         (folder / f"{daemon}.log").write_text(texts[daemon])
     named = [dict.fromkeys(re.findall(r"blk_\d+", text)) for text in texts.values()]
     common = [block for block in named[0] if block in named[1]][:blocks]
-    return {block: [lines_of(block, text) for text in texts.values()] for block in common}
+    return {block: [records_of(block, text) for text in texts.values()] for block in common}
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin"])
@@ -193,11 +198,11 @@ def test_raw_lines_of_several_files_are_merged_by_time(trained: Home, tmp_path: 
     assert len(expected) == 5
     for block, by_file in expected.items():
         report = explain_block(fresh.store, fresh.settings, block, "keywords")
-        found = [line["line"].split("\n")[0] for line in report.lines]
+        found = [line["line"] for line in report.lines]
         assert sorted(found) == sorted(line for lines in by_file for line in lines)
         assert [line[:23] for line in found] == sorted(line[:23] for line in found)
         for daemon, lines in zip(("namenode", "datanode_1"), by_file, strict=True):
-            assert [line["line"].split("\n")[0] for line in report.lines if line["daemon"] == daemon] == lines
+            assert [line["line"] for line in report.lines if line["daemon"] == daemon] == lines
         assert {line["daemon"] for line in report.lines} == {"namenode", "datanode_1"}
 
 
@@ -222,6 +227,6 @@ def test_a_long_life_is_cut_and_says_so(trained: Home, excerpt: Excerpt, monkeyp
     monkeypatch.setattr(verdicts, "_LINES", 3)
     block = next(iter(excerpt.labels))
     report = explain_block(trained.store, trained.settings, block, "keywords")
-    whole = lines_of(block, excerpt.log.read_text())
+    whole = records_of(block, excerpt.log.read_text())
     assert [line["line"] for line in report.lines] == whole[:3]
     assert report.records == len(whole) > 3

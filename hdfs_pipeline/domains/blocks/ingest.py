@@ -203,7 +203,7 @@ def _stage(
     con.register("records", pa.RecordBatchReader.from_batches(RECORDS, batches))
     con.execute(
         f"""COPY (SELECT {source_id}::INTEGER AS source_id, position,
-            timezone(?, time) AS time, origin, message, more, block_ids,
+            timezone(?, time) AS time, origin, message, more, block_ids, alarm,
             {"'a binary file'" if binary else fault_sql(settings.max_record_bytes)} AS reason
             FROM records) TO {quoted(str(all_path))} (FORMAT parquet)""",
         [settings.log_timezone],

@@ -25,8 +25,6 @@ EVENT_MATRIX = pa.schema(
         pa.field("counts", pa.list_(pa.int32())),  # one per catalogue column
     ]
 )
-# What an engineer searches for with grep; substrings, since LIKE and regular expressions without case are slow.
-_TROUBLE = ("xception", "orrupt", "EXCEPTION", "CORRUPT")
 
 
 def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.DuckDBPyConnection:
@@ -41,16 +39,14 @@ def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.
 
 
 def events_sql(relation: str, catalogue: Catalogue) -> str:
-    """SELECT of all columns of `relation` and of: event (index into `catalogue.columns`), level, logger, alarm.
+    """SELECT of all columns of `relation` and of: event (index into `catalogue.columns`), level, logger.
 
     The logger is the last word of `origin`, the level the word before it, blanks that pad the level aside.
     """
-    found = " OR ".join(f"contains(message, '{word}') OR contains(more, '{word}')" for word in _TROUBLE)
     return f"""
         SELECT *, {catalogue.case("message")} AS event,
             coalesce(nullif(split_part(origin, ' ', -2), ''), split_part(origin, ' ', -3)) AS level,
-            split_part(origin, ' ', -1) AS logger,
-            level IN ('WARN', 'ERROR', 'FATAL') OR {found} AS alarm
+            split_part(origin, ' ', -1) AS logger
         FROM {relation}"""
 
 
@@ -84,22 +80,27 @@ def fault_sql(max_bytes: int) -> str:
 
 def event_matrix(counts: pa.Table, catalogue: Catalogue) -> pa.Table:
     """Counts per block and event (rows that repeat are added up) as a table of schema `EVENT_MATRIX`, by block id."""
-    ids, rows = np.unique(counts["block_id"].to_numpy(), return_inverse=True)
+    counts = counts.sort_by("block_id")
+    block = counts["block_id"].to_numpy()
+    begins = np.flatnonzero(np.append(True, block[1:] != block[:-1])[: len(block)])
+    rows = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(block))))
     width = len(catalogue.columns)
-    n = counts["n"].to_numpy()
-    cells = rows * width + counts["event"].to_numpy().astype(np.int64)
-    values = np.bincount(cells, weights=n, minlength=len(ids) * width).astype(np.int32)
+    values = np.zeros(len(begins) * width, np.int32)
+    np.add.at(values, rows * width + counts["event"].to_numpy(), counts["n"].to_numpy().astype(np.int32))
     first, last = (counts[name].cast(pa.int64()).to_numpy() for name in ("first_time", "last_time"))
-    earliest, latest = np.full(len(ids), np.iinfo(np.int64).max), np.full(len(ids), np.iinfo(np.int64).min)
-    np.minimum.at(earliest, rows, first)
-    np.maximum.at(latest, rows, last)
+    earliest, latest = _reduce(np.minimum, first, begins), _reduce(np.maximum, last, begins)
     columns = {
-        "block_id": ids,
+        "block_id": block[begins],
         "first_time": pa.array(earliest, pa.timestamp("us", "UTC")),
         "last_time": pa.array(latest, pa.timestamp("us", "UTC")),
         "duration_s": (latest - earliest) / 1e6,
-        "lines": np.bincount(rows, weights=n, minlength=len(ids)).astype(np.int32),
-        "alarms": np.bincount(rows, weights=counts["alarms"].to_numpy(), minlength=len(ids)).astype(np.int32),
+        "lines": _reduce(np.add, counts["n"].to_numpy(), begins).astype(np.int32),
+        "alarms": _reduce(np.add, counts["alarms"].to_numpy(), begins).astype(np.int32),
         "counts": pa.ListArray.from_arrays(np.arange(0, len(values) + 1, width, dtype=np.int32), pa.array(values)),
     }
     return pa.table(columns, schema=EVENT_MATRIX)
+
+
+def _reduce(function: np.ufunc, values: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """`function` over each group of `values` (n,); groups begin at `begins` (k,): (k,)."""
+    return function.reduceat(values, begins) if len(begins) else values[:0]

@@ -30,6 +30,8 @@ RECORDS: Final = pa.schema(
         pa.field("message", pa.string_view()),  # the rest of the first line; the whole line where `time` is null
         pa.field("more", pa.string_view()),  # the continuation lines, "" where there are none
         pa.field("block_ids", pa.list_(pa.int64())),  # the blocks that the record names anywhere, each once
+        # whether an engineer's search finds it: level WARN, ERROR or FATAL, or `exception` or `corrupt` in the text
+        pa.field("alarm", pa.bool_()),
     ]
 )
 
@@ -132,14 +134,15 @@ def _scan(data: bytes, end: int, layout: Layout) -> _Scan:
 
 
 def _batch(scanned: _Scan, tally: Tally) -> pa.RecordBatch:
-    data, (number, time, origin, message, more, offsets, ids), lines = scanned
-    known = pa.py_buffer(np.packbits(time >= 0, bitorder="little"))
+    data, (number, time, alarm, origin, message, more, offsets, ids), lines = scanned
+    known, alarms = (pa.py_buffer(np.packbits(bits, bitorder="little")) for bits in (time >= 0, alarm))
     batch = pa.record_batch(
         [
             pa.array(number + (tally.lines + 1)),
             pa.Array.from_buffers(pa.timestamp("us"), len(time), [known, pa.py_buffer(time)]),
             *(_strings(views, data) for views in (origin, message, more)),
             _distinct(offsets, ids),
+            pa.Array.from_buffers(pa.bool_(), len(time), [None, alarms]),
         ],
         schema=RECORDS,
     )

@@ -12,6 +12,8 @@ WINDOW = 64
 
 _NEWLINE, _RETURN, _COLON, _BLANK, _UNDERSCORE, _MINUS, _ZERO = 10, 13, 58, 32, 95, 45, 48
 _DIGITS = 19
+_CORRUPT, _EXCEPTION = b"corrup", b"exception"
+_ALARM_LEVELS = (b"WARN", b"ERROR", b"FATAL")
 _BIGGEST = 2**63 - 1
 
 
@@ -127,26 +129,80 @@ def _view(views, row, buf, start, stop):
 
 
 @njit(cache=True, nogil=True)
+def _is_mark(before2, before, byte, after):
+    """Whether a byte asks for a closer look: a line's end, `k_`, `: `, or the `pt` of exception and corrupt."""
+    block = (byte == _UNDERSCORE) & (before == 107)
+    colon = (byte == _COLON) & (after == _BLANK)
+    trouble = ((byte | 32) == 116) & ((before | 32) == 112) & (((before2 | 32) == 101) | ((before2 | 32) == 117))
+    return (byte == _NEWLINE) | block | colon | trouble
+
+
+@njit(cache=True, nogil=True)
+def _marks(buf, end):
+    """Which bytes need a look: (end,) bool. A loop without branches, which the compiler vectorises."""
+    marks = np.zeros(end, np.bool_)
+    before2, before, byte, after = buf[: end - 3], buf[1 : end - 2], buf[2 : end - 1], buf[3:end]
+    inner = marks[2 : end - 1]
+    for at in range(end - 3):
+        inner[at] = _is_mark(before2[at], before[at], byte[at], after[at])
+    for at in (0, 1, end - 1):
+        if 0 <= at < end:
+            marks[at] |= buf[at] == _NEWLINE
+    return marks
+
+
+@njit(cache=True, nogil=True)
+def _is_trouble(buf, at, start, end):
+    """Whether the `t` at `at` is that of exception or corrupt, in whatever case."""
+    for k in range(6):  # corrup before it
+        if at - 6 + k < start or (buf[at - 6 + k] | 32) != _CORRUPT[k]:
+            break
+    else:
+        return True
+    for k in range(9):  # exception around it  # noqa: SIM110 - numba compiles no generators
+        if at - 5 + k < start or at - 5 + k >= end or (buf[at - 5 + k] | 32) != _EXCEPTION[k]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _is_alarm_level(buf, at, stop):
+    """Whether the level in buf[at:stop], its first word that is no number, is WARN, ERROR or FATAL."""
+    while at < stop and (buf[at] == _BLANK or 48 <= buf[at] <= 57):
+        at += 1
+    for level in _ALARM_LEVELS:
+        if at + len(level) < stop and buf[at + len(level)] == _BLANK:
+            for k in range(len(level)):
+                if buf[at + k] != level[k]:
+                    break
+            else:
+                return True
+    return False
+
+
 def scan(buf, end, head):
     """Records of buf[:end].
 
-    Returns for n records: first line (n,) int64 from 0, time (n,) int64 in microseconds (-1: none), views of origin,
-    message and continuation lines (n, 4) int32 each, offsets of the block ids (n + 1,) int32, the ids (m,) int64; and
-    the number of lines. A line before the first head is a record of its own, whole in `message`.
+    Returns for n records: first line (n,) int64 from 0, time (n,) int64 in microseconds (-1: none), alarm (n,) uint8,
+    views of origin, message and continuation lines (n, 4) int32 each, offsets of the block ids (n + 1,) int32, the ids
+    (m,) int64; and the number of lines. A line before the first head is a record of its own, whole in `message`.
     """
+    return _walk(buf, end, head, np.flatnonzero(_marks(buf, end)))
+
+
+@njit(cache=True, nogil=True)
+def _walk(buf, end, head, marks):
+    """The scan itself, from mark to mark; `marks` (k,) int64 are the places of the bytes that need a look."""
     lines = unders = 0
-    for at in range(end):
+    for at in marks:
         lines += buf[at] == _NEWLINE
         unders += buf[at] == _UNDERSCORE
     lines += end > 0 and buf[end - 1] != _NEWLINE
-    number, time = np.empty(lines, np.int64), np.empty(lines, np.int64)
-    origin, message, more = (
-        np.zeros((lines, 4), np.int32),
-        np.zeros((lines, 4), np.int32),
-        np.zeros((lines, 4), np.int32),
-    )
+    number, time, alarm = np.empty(lines, np.int64), np.empty(lines, np.int64), np.zeros(lines, np.uint8)
+    origin, message = np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32)
+    more = np.zeros((lines, 4), np.int32)
     offsets, ids = np.zeros(lines + 1, np.int32), np.empty(unders, np.int64)
-    at = line = count = 0
+    at = line = count = mark = 0
     row, headed, more_start, more_stop = -1, False, 0, 0
     while at < end:
         start, begins = at, is_head(buf, at, end, head)
@@ -157,23 +213,28 @@ def scan(buf, end, head):
             headed, more_start, more_stop = begins, 0, 0
             offsets[row] = count
             number[row] = line
-        if begins:
-            at += len(head)
         colon = -1
-        while at < end and buf[at] != _NEWLINE:
+        while mark < len(marks) and buf[marks[mark]] != _NEWLINE:
+            at = marks[mark]
             byte = buf[at]
             if byte == _UNDERSCORE:
-                if at - start >= 3 and buf[at - 1] == 107 and buf[at - 2] == 108 and buf[at - 3] == 98:
+                if at - start >= 3 and buf[at - 2] == 108 and buf[at - 3] == 98:
                     count = _block_id(buf, at + 1, end, ids, offsets[row], count)
-            elif byte == _COLON and colon < 0 and at + 1 < end and buf[at + 1] == _BLANK:
-                colon = at
-            at += 1
+            elif byte == _COLON:
+                if colon < 0:
+                    colon = at
+            elif not alarm[row]:
+                alarm[row] = _is_trouble(buf, at, start, end)
+            mark += 1
+        at = marks[mark] if mark < len(marks) else end
+        mark += 1
         stop = at - (at > start and buf[at - 1] == _RETURN)
         if begins:
             time[row] = _time(buf, start, head) if colon >= 0 else -1
             if time[row] >= 0:
                 _view(origin, row, buf, start + len(head), colon)
                 _view(message, row, buf, colon + 2, stop)
+                alarm[row] |= _is_alarm_level(buf, start + len(head), colon)
             else:
                 _view(message, row, buf, start, stop)
         elif headed:
@@ -189,4 +250,5 @@ def scan(buf, end, head):
         _view(more, row, buf, more_start, more_stop)
     row += 1
     offsets[row] = count
-    return number[:row], time[:row], origin[:row], message[:row], more[:row], offsets[: row + 1], ids[:count], line
+    texts = origin[:row], message[:row], more[:row]
+    return number[:row], time[:row], alarm[:row], *texts, offsets[: row + 1], ids[:count], line

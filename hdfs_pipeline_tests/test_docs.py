@@ -1,0 +1,106 @@
+"""The docs name everything that there is, their links lead somewhere, and nothing names one machine."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from hdfs_pipeline.cli import app
+from hdfs_pipeline.detectors import DETECTORS
+from hdfs_pipeline.schema import TABLES
+from hdfs_pipeline.settings import PROJECT, Settings
+
+PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("data/sample/**/*.md")])
+FOR_USERS = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]
+IGNORED = {".git", ".venv", ".venv-peers", "__pycache__", "node_modules", "shared", "homes", "models", "mlartifacts"}
+TEXT = {".md", ".py", ".toml", ".txt", ".yml", ".yaml", ".csv", ".cfg", ".sh", ".json", ""}
+
+
+def commands() -> list[str]:
+    group = typer.main.get_command(app)
+    found = []
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found += [f"{name} {each}" for each in inner] if inner else [name]
+    return found
+
+
+@pytest.fixture(scope="module")
+def docs() -> str:
+    return "\n".join(path.read_text() for path in FOR_USERS)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_docs_tell_every_setting(docs: str, name: str) -> None:
+    assert re.search(rf"\b({name}|HDFS_PIPELINE_{name.upper()})\b", docs)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_docs_tell_every_command(docs: str, name: str) -> None:
+    assert re.search(rf"(hdfs-pipeline( --home \S+)? {name}\b|`{name}\b)", docs)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_docs_tell_every_table(docs: str, name: str) -> None:
+    assert re.search(rf"`{name}`|\*\*{name}\*\*|^#+ {name}$", docs, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_the_docs_tell_every_detector(docs: str, name: str) -> None:
+    assert re.search(rf"\b{name}\b", docs)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    without_code = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)", without_code):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{page.name}: {target}"
+        assert found.is_relative_to(PROJECT), f"{page.name}: {target} leads out of the repository"
+        if anchor:
+            assert anchor in anchors(found), f"{page.name}: {target}"
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """The repository's own text files: what tools and homes leave behind is not looked at."""
+    waiting = [PROJECT]
+    while waiting:
+        for path in waiting.pop().iterdir():
+            if path.name in IGNORED or path.name.endswith(("_cache", ".egg-info")) or path.name == ".hypothesis":
+                continue
+            if path.is_dir():
+                waiting.append(path)
+            elif path.suffix in TEXT and not path.name.startswith("hdfs.duckdb"):
+                yield path, path.read_text(errors="replace")
+
+
+def test_the_walk_meets_the_repository() -> None:
+    names = {str(path.relative_to(PROJECT)) for path, _ in texts()}
+    assert {"README.md", "Makefile", "hdfs_pipeline/cli.py", "docs/ARCHITECTURE.md", ".ci/run"} <= names
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"/wor[k]/",
+        r"/tmp/re[c]",
+        r"/hom[e]/(?!hdfs|hadoop|user)\w+/",
+        r"(?i)help[e]r agent|sub-?agen[t]\b",
+        r"(?i)\b(this|another|an earlier|the next|my) sessio[n]\b",
+        r"(?i)\bA[I] (assistant|model)|language mode[l]|\bclaud[e]\b|\bchatgp[t]\b|\banthropi[c]\b",
+    ],
+)
+def test_nothing_names_one_machine_or_who_wrote_it(pattern: str) -> None:
+    found = [f"{path.relative_to(PROJECT)}: {hit[0]}" for path, text in texts() for hit in re.finditer(pattern, text)]
+    assert not found

@@ -1,0 +1,161 @@
+"""The project's own files: dependencies, compose, Dagster's, make targets, and rules about imports."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hdfs_pipeline.settings import PROJECT
+
+MODULES = sorted((PROJECT / "hdfs_pipeline").rglob("*.py"))
+LONGEST = 400
+
+
+@pytest.fixture(scope="module")
+def constraints() -> dict[str, str]:
+    lines = (PROJECT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_constraints_are_plain_versions() -> None:
+    """No addresses, no local builds: one `name==version` a line, each name once."""
+    lines = [line for line in (PROJECT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"[A-Za-z0-9][\w.-]*==\d[\w.]*", line), line
+    names = [normal(line.split("==")[0]) for line in lines]
+    assert len(names) == len(set(names))
+
+
+def test_constraints_cover_the_dependencies(constraints: dict[str, str]) -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    names = {normal(re.match(r"[\w.-]+", requirement)[0]) for requirement in wanted}
+    assert names <= {normal(name) for name in constraints}
+
+
+def test_constraints_meet_the_dependencies(constraints: dict[str, str]) -> None:
+    from packaging.requirements import Requirement
+
+    versions = {normal(name): version for name, version in constraints.items()}
+    for text in tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(versions[normal(requirement.name)]), text
+
+
+def parsed(name: str) -> Any:
+    return yaml.safe_load((PROJECT / name).read_text())
+
+
+def test_compose_publishes_on_the_loopback_only() -> None:
+    services = parsed("docker-compose.yml")["services"]
+    ports = [str(port) for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    for port in ports:
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
+    for service in services.values():
+        assert service.get("network_mode") != "host"
+        assert not service.get("privileged")
+
+
+def test_compose_settings_exist() -> None:
+    from hdfs_pipeline.settings import PREFIX, Settings
+
+    given = parsed("docker-compose.yml")["services"]["pipeline"]["environment"]
+    names = {name.removeprefix(PREFIX).lower() for name in given if name.startswith(PREFIX)}
+    assert names
+    assert names <= set(Settings.model_fields)
+
+
+def test_the_built_file_exists() -> None:
+    build = parsed("docker-compose.yml")["services"]["pipeline"]["build"]
+    assert (PROJECT / build["context"] / build["dockerfile"]).is_file()
+
+
+def test_dagster_files_parse() -> None:
+    workspace = parsed("workspace.yaml")["load_from"][0]["python_module"]
+    tool = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    assert (PROJECT / (workspace["module_name"].replace(".", "/") + ".py")).is_file()
+    assert workspace["location_name"] == tool["code_location_name"]
+    assert parsed("dagster.yaml")["telemetry"] == {"enabled": False}
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z][\w-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+
+
+def told_targets() -> Iterator[tuple[str, str]]:
+    for page in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / ".ci" / "run"):
+        for words in re.findall(r"(?:`|^(?: {4}|\$ )?)make ((?:[a-z][a-z-]*\b ?)+)", page.read_text(), re.MULTILINE):
+            yield from ((page.name, word) for word in words.split())
+
+
+def test_make_targets_that_are_told_exist() -> None:
+    told = set(told_targets())
+    assert {("CONTRIBUTING.md", "test"), ("README.md", "demo"), ("run", "lint")} <= told
+    assert {(page, word) for page, word in told if word not in targets()} == set()
+
+
+def test_make_targets_are_phony_and_explained() -> None:
+    text = (PROJECT / "Makefile").read_text()
+    assert targets() == set(re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE)[1].split())
+    for target in targets():
+        assert re.search(rf"^{target}:.*## \w", text, re.MULTILINE), target
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield node.module or ""
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PROJECT / "hdfs_pipeline").as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_pickle_and_dagster_in_its_room_only(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
+    if not relative(path).startswith("defs/") and relative(path) != "definitions.py":
+        assert not roots & {"dagster", "dagster_mlflow", "dagster_webserver"}
+
+
+def test_dagster_is_imported_where_it_belongs() -> None:
+    """The rule above would hold as well if it looked at nothing."""
+    users = {relative(path) for path in MODULES if "dagster" in set(imports(path))}
+    assert "definitions.py" in users
+    assert any(name.startswith("defs/") for name in users)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_file_holds_one_idea(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= LONGEST
+    assert ast.get_docstring(ast.parse("\n".join(lines))), "and says which"
+
+
+def test_package_data_is_shipped() -> None:
+    data = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package, patterns in data.items():
+        for pattern in patterns:
+            assert list((PROJECT / package).glob(pattern)), pattern
+    files = [path.relative_to(PROJECT) for path in (PROJECT / "hdfs_pipeline").rglob("*") if path.is_file()]
+    left = re.compile(r"^(\.|__pycache__)")  # caches of Python and of tools
+    kinds = {path.suffix for path in files if not any(left.match(part) for part in path.parts)}
+    assert kinds == {".py", ".csv"}, "other files would not be installed"

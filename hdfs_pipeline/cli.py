@@ -151,7 +151,7 @@ def _names(detector: str, trained: list[str] | None = None) -> list[str]:
 def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, as_json: Json = False) -> None:
     """Train detectors on the home's blocks (read --logs and --labels first, where given) and register them."""
     from hdfs_pipeline.domains.blocks.matrix import load_dataset
-    from hdfs_pipeline.experiments.tracking import train_and_track
+    from hdfs_pipeline.experiments.tracking import publish_evaluations, train_and_track
     from hdfs_pipeline.serving.console import detectors_table
     from hdfs_pipeline.store import Store
 
@@ -166,10 +166,11 @@ def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, 
         bar = progress.add_task("training", total=len(names))
         for name in names:
             try:
-                trained = train_and_track(
+                card, _ = train_and_track(
                     store, data, name, settings, lambda step: progress.update(bar, description=step)
                 )
-                cards.append(trained.scorer.card.to_json())
+                publish_evaluations(store, card)
+                cards.append(card.to_json())
             except DataError as error:
                 if detector != "all":
                     raise
@@ -234,10 +235,11 @@ def score(
     """Score the blocks of logs with a trained model, without keeping anything."""
     from hdfs_pipeline.experiments.holdout import score_files
     from hdfs_pipeline.serving.console import blocks_table
+    from hdfs_pipeline.serving.verdicts import serving_detector
 
     settings = load_settings()
     with err.status("scoring"):
-        rows = score_files(settings, paths, detector or settings.champion)
+        rows = score_files(settings, paths, detector or serving_detector(settings))
     if as_json:
         _print_json(rows)
         return
@@ -257,11 +259,11 @@ def explain(
     from dataclasses import asdict
 
     from hdfs_pipeline.serving.console import explanation_table
-    from hdfs_pipeline.serving.verdicts import explain_block
+    from hdfs_pipeline.serving.verdicts import explain_block, serving_detector
     from hdfs_pipeline.store import Store
 
     settings = load_settings()
-    report = explain_block(Store.open(settings), settings, block, detector or settings.champion)
+    report = explain_block(Store.open(settings), settings, block, detector or serving_detector(settings))
     if as_json:
         _print_json(asdict(report))
         return
@@ -322,7 +324,7 @@ def settings(as_json: Json = False) -> None:
 @app.command()
 def up() -> None:
     """Start Dagster's web page and daemon for this home; Ctrl-C ends both."""
-    from hdfs_pipeline.defs.run import serve
+    from hdfs_pipeline.orchestration import serve
 
     raise typer.Exit(serve(load_settings()))
 
@@ -369,10 +371,12 @@ def _arrange(arguments: list[str]) -> list[str]:
             before += [argument, *(value for value in [next(rest, None)] if value is not None)]
         elif argument.startswith("--home="):
             before.append(argument)
-        elif option == "--logs" and not argument.startswith("-") and after[-1] != "--logs":
+        elif argument.startswith("-") and argument != "-":  # "-" is standard input
+            option = argument
+            after.append(argument)
+        elif option == "--logs" and after[-1] != "--logs":
             after += ["--logs", argument]
         else:
-            option = argument if argument.startswith("-") else option
             after.append(argument)
     return before + after
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from hdfs_pipeline.errors import DataError, PipelineError
+from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Store
 
@@ -31,7 +32,7 @@ class DemoResult:
         facts = self.facts
         console.print(
             f"\n[bold]{facts['lines']:,} lines[/] of {facts['files']} files, {facts['catalogue']}: "
-            f"[bold]{facts['blocks']:,} blocks, {facts['anomalies']:,} anomalies[/] by {self.settings.champion}\n"
+            f"[bold]{facts['blocks']:,} blocks, {facts['anomalies']:,} anomalies[/] by {facts['detector']}\n"
         )
         title = "Detectors, judged on blocks that they were not trained on"
         console.print(detectors_table(title, self.figures))
@@ -43,7 +44,7 @@ class DemoResult:
         address = f"http://127.0.0.1:{self.settings.dagster_port}"
         console.print(f"  [bold]make up{home}[/]   then open {address}: the assets, their plots and checks")
         if self.worst:
-            command = f"hdfs-pipeline --home {self.settings.home} explain -- {self.worst[0]['block_id']}"
+            command = f"hdfs-pipeline --home {self.settings.home} explain {self.worst[0]['block_id']}"
             console.print(f"  [bold].venv/bin/{command}[/]", soft_wrap=True, highlight=False)
 
 
@@ -52,7 +53,7 @@ def run_demo(settings: Settings, sample: Path, on_progress: Callable[[str, int, 
 
     Raises: DataError where the sample is not there; whatever the steps raise.
     """
-    from hdfs_pipeline.defs.run import run_blocks_job
+    from hdfs_pipeline.orchestration import run_blocks_job
 
     if not sample.is_dir():
         raise DataError(f"{sample}: the sample is missing; it comes with a checkout of the project, run the demo there")
@@ -63,11 +64,12 @@ def run_demo(settings: Settings, sample: Path, on_progress: Callable[[str, int, 
 
 
 def _collect(settings: Settings, seconds: float) -> DemoResult:
+    detector = serving_detector(settings)
     with Store.open(settings).read() as con:
         lines, files = con.execute("SELECT sum(lines), count(*) FROM sources").fetchall()[0]
         blocks = con.execute("SELECT count(*) FROM event_matrix").fetchall()[0][0]
         catalogue = con.execute("SELECT value FROM meta WHERE key = 'catalogue'").fetchall()[0][0]
-        found = con.execute("SELECT count(*) FROM anomalies WHERE detector = ?", [settings.champion]).fetchall()
+        found = con.execute("SELECT count(*) FROM anomalies WHERE detector = ?", [detector]).fetchall()
         figures = con.execute(
             """SELECT detector, split, metrics FROM evaluations
             QUALIFY version = max(version) OVER (PARTITION BY detector)"""
@@ -75,13 +77,14 @@ def _collect(settings: Settings, seconds: float) -> DemoResult:
         worst = con.execute(
             """SELECT 'blk_' || block_id, score, any_value(reason) FROM anomalies WHERE detector = ?
             GROUP BY ALL ORDER BY score DESC, max(lines) DESC, block_id LIMIT 3""",
-            [settings.champion],
+            [detector],
         ).fetchall()
     order = {"random": 0, "chronological": 1}
     figures.sort(key=lambda row: (order.get(row[1], 2), -json.loads(row[2])["f1"]))
     return DemoResult(
         settings,
-        {"lines": lines, "files": files, "blocks": blocks, "catalogue": catalogue, "anomalies": found[0][0]},
+        {"lines": lines, "files": files, "blocks": blocks, "catalogue": catalogue, "detector": detector}
+        | {"anomalies": found[0][0]},
         [(name, split, json.loads(metrics)) for name, split, metrics in figures],
         [{"block_id": block, "score": score, "reason": reason} for block, score, reason in worst],
         seconds,

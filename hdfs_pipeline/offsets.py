@@ -29,8 +29,8 @@ def advance_offset(
     if row is not None and row[1:] != (cluster_id, topic_id):
         raise DataError(
             f"topic {topic!r} is not the one that was read before: cluster {cluster_id}, topic id {topic_id}; the "
-            f"store has cluster {row[1]}, topic id {row[2]}. It was made anew, and its offsets start again: read it into "
-            f"another home, or delete the rows of {topic!r} from `offsets` to read it from its beginning."
+            f"store has cluster {row[1]}, topic id {row[2]}. It was made anew, and its offsets start again: read it "
+            f"into another home, or delete the rows of {topic!r} from `offsets` to read it from its beginning."
         )
     if (row[0] if row is not None else None) != expected:
         found = "none" if row is None else row[0]

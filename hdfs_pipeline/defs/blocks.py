@@ -6,11 +6,10 @@ from hdfs_pipeline.defs.incoming import log_files
 from hdfs_pipeline.defs.metadata import OWNERS, preview, row_count, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.domains.blocks.ingest import ingest
-from hdfs_pipeline.domains.blocks.labels import read_labels
+from hdfs_pipeline.domains.blocks.labels import load_labels
 from hdfs_pipeline.domains.blocks.matrix import build_matrix
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.store import publish_into
 
 
 class LogPaths(dg.Config):
@@ -24,7 +23,7 @@ class LabelPath(dg.Config):
     """Which labels to read."""
 
     path: str = ""
-    """A CSV file, which replaces all labels; '' leaves the labels that are there."""
+    """A CSV file, whose labels go over those that its blocks had; '' leaves all as they are."""
 
 
 @dg.asset(group_name="blocks", kinds={"duckdb", "python"}, owners=OWNERS, metadata=table_metadata("raw_logs"))
@@ -126,10 +125,8 @@ def event_matrix(home: Home) -> dg.MaterializeResult:
 def labels(home: Home, config: LabelPath) -> dg.MaterializeResult:
     """What is known about blocks from outside: normal, anomaly or ambiguous. May be empty."""
     store = home.store
-    given = read_labels(config.path) if config.path else None
-    with store.write() as con:
-        if given is not None:
-            publish_into(con, "labels", given, replace="true")
+    if config.path:
+        load_labels(store, config.path)
     counts = "SELECT label, kind, count(*) AS blocks FROM labels GROUP BY ALL ORDER BY blocks DESC"
     return dg.MaterializeResult(
         metadata={

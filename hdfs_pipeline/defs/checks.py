@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import dagster as dg
 
 from hdfs_pipeline.defs.blocks import event_matrix, event_templates, labels, parsed_events, raw_logs
-from hdfs_pipeline.defs.detectors import anomalies, serving_detector
+from hdfs_pipeline.defs.detectors import anomalies
 from hdfs_pipeline.defs.metadata import markdown
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
 from hdfs_pipeline.schema import TABLES
+from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.store import Store
 
 MIN_COVERAGE = 0.99

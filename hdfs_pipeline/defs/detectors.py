@@ -11,28 +11,19 @@ import dagster as dg
 
 from hdfs_pipeline.defs.blocks import event_matrix, labels
 from hdfs_pipeline.defs.metadata import OWNERS, preview, row_count, table_metadata
-from hdfs_pipeline.defs.models import evaluation_metadata, mlflow_metadata, publish_evaluations, record_model
+from hdfs_pipeline.defs.models import evaluation_metadata, mlflow_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.models import trained_detectors
-from hdfs_pipeline.serving.verdicts import load_scorer, publish_anomalies, score_blocks
-from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.serving.verdicts import load_scorer, publish_anomalies, score_blocks, serving_detector
 
 _KINDS = {
     "random_forest": {"scikitlearn", "onnx", "mlflow"},
     "autoencoder": {"pytorch", "onnx", "mlflow"},
 }
 _NO_MODEL = "no model in this home: nothing to do"
-
-
-def serving_detector(settings: Settings) -> str:
-    """The champion that the settings name; where it has no model, the first detector that has one stands in."""
-    trained = trained_detectors(settings)
-    if settings.champion in trained:
-        return settings.champion
-    return next((name for name in DETECTORS if name in trained), settings.champion)
 
 
 def _model(name: str) -> dg.AssetsDefinition:
@@ -51,22 +42,18 @@ def _model(name: str) -> dg.AssetsDefinition:
     )
     def model(context: dg.AssetExecutionContext, home: Home, mlflow: dg.ResourceParam[Any]) -> dg.MaterializeResult:
         # Imported here: what trains and logs brings scikit-learn, torch and MLflow along.
-        from hdfs_pipeline.experiments.tracking import log_training
-        from hdfs_pipeline.experiments.training import train
+        from hdfs_pipeline.experiments.tracking import train_and_track
 
         settings = home.settings
         data = load_dataset(home.store, settings)
         try:
             with home.alone("training"):
-                trained = train(data, name, settings, context.log.info)
+                card, run_id = train_and_track(home.store, data, name, settings, context.log.info)
         except DataError as error:
             if DETECTORS[name].cls.learns_from != "labels":
                 raise
             context.log.warning(str(error))
             return _result({"status": f"not trained: {error}"}, name in trained_detectors(settings))
-        record_model(home.store, settings, trained.scorer.card)
-        run_id = log_training(trained, settings)
-        card = trained.scorer.card
         mlflow.set_tag(f"{name}_model", card.version)  # on the Dagster run's own MLflow run
         about = {"version": card.version, "threshold": card.threshold, "blocks": card.blocks, "catalogue": card.source}
         return _result({"status": "trained", **about, **mlflow_metadata(settings, run_id)}, learned=True)
@@ -99,6 +86,8 @@ def _evaluation(name: str) -> dg.AssetsDefinition:
         if name not in trained_detectors(settings):
             return dg.MaterializeResult(metadata={"status": _NO_MODEL})
         card = load_scorer(settings, name).card
+        from hdfs_pipeline.experiments.tracking import publish_evaluations
+
         publish_evaluations(home.store, card)
         if not card.metrics:
             return dg.MaterializeResult(metadata={"status": "not judged: needs labels of both kinds"})

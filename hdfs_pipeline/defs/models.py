@@ -1,52 +1,19 @@
-"""Rows and metadata of models and their evaluations."""
+"""Metadata of models and their evaluations."""
 
-import json
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import dagster as dg
-import pyarrow as pa
 
 from hdfs_pipeline.defs.metadata import markdown, picture
-from hdfs_pipeline.scoring.models import model_folder
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store import Store, publish_into
 
 _PLOTTED = ("f1", "precision", "recall", "pr_auc", "roc_auc", "false_alarms_per_10k")
 _MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` answers unless told otherwise
-
-
-def record_model(store: Store, settings: Settings, card: Card) -> None:
-    """Put a model's row into `models`."""
-    row = {
-        "detector": card.detector,
-        "version": card.version,
-        "catalogue": card.source,
-        "threshold": card.threshold,
-        "path": str(model_folder(settings, card.detector, card.version)),
-        "card": json.dumps(card.to_json()),
-        "created_at": datetime.fromisoformat(card.created_at),
-    }
-    with store.write() as con:
-        same = [card.detector, card.version]
-        publish_into(
-            con, "models", pa.Table.from_pylist([row]), replace="detector = ? AND version = ?", parameters=same
-        )
-
-
-def publish_evaluations(store: Store, card: Card) -> None:
-    """Put a row per split that a model was judged on into `evaluations`."""
-    same = {"detector": card.detector, "version": card.version, "created_at": datetime.fromisoformat(card.created_at)}
-    rows = [{**same, "split": split, "metrics": json.dumps(figures)} for split, figures in card.metrics.items()]
-    with store.write() as con:
-        con.execute("DELETE FROM evaluations WHERE detector = ? AND version = ?", [card.detector, card.version])
-        if rows:
-            publish_into(con, "evaluations", pa.Table.from_pylist(rows))
 
 
 def mlflow_metadata(settings: Settings, run_id: str) -> dict[str, Any]:

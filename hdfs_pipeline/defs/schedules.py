@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from hdfs_pipeline.defs.detectors import serving_detector
 from hdfs_pipeline.defs.jobs import score_job, train_job
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.scoring.models import model_folder, trained_detectors
+from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.store import Store
 
 

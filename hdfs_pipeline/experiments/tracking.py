@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hdfs_pipeline.experiments.curves import curves_png
 from hdfs_pipeline.experiments.training import Trained, train
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Store, publish_into
 
@@ -86,23 +88,34 @@ def _register(name: str, run: Any) -> None:
 
 def train_and_track(
     store: Store, data: Dataset, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None
-) -> Trained:
-    """Train a detector, save it, and record it: in the store's `models` and `evaluations` and in MLflow."""
+) -> tuple[Card, str]:
+    """Train a detector, save it, and record it in the store's `models` and in MLflow: its card, the id of the run."""
     trained = train(data, name, settings, on_step)
     on_step(f"{name}: recording")
     card = trained.scorer.card
-    key = {"detector": name, "version": card.version, "created_at": card.created_at}
-    model = key | {
+    row = _key(card) | {
         "catalogue": card.source,
         "threshold": card.threshold,
         "path": str(model_folder(settings, name, card.version)),
         "card": json.dumps(card.to_json()),
     }
-    tests = [key | {"split": split, "metrics": json.dumps(found)} for split, found in card.metrics.items()]
+    _publish(store, "models", card, [row])
+    return card, log_training(trained, settings)
+
+
+def publish_evaluations(store: Store, card: Card) -> None:
+    """Put a row per split that a model was judged on into `evaluations`."""
+    rows = [_key(card) | {"split": split, "metrics": json.dumps(found)} for split, found in card.metrics.items()]
+    _publish(store, "evaluations", card, rows)
+
+
+def _key(card: Card) -> dict[str, Any]:
+    created = datetime.fromisoformat(card.created_at)
+    return {"detector": card.detector, "version": card.version, "created_at": created}
+
+
+def _publish(store: Store, table: str, card: Card, rows: list[dict[str, Any]]) -> None:
+    same = [card.detector, card.version]
     with store.write() as con:
-        again = "detector = ? AND version = ?"
-        for table, rows in (("models", [model]), ("evaluations", tests)):
-            source = pa.Table.from_pylist(rows) if rows else []
-            publish_into(con, table, source, replace=again, parameters=[name, card.version])
-    log_training(trained, settings)
-    return trained
+        source = pa.Table.from_pylist(rows) if rows else []
+        publish_into(con, table, source, replace="detector = ? AND version = ?", parameters=same)

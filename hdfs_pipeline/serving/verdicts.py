@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.detectors import DETECTORS, detector_row
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.domains.blocks.records import LAYOUTS
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.explain import Explanation, explain_rows
-from hdfs_pipeline.scoring.models import load_model
+from hdfs_pipeline.scoring.models import load_model, trained_detectors
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Store, publish_into
@@ -26,6 +26,14 @@ _LINES = 200  # raw records that `explain` shows
 def load_scorer(settings: Settings, name: str) -> Scorer:
     """The champion of a detector. Raises: DataError for an unknown name, NotTrainedError where it is not trained."""
     return load_model(detector_row(name).cls, settings)
+
+
+def serving_detector(settings: Settings) -> str:
+    """The champion that the settings name; where it has no model, the first detector that has one stands in."""
+    trained = trained_detectors(settings)
+    if settings.champion in trained:
+        return settings.champion
+    return next((name for name in DETECTORS if name in trained), settings.champion)
 
 
 def score_blocks(store: Store, settings: Settings, name: str) -> pa.Table:

@@ -54,7 +54,7 @@ def definitions() -> dg.Definitions:
 @pytest.fixture(scope="session")
 def ran_once(excerpt: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """`blocks_job` on the excerpt, as the demo runs it."""
-    from hdfs_pipeline.defs.run import run_blocks_job
+    from hdfs_pipeline.orchestration import run_blocks_job
 
     with pytest.MonkeyPatch.context() as patch:
         home = lean_home(tmp_path_factory.mktemp("ran"), patch)

@@ -62,6 +62,8 @@ def naive_record(layout: Layout, position: int, begins: bool, lines: list[bytes]
         if time is not None:
             origin, message = first[head.end() : colon], first[colon + 2 :]
     ids = (int(number) for number in re.findall(rb"blk_(-?\d+)", b"\n".join(lines)))
+    loud = time is not None and re.match(rb"[\d ]*(WARN|ERROR|FATAL) ", origin)
+    found = any(re.search(rb"(?i)exception|corrupt", line) for line in lines)
     return {
         "position": position,
         "time": time,
@@ -69,6 +71,7 @@ def naive_record(layout: Layout, position: int, begins: bool, lines: list[bytes]
         "message": message.decode(errors="replace"),
         "more": b"\n".join(lines[1:]).removesuffix(b"\r").decode(errors="replace"),
         "block_ids": list(dict.fromkeys(number for number in ids if -(2**63) <= number < 2**63)),
+        "alarm": bool(loud or found),
     }
 
 
@@ -94,6 +97,9 @@ REAL = {
         b"081109 203518 :",
         b"081109 203518 : ",
         b"081109 203518  : : blk_6",
+        b"081109 203518 13 INFO dfs.DataNode$DataXceiver: writeBlock blk_3 received eXception",
+        b"081109 203518 13 INFO dfs.DataNode: exceptio corrup pt ept upt xception orrupt",
+        b"081109 203518 13 FATAL dfs.DataNode: the end",
     ],
     "log4j": [
         b"2026-11-21 14:16:19,172 INFO org.apache.hadoop.hdfs.StateChange: BLOCK* allocate blk_1073742223_1419, x=",
@@ -101,6 +107,9 @@ REAL = {
         b"2024-02-29 23:59:59,999 ERROR BlockStateChange: blk_-9223372036854775808 blk_9223372036854775808",
         b"2026-02-30 00:00:00,000 INFO datanode.DataNode: no such day blk_4",
         b"2026-11-21 04:00:18,725 INFO no end of the logger blk_5",
+        b"2026-11-21 04:00:18,725 WARN  padded.Logger: blk_7",
+        b"2026-11-21 04:00:18,725 INFO a.WARN: CORRUPt blk_7",
+        b"2026-11-21 04:00:18,725 INFO a.ERROR: ERROR in the text only",
         b"2026-11-21 04:00:18,725 :",
         b"2026-11-21 04:00:18,725 : ",
         b"0026-11-21 04:00:18,725 INFO a: long ago",

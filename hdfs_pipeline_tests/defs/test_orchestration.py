@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from hdfs_pipeline.defs.run import serve
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.orchestration import serve
 from hdfs_pipeline.settings import Settings
 
 
@@ -49,7 +49,9 @@ def port() -> int:
 
 @pytest.fixture
 def served(home: Settings, port: int) -> Iterator[subprocess.Popen]:
-    code = "import sys\nfrom hdfs_pipeline.defs.run import serve\nfrom hdfs_pipeline.settings import load_settings\n"
+    code = (
+        "import sys\nfrom hdfs_pipeline.orchestration import serve\nfrom hdfs_pipeline.settings import load_settings\n"
+    )
     environment = {**os.environ, "HDFS_PIPELINE_DAGSTER_PORT": str(port)}
     process = subprocess.Popen([sys.executable, "-c", code + "sys.exit(serve(load_settings()))"], env=environment)
     yield process

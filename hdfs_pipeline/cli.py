@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -383,11 +384,27 @@ def _arrange(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point: errors for people on standard error, and an exit code that tells their kind."""
+    code = _run()
+    with suppress(OSError):  # a reader of the output that has gone, as in `… | head`
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # All work is done and closed. An orderly shutdown would let DuckDB's bindings print pages about objects that
+    # Dagster's caches still hold.
+    os._exit(code)
+
+
+def _run() -> int:
     try:
         app(_arrange(sys.argv[1:]))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except PipelineError as error:
         err.print(f"[bold red]hdfs-pipeline:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         err.print("interrupted")
-        sys.exit(130)
+        return 130
+    except Exception:  # noqa: BLE001 - a fault of ours: the traceback is what a report needs
+        err.print_exception()
+        return 1
+    return 0

@@ -75,8 +75,9 @@ def _collect(settings: Settings, seconds: float) -> DemoResult:
             QUALIFY version = max(version) OVER (PARTITION BY detector)"""
         ).fetchall()
         worst = con.execute(
-            """SELECT 'blk_' || block_id, score, any_value(reason) FROM anomalies WHERE detector = ?
-            GROUP BY ALL ORDER BY score DESC, max(lines) DESC, block_id LIMIT 3""",
+            """SELECT 'blk_' || block_id, score, reason FROM anomalies WHERE detector = ?
+            QUALIFY row_number() OVER (PARTITION BY reason ORDER BY score DESC, block_id) = 1
+            ORDER BY score DESC, lines DESC, block_id LIMIT 3""",
             [detector],
         ).fetchall()
     order = {"random": 0, "chronological": 1}

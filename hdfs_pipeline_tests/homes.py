@@ -12,7 +12,7 @@ from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
 from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.parse import parse
-from hdfs_pipeline.experiments.tracking import train_and_track
+from hdfs_pipeline.experiments.tracking import publish_evaluations, train_and_track
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.settings import PROJECT, load_settings
 from hdfs_pipeline.store import Store
@@ -79,7 +79,8 @@ def trained_home(folder: Path, given: Excerpt, mlflow_db: Path, detectors: Seque
     data = fill(home, [given.log], given.csv)
     shutil.copy(mlflow_db, folder / "mlflow.db")
     for name in detectors:
-        train_and_track(home.store, data, name, home.settings)
+        card, _ = train_and_track(home.store, data, name, home.settings)
+        publish_evaluations(home.store, card)
     return home
 
 

@@ -58,11 +58,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
         monkeypatch.setattr(cli, "out", Console(width=110, file=sys.stdout))
         monkeypatch.setattr(cli, "err", Console(width=110, file=sys.stderr))
         capfd.readouterr()
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code or 0
+        code = cli._run()  # what `main` runs before it ends the process
         return Done(code, *capfd.readouterr())
 
     return call
@@ -109,11 +105,8 @@ def test_help_and_mistakes_load_nothing_heavy(arguments: list[str]) -> None:
     code = f"""
 import sys
 sys.argv = ["hdfs-pipeline", *{arguments!r}]
-try:
-    from hdfs_pipeline.cli import main
-    main()
-except SystemExit:
-    pass
+from hdfs_pipeline.cli import _run
+_run()
 heavy = {{"torch", "sklearn", "dagster", "mlflow", "duckdb", "pandas", "numba", "matplotlib", "onnxruntime", "pyarrow"}}
 assert "typer" in sys.modules
 print(sorted(heavy & set(sys.modules)), file=sys.__stdout__)
@@ -287,6 +280,15 @@ def test_exit_codes_tell_the_kind(run: Run, code: int, arguments: list[str], mes
     done = run(*arguments)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
+
+
+def test_a_reader_that_has_gone_is_no_fault() -> None:
+    """As in `hdfs-pipeline settings --json | head -1`."""
+    with subprocess.Popen(
+        [sys.executable, "-c", MAIN, "settings", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
 
 
 def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

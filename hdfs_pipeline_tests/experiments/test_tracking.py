@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
-from hdfs_pipeline.experiments.tracking import EXPERIMENT, start_tracking, train_and_track
+from hdfs_pipeline.experiments.tracking import EXPERIMENT, publish_evaluations, start_tracking, train_and_track
 from hdfs_pipeline.scoring.models import model_folder
 from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.homes import FAST, copy_home
@@ -111,10 +111,13 @@ def test_training_again_makes_a_second_version(trained: Home, tmp_path: Path, ml
         con.execute("DELETE FROM evaluations")
     shutil.copy(mlflow_db, home.settings.home / "mlflow.db")
     data = load_dataset(home.store, home.settings)
-    train_and_track(home.store, data, "keywords", home.settings)
+    card, _ = train_and_track(home.store, data, "keywords", home.settings)
+    publish_evaluations(home.store, card)
     client(home).delete_experiment(client(home).get_experiment_by_name(EXPERIMENT).experiment_id)
     unlabelled = data.take(data.labels == 0)
-    train_and_track(home.store, unlabelled, "keywords", home.settings)
+    card, run_id = train_and_track(home.store, unlabelled, "keywords", home.settings)
+    publish_evaluations(home.store, card)
+    publish_evaluations(home.store, card)
 
     assert home.rows("SELECT version FROM models ORDER BY version") == [(1,), (2,)]
     assert home.rows("SELECT version, split FROM evaluations ORDER BY split") == [(1, "chronological"), (1, "random")]
@@ -122,7 +125,8 @@ def test_training_again_makes_a_second_version(trained: Home, tmp_path: Path, ml
     versions = client(home).search_model_versions(f"name = '{name}'")
     assert {int(made.version) for made in versions} == {1, 2}
     newest = client(home).get_model_version_by_alias(name, "champion")
-    assert int(newest.version) == 2
+    assert (int(newest.version), newest.run_id) == (2, run_id)
+    assert card.version == 2
     run = client(home).get_run(newest.run_id)
     assert run.data.params["blocks"] == "360"
     assert set(run.data.metrics) == {"threshold"}, "without anomalies there is nothing to judge on"

@@ -109,9 +109,11 @@ GOLDEN = (
     (
         DATANODE,
         (
-            f"BlockRecoveryWorker: NameNode at localhost/127.0.0.1:8020 calls recoverBlock({POOL}:blk_1073759643_20019, "
+            "BlockRecoveryWorker: NameNode at localhost/127.0.0.1:8020 calls "
+            f"recoverBlock({POOL}:blk_1073759643_20019, "
             "targets=[DatanodeInfoWithStorage[127.0.0.1:9906,null,null], "
-            "DatanodeInfoWithStorage[127.0.0.1:9916,null,null]], newGenerationStamp=21606, newBlock=null, isStriped=false)"
+            "DatanodeInfoWithStorage[127.0.0.1:9916,null,null]], newGenerationStamp=21606, newBlock=null, "
+            "isStriped=false)"
         ),
         "DataNode told to recover the block",
     ),
@@ -137,8 +139,8 @@ GOLDEN = (
     (
         "BlockStateChange",
         (
-            f"BLOCK* addStoredBlock: blockMap updated: 127.0.0.1:50010 is added to blk_1073741826_1002{UNDER_CONSTRUCTION}"
-            " size 512"
+            "BLOCK* addStoredBlock: blockMap updated: 127.0.0.1:50010 is added to "
+            f"blk_1073741826_1002{UNDER_CONSTRUCTION} size 512"
         ),
         "replica stored, reported by a DataNode",
     ),

@@ -89,6 +89,7 @@ def demo(
 @app.command()
 def ingest(paths: Paths, labels: Labels = None, as_json: Json = False) -> None:
     """Read logs into the home: records, events and the event matrix. What was read before is read once."""
+    from hdfs_pipeline.serving.console import ingest_notes
     from hdfs_pipeline.store import Store
 
     settings = load_settings()
@@ -96,15 +97,7 @@ def ingest(paths: Paths, labels: Labels = None, as_json: Json = False) -> None:
     if as_json:
         _print_json(facts)
         return
-    out.print(
-        f"{facts['lines']:,} lines, {facts['records']:,} records in {facts['files']} files; "
-        f"{facts['dead_letters']:,} dead letters; {facts['blocks']:,} blocks in {settings.home}\n"
-        f"catalogue {facts['catalogue']} matches {facts['coverage']:.2%} of the records that carry a block",
-        markup=False,
-        soft_wrap=True,
-    )
-    for note in facts["notes"]:
-        out.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
+    out.print(ingest_notes(facts, settings.home), markup=False, highlight=False, soft_wrap=True)
 
 
 def _ingest(settings: Settings, store: Any, paths: list[str], labels: Path | None) -> dict[str, Any]:
@@ -198,7 +191,7 @@ def evaluate(
     """Judge the home's models on logs that they have never seen, in a store of its own."""
     from hdfs_pipeline.experiments.holdout import evaluate_files
     from hdfs_pipeline.scoring.models import trained_detectors
-    from hdfs_pipeline.serving.console import detectors_table, holdout_notes, kinds_table
+    from hdfs_pipeline.serving.console import detectors_table, holdout_notes, kinds_table, unseen_notes
 
     settings = load_settings()
     names = _names(detector, trained_detectors(settings)) or _names("random_forest")
@@ -216,13 +209,7 @@ def evaluate(
         return
     out.print(holdout_notes(found), markup=False, highlight=False, soft_wrap=True)
     out.print(detectors_table("Unseen data", [(name, "these logs", e) for name, e in evaluations.items()]))
-    unseen = {name: e["unseen"] for name, e in evaluations.items() if e["unseen"]}
-    for name, counts in unseen.items():
-        out.print(
-            f"{name} on {counts['blocks']:,} blocks whose vector no training block has: precision "
-            f"{counts['precision']:.3f}, recall {counts['recall']:.3f}, F1 {counts['f1']:.3f}",
-            highlight=False,
-        )
+    out.print(unseen_notes(evaluations), markup=False, highlight=False, soft_wrap=True)
     if table := kinds_table(evaluations):
         out.print(table)
 

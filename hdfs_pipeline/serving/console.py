@@ -1,6 +1,7 @@
 """What the command line shows: tables, by rich."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -91,4 +92,26 @@ def holdout_notes(found: Holdout) -> str:
     return (
         f"{read.lines:,} lines, {read.records:,} records, {read.dead_letters:,} dead letters; {found.blocks:,} blocks; "
         f"catalogue {parsed.catalogue.label} matches {parsed.coverage:.2%} of the records that carry a block\n{left}"
+    )
+
+
+def unseen_notes(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+    """Figures on blocks that memory does not help with, a line per detector that has some."""
+    return "\n".join(
+        f"{name} on {unseen['blocks']:,} blocks whose vector no training block has: precision "
+        f"{unseen['precision']:.3f}, recall {unseen['recall']:.3f}, F1 {unseen['f1']:.3f}"
+        for name, found in evaluations.items()
+        if (unseen := found["unseen"])
+    )
+
+
+def ingest_notes(facts: Mapping[str, Any], home: Path) -> str:
+    """What an ingest has read, and what a person should know of it."""
+    return "\n  ".join(
+        [
+            f"{facts['lines']:,} lines, {facts['records']:,} records in {facts['files']} files; "
+            f"{facts['dead_letters']:,} dead letters; {facts['blocks']:,} blocks in {home}\n"
+            f"catalogue {facts['catalogue']} matches {facts['coverage']:.2%} of the records that carry a block",
+            *facts["notes"],
+        ]
     )

@@ -127,6 +127,9 @@ def labels(home: Home, config: LabelPath) -> dg.MaterializeResult:
     store = home.store
     if config.path:
         load_labels(store, config.path)
+    else:
+        with store.write():  # makes the store, where this is the first asset of a new home
+            pass
     counts = "SELECT label, kind, count(*) AS blocks FROM labels GROUP BY ALL ORDER BY blocks DESC"
     return dg.MaterializeResult(
         metadata={

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from hdfs_pipeline.detectors.exact_match import ExactMatch
 from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.scoring import normals as normal_vectors
 from hdfs_pipeline.scoring.normals import nearest_rows
 
 counts = st.integers(0, 3).map(float)
@@ -38,7 +39,7 @@ def test_the_nearest_row_is_nearest(normals: np.ndarray, values: np.ndarray) -> 
     index, distance = nearest_rows(values, normals)
     np.testing.assert_allclose(np.abs(values - normals[index]).sum(axis=1), distance)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normals, "DISTANCES", 5)
+        patch.setattr(normal_vectors, "DISTANCES", 5)
         again = nearest_rows(values, normals)
     np.testing.assert_array_equal(again[0], index)
     np.testing.assert_array_equal(again[1], distance)

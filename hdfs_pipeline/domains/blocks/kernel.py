@@ -80,22 +80,24 @@ def fault_sql(max_bytes: int) -> str:
 
 def event_matrix(counts: pa.Table, catalogue: Catalogue) -> pa.Table:
     """Counts per block and event (rows that repeat are added up) as a table of schema `EVENT_MATRIX`, by block id."""
-    counts = counts.sort_by("block_id")
-    block = counts["block_id"].to_numpy()
+    order = np.argsort(counts["block_id"].to_numpy())
+    block, event, n, alarms, first, last = (
+        counts[name].cast(pa.int64()).to_numpy()[order]
+        for name in ("block_id", "event", "n", "alarms", "first_time", "last_time")
+    )
     begins = np.flatnonzero(np.append(True, block[1:] != block[:-1])[: len(block)])
     rows = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(block))))
     width = len(catalogue.columns)
     values = np.zeros(len(begins) * width, np.int32)
-    np.add.at(values, rows * width + counts["event"].to_numpy(), counts["n"].to_numpy().astype(np.int32))
-    first, last = (counts[name].cast(pa.int64()).to_numpy() for name in ("first_time", "last_time"))
+    np.add.at(values, rows * width + event, n.astype(np.int32))
     earliest, latest = _reduce(np.minimum, first, begins), _reduce(np.maximum, last, begins)
     columns = {
         "block_id": block[begins],
         "first_time": pa.array(earliest, pa.timestamp("us", "UTC")),
         "last_time": pa.array(latest, pa.timestamp("us", "UTC")),
         "duration_s": (latest - earliest) / 1e6,
-        "lines": _reduce(np.add, counts["n"].to_numpy(), begins).astype(np.int32),
-        "alarms": _reduce(np.add, counts["alarms"].to_numpy(), begins).astype(np.int32),
+        "lines": _reduce(np.add, n, begins).astype(np.int32),
+        "alarms": _reduce(np.add, alarms, begins).astype(np.int32),
         "counts": pa.ListArray.from_arrays(np.arange(0, len(values) + 1, width, dtype=np.int32), pa.array(values)),
     }
     return pa.table(columns, schema=EVENT_MATRIX)

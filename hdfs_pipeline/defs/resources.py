@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings, load_settings
 from hdfs_pipeline.store import Store
+
+_TURN_S = 3600.0  # seconds that a run waits for its turn: longer than any ingest or training should take
 
 
 class Home(dg.ConfigurableResource):
@@ -37,7 +40,15 @@ class Home(dg.ConfigurableResource):
         """
         folder = self.settings.home / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{work}.lock"):
+        lock = FileLock(folder / f"{work}.lock", timeout=_TURN_S)
+        try:
+            turn = lock.acquire()
+        except Timeout:
+            raise SetupError(
+                f"another run of {self.settings.home} has been busy with {work} for {_TURN_S / 3600:g} h: end it, or "
+                "start this run again once it has ended"
+            ) from None
+        with turn:
             yield
 
 

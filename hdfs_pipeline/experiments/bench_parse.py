@@ -21,6 +21,8 @@ from hdfs_pipeline.settings import PROJECT, Settings
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from hdfs_pipeline.domains.blocks.records import Layout
+
 PEERS: Final = PROJECT / ".venv-peers" / "bin" / "python"
 """Python of the peers' environment."""
 NOT_MEASURED: Final = "not measured: run `make bench-peers`"
@@ -64,7 +66,7 @@ def bench_parse(
         if layout is None:
             raise DataError(f"{path}: its lines begin with no time stamp that is known")
         with connect() as con:
-            catalogue = _choose(con, sample, settings)
+            catalogue = _choose(con, sample, layout, settings)
         job = {"path": str(made.path), "catalogue": catalogue, "max_bytes": settings.max_record_bytes}
         job |= {"home_catalogues": str(settings.catalogues), "memory_limit": settings.memory_limit}
         names = ["ours", "read_csv"] + ["loglead_tip", "loglead_drain", "drain3"] * (peers and PEERS.exists())
@@ -99,20 +101,18 @@ def bench_parse(
     return {**result, "targets": _targets(result["runs"])}
 
 
-def _choose(con: Any, sample: bytes, settings: Settings) -> str:
+def _choose(con: Any, sample: bytes, layout: "Layout", settings: Settings) -> str:
     """Label of the catalogue that the settings name, or else of the one that matches most of the sample's records."""
     import pyarrow as pa
 
     from hdfs_pipeline.domains.blocks.catalogue import catalogues
-    from hdfs_pipeline.domains.blocks.parse import coverage
-    from hdfs_pipeline.domains.blocks.records import LAYOUTS, detect_layout, split_records
+    from hdfs_pipeline.domains.blocks.parse import best_catalogue
+    from hdfs_pipeline.domains.blocks.records import split_records
 
     if settings.catalogue != "auto":
         return settings.catalogue
-    records = pa.Table.from_batches(split_records([sample], detect_layout(sample) or LAYOUTS["log4j"]))
-    con.register("bench_sample", records)
-    known = catalogues(settings.catalogues)
-    return max(known, key=lambda label: (coverage(con, "bench_sample", known[label]), known[label].version))
+    con.register("bench_sample", pa.Table.from_batches(split_records([sample], layout)))
+    return best_catalogue(con, "bench_sample", catalogues(settings.catalogues), {layout.name}).label
 
 
 def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:

@@ -54,11 +54,7 @@ def fit(data: Dataset, name: str, settings: Settings) -> Scorer:
     pairs = distinct_rows(np.column_stack([matrix.values, data.labels.astype(np.float32)]))
     values, weights = matrix.values[pairs.first], pairs.weights
     labels = data.labels[pairs.first].astype(np.int64) if labelled else None
-    if detector.learns_from == "normals" and labels is not None:
-        normal = labels == NORMAL
-        detector.fit(values[normal], None, weights[normal])
-    else:
-        detector.fit(values, labels, weights)
+    detector.fit(values, labels, weights)
     rule = row.threshold(settings)
     card = Card(
         detector=name,

@@ -20,7 +20,7 @@ class Detector(ABC):
 
     name: ClassVar[str]
     learns_from: ClassVar[Literal["labels", "normals", "nothing"]]
-    """`labels`: needs both labels. `normals`: is given the normal vectors (all, where there are no labels)."""
+    """`labels`: needs both labels. `normals`: learns the vectors labelled normal (all, where there are no labels)."""
     features: ClassVar[Literal["events", "keywords"]] = "events"
     """Which matrix of a domain it reads."""
 

@@ -1,7 +1,7 @@
 """`raw_logs` into `parsed_events`, by the catalogue of the home; and what its templates did not match."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +58,18 @@ def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_l
         f"""CREATE OR REPLACE TEMP TABLE catalogue_sample AS SELECT origin, message, more, block_ids FROM {relation}
         WHERE len(block_ids) > 0 USING SAMPLE {_SAMPLE} ROWS (reservoir, {settings.seed})"""
     )
-    shares = {label: coverage(con, "catalogue_sample", catalogue) for label, catalogue in known.items()}
-    # A few lines can fit several: then the catalogue that is named like their layout.
     layouts = {row[0] for row in con.execute("SELECT DISTINCT layout FROM sources").fetchall()}
+    return best_catalogue(con, "catalogue_sample", known, layouts)
+
+
+def best_catalogue(
+    con: Connection, relation: str, known: Mapping[str, Catalogue], layouts: Collection[str]
+) -> Catalogue:
+    """The catalogue of `known` that matches most records of `relation`, whose lines have the `layouts`.
+
+    A few lines can fit several: then the one that is named like their layout, then the newest.
+    """
+    shares = {label: coverage(con, relation, catalogue) for label, catalogue in known.items()}
     return known[max(shares, key=lambda label: (shares[label], known[label].name in layouts, known[label].version))]
 
 

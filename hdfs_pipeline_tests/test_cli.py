@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from hdfs_pipeline import cli
+from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.schema import TABLES
 from hdfs_pipeline.settings import PREFIX, Settings
 from hdfs_pipeline_tests.conftest import Home
@@ -55,8 +56,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     def call(*arguments: object) -> Done:
         monkeypatch.delenv(f"{PREFIX}HOME", raising=False)
         monkeypatch.setattr(sys, "argv", ["hdfs-pipeline", *map(str, arguments)])
-        monkeypatch.setattr(cli, "out", Console(width=110, file=sys.stdout))
-        monkeypatch.setattr(cli, "err", Console(width=110, file=sys.stderr))
+        monkeypatch.setattr(terminal, "out", Console(width=110, file=sys.stdout))
+        monkeypatch.setattr(terminal, "err", Console(width=110, file=sys.stderr))
         capfd.readouterr()
         code = cli._run()  # what `main` runs before it ends the process
         return Done(code, *capfd.readouterr())
@@ -117,9 +118,9 @@ print(sorted(heavy & set(sys.modules)), file=sys.__stdout__)
 
 def test_what_the_commands_import_is_there() -> None:
     """Imports inside functions are found out here, not by the first who runs the command."""
-    tree = ast.parse(Path(cli.__file__).read_text())
+    trees = [ast.parse(path.read_text()) for path in Path(cli.__file__).parent.glob("*.py")]
     found = 0
-    for node in ast.walk(tree):
+    for node in (node for tree in trees for node in ast.walk(tree)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hdfs_pipeline"):
             module = importlib.import_module(node.module or "")
             for alias in node.names:
@@ -323,8 +324,7 @@ def test_names_are_shown_as_they_are(run: Run, log: Path, tmp_path: Path, name: 
     assert run("--home", folder, "settings").code == 0
 
 
-def test_settings_are_shown_with_their_variables(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "PREFIX", PREFIX)
+def test_settings_are_shown_with_their_variables(run: Run) -> None:
     shown = run("settings").out
     for name in Settings.model_fields:
         assert name in shown

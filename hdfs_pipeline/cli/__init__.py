@@ -1,0 +1,86 @@
+"""The `hdfs-pipeline` command. Imports of the work stand inside the commands: `--help` answers at once."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hdfs_pipeline.cli import bench, blocks, home, terminal
+from hdfs_pipeline.errors import PipelineError
+from hdfs_pipeline.settings import PREFIX
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Watches Hadoop HDFS: logs become scored and explained anomalies.",
+    epilog="Exit codes: 0 done, 2 wrong use, 3 machine or store not ready, 4 data that cannot be used, 5 not trained.",
+)
+for part in (blocks, home):
+    app.add_typer(part.app)
+app.add_typer(bench.app, name="bench")
+
+
+@app.callback()
+def one_home(
+    home: Annotated[
+        Path, typer.Option("--home", envvar=f"{PREFIX}HOME", help="Folder of one cluster; before or after the command.")
+    ] = Path("data"),
+) -> None:
+    """Every command works in one home."""
+    os.environ[f"{PREFIX}HOME"] = str(home)
+
+
+def _arrange(arguments: list[str]) -> list[str]:
+    """What people write, as typer wants it: `--home DIR` before the command, `--logs` before each of its paths."""
+    before: list[str] = []
+    after: list[str] = []
+    rest = iter(arguments)
+    option = ""
+    for argument in rest:
+        if argument == "--":
+            after += [argument, *rest]
+        elif argument == "--home":
+            before += [argument, *(value for value in [next(rest, None)] if value is not None)]
+        elif argument.startswith("--home="):
+            before.append(argument)
+        elif argument.startswith("-") and argument != "-":  # "-" is standard input
+            option = argument
+            after.append(argument)
+        elif option == "--logs" and after[-1] != "--logs":
+            after += ["--logs", argument]
+        else:
+            after.append(argument)
+    return before + after
+
+
+def main() -> None:
+    """Entry point: errors for people on standard error, and an exit code that tells their kind."""
+    code = _run()
+    with suppress(OSError):  # a reader of the output that has gone, as in `… | head`
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # All work is done and closed. An orderly shutdown would let DuckDB's bindings print pages about objects that
+    # Dagster's caches still hold.
+    os._exit(code)
+
+
+def _run() -> int:
+    try:
+        app(_arrange(sys.argv[1:]))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except PipelineError as error:
+        terminal.err.print(f"[bold red]hdfs-pipeline:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        terminal.err.print("interrupted")
+        return 130
+    except Exception:  # noqa: BLE001 - a fault of ours: the traceback is what a report needs
+        terminal.err.print_exception()
+        return 1
+    return 0

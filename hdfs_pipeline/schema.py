@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ sources (source_id) indexed: One row per log file or stream that was read.
     ingested_at  TIMESTAMPTZ  When it was read, UTC.
 raw_logs (source_id, position): Every log record as it was written.
     source_id  INTEGER      Source, as in `sources`.
-    position   BIGINT       Line number of the record's first line in its source, from 1.
+    position   BIGINT       Line number of the record's first line in its source, from 1; of a stream, its offset.
     time       TIMESTAMPTZ  Time stamp of the record, UTC.
     origin     VARCHAR      What stands between the time stamp and the message: level, logger, what else there is.
     message    VARCHAR      Rest of the first line.
@@ -68,7 +68,7 @@ raw_logs (source_id, position): Every log record as it was written.
     alarm      BOOLEAN      Level WARN, ERROR or FATAL, or the text speaks of an exception or corruption.
 parsed_events (source_id, position): One row per record that could be parsed.
     source_id  INTEGER      Source, as in `sources`.
-    position   BIGINT       Line number of the record's first line in its source, from 1.
+    position   BIGINT       Line number of the record's first line in its source, from 1; of a stream, its offset.
     time       TIMESTAMPTZ  Time stamp of the record, UTC.
     level      VARCHAR      Log level.
     logger     VARCHAR      Class that logged it.
@@ -135,6 +135,50 @@ anomalies (block_id, detector): The anomalous blocks, with the reason in words.
     first_time   TIMESTAMPTZ  Time of the block's first event, UTC.
     last_time    TIMESTAMPTZ  Time of the block's last event, UTC.
     lines        INTEGER      Log records that name the block.
+aggregated_events (block_id, part, first_offset): Blocks that the stream workers closed: the latest count of each.
+    block_id      BIGINT                 HDFS block id, without `blk_`; may be negative.
+    catalogue     VARCHAR                Name of the template catalogue.
+    counts        MAP(VARCHAR, INTEGER)  Events by template id; those that did not happen are left out.
+    lines         INTEGER                Log records that name the block.
+    alarms        INTEGER                Those of them that are alarms.
+    first_time    TIMESTAMPTZ            Time of the block's first event, UTC.
+    last_time     TIMESTAMPTZ            Time of the block's last event, UTC.
+    part          INTEGER                Partition of `raw_logs` that its records came from.
+    first_offset  BIGINT                 Offset of its first record there; a block once forgotten starts another row.
+    last_offset   BIGINT                 Offset of its last record there.
+    closed_by     VARCHAR                'idle', 'quiet', 'max_events' or 'partial' (the worker's memory was full).
+    closed_at     TIMESTAMPTZ            When the worker published it, UTC.
+hdfs_logs (part, position): Feature rows that came ready-made.
+    part       INTEGER                Partition of the topic.
+    position   BIGINT                 Offset of the message.
+    block_id   BIGINT                 HDFS block id, without `blk_`; may be negative.
+    catalogue  VARCHAR                Name of the template catalogue.
+    counts     MAP(VARCHAR, INTEGER)  Events by template id; those that did not happen are left out.
+    label      VARCHAR                What the sender says of the block, if anything.
+    sent_at    TIMESTAMPTZ            Time stamp of the message, UTC.
+stream_anomalies (block_id, detector, origin, part, first_offset): Verdicts of the stream workers, the latest of each.
+    block_id      BIGINT       HDFS block id, without `blk_`; may be negative.
+    status        VARCHAR      'final', 'provisional' (the block was open) or 'withdrawn' (it turned out normal).
+    detector      VARCHAR      Name of the detector.
+    version       INTEGER      Version of the model, from 1.
+    score         DOUBLE       The detector's score; higher is more anomalous.
+    threshold     DOUBLE       Score from which a block is anomalous.
+    reason        VARCHAR      Why, in one sentence.
+    explanation   JSON         What the score is made of.
+    first_time    TIMESTAMPTZ  Time of the block's first event, UTC.
+    last_time     TIMESTAMPTZ  Time of the block's last event, UTC.
+    lines         INTEGER      Log records that name the block.
+    origin        VARCHAR      Topic that the counts came from: `aggregated_events` or `hdfs_logs`.
+    part          INTEGER      Partition that the block's records (or its feature row) came from.
+    first_offset  BIGINT       Offset of its first record there.
+    last_offset   BIGINT       Offset of its last record there.
+    scored_at     TIMESTAMPTZ  When it was scored, UTC.
+stream_gaps (topic, part, from_offset): Messages that were gone before they could be read: retention had passed them.
+    topic        VARCHAR      Name of the topic.
+    part         INTEGER      Partition, from 0.
+    from_offset  BIGINT       First offset that is missing.
+    to_offset    BIGINT       Offset after the last one that is missing.
+    seen_at      TIMESTAMPTZ  When it was noticed, UTC.
 offsets (topic, part) indexed: How far each stream partition was read; moves in the transaction of its rows.
     topic       VARCHAR  Name of the topic.
     part        INTEGER  Partition, from 0.
@@ -148,9 +192,17 @@ def _tables(schema: str) -> Iterator[Table]:
     for name, key, indexed, comment, columns in re.findall(
         r"^(\w+) \((.*)\)( indexed)?: (.*)((?:\n .*)+)", schema, re.MULTILINE
     ):
-        parts = [line.split(maxsplit=2) for line in columns.strip().splitlines()]
+        parts = [re.split(" {2,}", line.strip(), maxsplit=2) for line in columns.strip().splitlines()]
         described = {column: Column(kind, text) for column, kind, text in parts}
         yield Table(name, comment, described, tuple(re.findall(r"\w+", key)), bool(indexed))
 
 
 TABLES: dict[str, Table] = {table.name: table for table in _tables(_SCHEMA)}
+
+
+def upgrade(there: set[str], database: str) -> Iterator[str]:
+    """The statements that bring an older store, which has the tables `there`, up to date: versions only add tables."""
+    for table in TABLES.values():
+        if table.name not in there:
+            yield from table.ddl(database)
+    yield f"UPDATE {database}.meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'"

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from hdfs_pipeline.errors import SetupError
 
 PREFIX = "HDFS_PIPELINE_"
+BOOTSTRAP = "KAFKA_BOOTSTRAP_SERVERS"  # the name that Kafka's own tools and most programs use
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -37,6 +38,25 @@ class Settings(BaseSettings):
     champion: str = Field("random_forest", description="Detector whose verdicts fill `anomalies`.")
     test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
     bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")
+    kafka_bootstrap_servers: str = Field(
+        default_factory=lambda: os.environ.get(BOOTSTRAP, ""),
+        description=f"Kafka's brokers; also read from {BOOTSTRAP}. Empty: the embedded broker of this home.",
+    )
+    kafka: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further settings of librdkafka by its own names (security.protocol, …); JSON in the environment.",
+    )
+    kafka_partitions: int = Field(50, ge=1, description="Partitions of each topic.")
+    stream_group: str = Field("hdfs_pipeline", description="Consumer group of the stream workers.")
+    stream_idle_s: float = Field(60.0, gt=0, description="Seconds without a record, in event time, that close a block.")
+    stream_max_events: int = Field(1000, ge=1, description="Records that close a block at once.")
+    stream_min_events: int = Field(
+        0, ge=0, description="Records from which an open block gets a provisional verdict; 0 leaves it out."
+    )
+    stream_memory_mb: int = Field(512, ge=1, description="MiB that a worker's blocks may take, open and remembered.")
+    stream_gather_ms: int = Field(15, ge=0, description="Milliseconds that a worker gathers records before it parses.")
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's Prometheus metrics.")
+    metrics_port: int = Field(9464, ge=0, le=65535, description="Their port; 0 takes a free one.")
     dagster_host: str = Field("127.0.0.1", description="Address that Dagster's web page listens on; it has no login.")
     dagster_port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's web page.")
 
@@ -69,6 +89,11 @@ class Settings(BaseSettings):
         return self.home / "catalogues"
 
     @property
+    def broker(self) -> Path:
+        """Folder of the embedded Kafka broker: its address while it runs."""
+        return self.home / "broker"
+
+    @property
     def incoming(self) -> Path:
         """Folder that the `incoming_files` sensor watches."""
         return self.home / "incoming"
@@ -97,5 +122,5 @@ def load_settings(home: Path | str | None = None) -> Settings:
 
     Raises: SetupError naming the setting that cannot be used.
     """
-    seen = frozenset((name, value) for name, value in os.environ.items() if name.startswith(PREFIX))
+    seen = frozenset(pair for pair in os.environ.items() if pair[0].startswith(PREFIX) or pair[0] == BOOTSTRAP)
     return _load(Path(home) if home is not None else None, seen)

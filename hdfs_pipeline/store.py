@@ -22,7 +22,7 @@ import pyarrow as pa
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline.schema import SCHEMA_VERSION, TABLES, Table
+from hdfs_pipeline.schema import SCHEMA_VERSION, TABLES, Table, upgrade
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store_errors import EXHAUSTED, in_plain_words
 
@@ -51,6 +51,10 @@ def _release(descriptor: int) -> None:
     # Unlocked by name: a forked child still has a copy of the descriptor, which would keep the lock after the close.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
+
+
+class _OldSchemaError(Exception):
+    """The file was made by an older version, and this unit cannot write."""
 
 
 @dataclass
@@ -94,7 +98,14 @@ class Store:
         if outer is not None:
             yield outer
             return
-        with self._unit(write=False) as con, in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)):
+        with ExitStack() as stack:
+            try:
+                con = stack.enter_context(self._unit(write=False))
+            except _OldSchemaError:
+                with self.write():  # brings it up to date
+                    pass
+                con = stack.enter_context(self._unit(write=False))
+            stack.enter_context(in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)))
             yield con
 
     @contextmanager
@@ -245,7 +256,7 @@ class Store:
             con = instance.base.cursor()
         try:
             con.execute("USE store")
-            self._check_schema(con)
+            self._check_schema(con, write)
             yield con
         finally:
             with self._mutex:
@@ -304,7 +315,7 @@ class Store:
             base.execute("DETACH fresh")
         fresh.rename(self.path)
 
-    def _check_schema(self, con: Connection) -> None:
+    def _check_schema(self, con: Connection, write: bool) -> None:
         try:
             found = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
         except (duckdb.CatalogException, duckdb.BinderException):
@@ -316,6 +327,12 @@ class Store:
                 f"{self.path} was made by a newer hdfs-pipeline (schema {found[0][0]}, this one knows "
                 f"{SCHEMA_VERSION}): upgrade hdfs-pipeline."
             )
+        if int(found[0][0]) < SCHEMA_VERSION:
+            if not write:
+                raise _OldSchemaError
+            there = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'store'").fetchall()
+            for statement in ("BEGIN", *upgrade({row[0] for row in there}, "store"), "COMMIT"):
+                con.execute(statement)
 
 
 @cache

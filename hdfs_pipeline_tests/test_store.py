@@ -377,7 +377,7 @@ def test_a_database_that_is_no_store(store: Store) -> None:
 def test_a_store_of_a_newer_schema(store: Store) -> None:
     with store.write() as con:
         con.execute("UPDATE meta SET value = '9' WHERE key = 'schema_version'")
-    refused(store, r"made by a newer hdfs-pipeline \(schema 9, this one knows 1\): upgrade")
+    refused(store, rf"made by a newer hdfs-pipeline \(schema 9, this one knows {SCHEMA_VERSION}\): upgrade")
 
 
 def with_storage_version(content: bytearray, version: int) -> bytes:
@@ -388,6 +388,18 @@ def with_storage_version(content: bytearray, version: int) -> bytes:
         checksum ^= word * 0xBF58476D1CE4E5B9 % 2**64
     struct.pack_into("<Q", content, 0, checksum)
     return bytes(content)
+
+
+@pytest.mark.parametrize("unit", ["read", "write"])
+def test_a_store_of_an_older_schema_gets_its_new_tables(store: Store, unit: str) -> None:
+    with store.write() as con:
+        con.execute("DROP TABLE stream_gaps; UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+        con.execute("INSERT INTO labels VALUES (7, 'normal', NULL)")
+    with getattr(store, unit)() as con:
+        assert con.execute("SELECT count(*) FROM stream_gaps").fetchall() == [(0,)]
+        assert con.execute("SELECT block_id FROM labels").fetchall() == [(7,)]
+        found = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
+        assert found == [(str(SCHEMA_VERSION),)]
 
 
 def test_a_file_of_a_newer_duckdb_and_a_damaged_one(store: Store) -> None:

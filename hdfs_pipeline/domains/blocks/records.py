@@ -122,6 +122,11 @@ def _pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[t
         yield carry, len(carry)
 
 
+def batch_of(data: bytes, layout: Layout) -> pa.RecordBatch:
+    """Records of a buffer that holds whole records, as one Arrow batch of schema `RECORDS`."""
+    return _batch(_scan(data, len(data), layout), Tally())
+
+
 _Scan = tuple[bytes, tuple[np.ndarray, ...], int]
 
 

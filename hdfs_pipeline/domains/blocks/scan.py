@@ -33,6 +33,15 @@ def is_head(buf, at, end, head):
 
 
 @njit(cache=True, nogil=True)
+def heads_at(buf, starts, head):
+    """Whether a head stands at each of `starts` (n,): (n,) bool."""
+    found = np.empty(len(starts), np.bool_)
+    for k in range(len(starts)):
+        found[k] = is_head(buf, starts[k], len(buf), head)
+    return found
+
+
+@njit(cache=True, nogil=True)
 def last_head(buf, end, head):
     """Start of the last line, but the first, that begins with a head; 0 where there is none."""
     at = end - 1

@@ -1,0 +1,130 @@
+"""From Kafka messages of `raw_logs` to log records: the stream's way into `records.RECORDS`.
+
+A message is one record, its continuation lines included; where a sender put several records into one, each counts. It
+is a plain line, or the JSON of a shipper (Filebeat, Vector, Fluent Bit), whose `message` holds the line.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks import scan
+from hdfs_pipeline.domains.blocks.records import LAYOUTS, Layout, batch_of
+from hdfs_pipeline.errors import DataError
+
+NO_HEAD: Final = "no log record: no time stamp that can be, or no message after the logger"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What a shipper's JSON holds: the line, and where it comes from ("" where that is not said)."""
+
+    text: bytes
+    host: str = ""
+    path: str = ""
+
+
+def unwrap(value: bytes) -> Shipped:
+    """The log line of a message: itself, or `message` of the JSON that Filebeat, Vector and Fluent Bit write.
+
+    Raises: DataError for JSON without a line in it.
+    """
+    if value[:1] != b"{":
+        return Shipped(value)
+    try:
+        found = json.loads(value)
+        line = found.get("message", found.get("log"))
+    except (ValueError, RecursionError):
+        raise DataError("neither a log line nor JSON") from None
+    if not isinstance(line, str):
+        raise DataError("JSON without `message`")
+    return Shipped(line.rstrip("\r\n").encode("utf-8", "replace"), _host(found), _path(found))
+
+
+def _host(found: dict[str, Any]) -> str:
+    host = found.get("host", found.get("hostname", ""))
+    return str(host.get("name", host.get("hostname", "")) if isinstance(host, dict) else host)
+
+
+def _path(found: dict[str, Any]) -> str:
+    log = found.get("log")
+    file = log.get("file") if isinstance(log, dict) else found.get("file", found.get("filename", ""))
+    return str(file.get("path", "") if isinstance(file, dict) else file or "")
+
+
+@dataclass(frozen=True)
+class MessageRecords:
+    """Records of some messages of one layout: `batch` (schema RECORDS) and `message` (n,), each record's message."""
+
+    layout: Layout
+    batch: pa.RecordBatch
+    message: np.ndarray
+
+
+def read_messages(
+    values: Sequence[bytes | None], max_bytes: int
+) -> tuple[list[MessageRecords], list[tuple[int, str]], dict[int, Shipped]]:
+    """Records of messages, what was none with its reason (index of the message, reason), and what shippers sent.
+
+    Every message that holds no good record at its beginning is among the second; none is among both.
+    """
+    bad: list[tuple[int, str]] = []
+    shipped: dict[int, Shipped] = {}
+    texts = [b""] * len(values)
+    for index, value in enumerate(values):
+        if value is None:
+            bad.append((index, "no value"))
+        elif len(value) > max_bytes:
+            bad.append((index, f"longer than {max_bytes} bytes"))
+        elif value[:1] == b"{":
+            try:
+                shipped[index] = unwrap(value)
+                texts[index] = shipped[index].text
+            except DataError as error:
+                bad.append((index, str(error)))
+        else:
+            texts[index] = value
+    left = np.setdiff1d(np.arange(len(values)), [index for index, _ in bad])
+    found = []
+    for layout in LAYOUTS.values():
+        part, left, broken = _of_layout(texts, left, layout)
+        found += part
+        bad += [(int(index), NO_HEAD) for index in broken]
+    return found, bad + [(int(index), NO_HEAD) for index in left], shipped
+
+
+def _of_layout(
+    texts: list[bytes], rows: np.ndarray, layout: Layout
+) -> tuple[list[MessageRecords], np.ndarray, np.ndarray]:
+    """The records of the messages `rows` that begin with the layout's head; the other rows; those without a time."""
+    if not len(rows):
+        return [], rows, rows[:0]
+    mine = [texts[row] for row in rows]
+    lengths = np.fromiter(map(len, mine), np.int64, len(mine)) + 1
+    starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
+    headed = scan.heads_at(np.frombuffer(b"\n".join(mine) + b"\n", np.uint8), starts, layout.codes)
+    if not headed.any():
+        return [], rows, rows[:0]
+    if not headed.all():
+        mine = [text for text, keep in zip(mine, headed, strict=True) if keep]
+    own, others = rows[headed], rows[~headed]
+    data = b"\n".join(text.rstrip(b"\r\n") for text in mine) + b"\n"
+    batch = batch_of(data, layout)
+    # Records know the number of their first line; so does each message.
+    first_lines = np.cumsum([1, *(text.rstrip(b"\r\n").count(b"\n") + 1 for text in mine[:-1])])
+    message = np.searchsorted(first_lines, batch["position"].to_numpy(), side="right") - 1
+    good = batch["time"].is_valid().to_numpy(zero_copy_only=False)
+    broken = own[np.setdiff1d(np.arange(len(mine)), message[good])]
+    if not good.all():
+        batch, message = _filter(batch, good), message[good]
+    return [MessageRecords(layout, batch, own[message])], others, broken
+
+
+def _filter(batch: pa.RecordBatch, rows: np.ndarray) -> pa.RecordBatch:
+    """Some rows of a batch; Arrow cannot take rows of string views."""
+    plain = pa.schema([f.with_type(pa.string()) if f.type == pa.string_view() else f for f in batch.schema])
+    return batch.cast(plain).filter(pa.array(rows)).cast(batch.schema)

@@ -1,27 +1,27 @@
 """Dagster from the command line: the main job in this process, and the web page with its daemon."""
 
 import os
+import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-import time
+import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
-from types import FrameType
-
-import dagster as dg
+from typing import Final
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
+from hdfs_pipeline.streaming.signals import stop_on_signals
+from hdfs_pipeline.supervisor import Process, Say, supervise
 
 Progress = Callable[[str, int, int], None]
 """Hears the name of an asset that is done, how many are done, of how many."""
 
-_PATIENCE_S = 15.0  # seconds that Dagster's processes get to end by themselves
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_CHATTER: Final = re.compile(r" - dagster - (DEBUG|INFO) - |^\s*\d+% ▕")  # of runs, and DuckDB's progress bars
+ANY_ADDRESS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be listened on
 
 
 def prepare_instance(settings: Settings) -> Path:
@@ -49,6 +49,8 @@ def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_
     The run is kept in the home's Dagster history. Raises: what an asset raised.
     """
     prepare_instance(settings)
+    import dagster as dg
+
     from hdfs_pipeline.definitions import defs
 
     job = defs().resolve_job_def("blocks_job")
@@ -74,61 +76,58 @@ def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_
     return result.success
 
 
-def serve(settings: Settings) -> int:
-    """Serve Dagster's web page and run its daemon until a signal; the exit code.
-
-    SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.
-    """
+def dagster_process(settings: Settings) -> Process:
+    """Dagster's web page and its daemon, for a supervisor. Raises: SetupError where the port is taken."""
     folder = prepare_instance(settings)
     host, port = settings.dagster_host, settings.dagster_port
-    with socket.socket() as probe:
+    require_free(host, port, "HDFS_PIPELINE_DAGSTER_PORT")
+    workspace = ["-w", str(_project_file("workspace.yaml"))]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", host, "-p", str(port)]
+    return Process(
+        "dagster",
+        [*command, "--log-level", "warning"],
+        folder=folder,
+        ready=lambda: dagster_answers(settings),
+        told=f"the web page is there: {page(settings)}",
+        shows=lambda line: not _CHATTER.search(line),
+        quiet_end=True,  # runs that are cut short tell it with tracebacks; the history keeps them
+        patience_s=15.0,
+    )
+
+
+def require_free(host: str, port: int, variable: str) -> None:
+    """Raises: SetupError where nobody can listen at `host` and `port`, which `variable` changes."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             why = f"{host}:{port} cannot be listened on ({error.strerror})"
-            raise SetupError(f"{why}: set another port with HDFS_PIPELINE_DAGSTER_PORT") from None
-    workspace = ["-w", str(_project_file("workspace.yaml"))]
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", host, "-p", str(port)]
-    caught: list[int] = []
+            raise SetupError(f"{why}: set another port with {variable}") from None
 
-    def stop(number: int, _: FrameType | None) -> None:
-        caught.append(number)
 
-    # Before the start: a child does not inherit handlers, but it would inherit that a shell's `&` ignores SIGINT.
-    before = {number: signal.signal(number, stop) for number in _STOPPING}
+def page(settings: Settings) -> str:
+    """Address of the web page, for a browser on this machine."""
+    host = settings.dagster_host
+    return f"http://{'127.0.0.1' if host in ANY_ADDRESS else host}:{settings.dagster_port}"
+
+
+def dagster_answers(settings: Settings) -> bool:
+    """Whether the web server is there."""
     try:
-        # A session of its own, so that one signal reaches the web server, the daemon, code servers and runs.
-        group = subprocess.Popen([*command, "--log-level", "warning"], cwd=folder, start_new_session=True)
-        try:
-            while not caught and group.poll() is None:
-                time.sleep(0.1)
-        finally:
-            _end(group)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 0 if caught else group.returncode
-
-
-def _end(group: subprocess.Popen[bytes]) -> None:
-    """End every process of the group: politely, then firmly, then at once."""
-    # SIGTERM first: a run records it as its end, and after SIGINT the web server and the code server wait long.
-    for number, patience in ((signal.SIGTERM, _PATIENCE_S), (signal.SIGINT, 5.0), (signal.SIGKILL, 5.0)):
-        with suppress(ProcessLookupError):
-            os.killpg(group.pid, number)
-        deadline = time.monotonic() + patience
-        while _alive(group) and time.monotonic() < deadline:
-            time.sleep(0.1)
-
-
-def _alive(group: subprocess.Popen[bytes]) -> bool:
-    group.poll()  # takes the leader away once it has ended, which would count as alive otherwise
-    try:
-        os.killpg(group.pid, 0)
-    except ProcessLookupError:
+        with urllib.request.urlopen(f"{page(settings)}/server_info", timeout=1) as answer:  # noqa: S310 - http, ours
+            return bool(answer.status == HTTPStatus.OK)
+    except (OSError, HTTPException):
         return False
-    return True
+
+
+def serve(settings: Settings, say: Say = lambda _name, line: print(line, file=sys.stderr)) -> int:
+    """Serve Dagster's web page and run its daemon until a signal; the exit code.
+
+    SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.
+    """
+    with stop_on_signals() as stopped:
+        return supervise([dagster_process(settings)], stopped, say)
 
 
 def _project_file(name: str) -> Path:

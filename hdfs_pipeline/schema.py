@@ -47,9 +47,9 @@ meta (key) indexed: Facts about the store itself.
     key    VARCHAR  Name of the fact.
     value  VARCHAR  Its value, as text.
 sources (source_id) indexed: One row per log file or stream that was read.
-    source_id    INTEGER      Number of the source, from 1.
+    source_id    INTEGER      Number of the source: files from 1 up, streams from -1 down.
     path         VARCHAR      Where it was read from.
-    sha256       VARCHAR      SHA-256 of its content, hexadecimal.
+    sha256       VARCHAR      SHA-256 of its content, hexadecimal; '' for a stream.
     bytes        BIGINT       Bytes read, after decompression.
     host         VARCHAR      Host that wrote it.
     daemon       VARCHAR      HDFS daemon that wrote it.
@@ -78,7 +78,7 @@ parsed_events (source_id, position): One row per record that could be parsed.
 dead_letters (): Records that could not be parsed, and why.
     source_id  INTEGER      Source, as in `sources`.
     source     VARCHAR      Path of the source.
-    position   BIGINT       Line number of the record's first line in its source, from 1.
+    position   BIGINT       Line number of the record's first line in its source, from 1; of a stream, its offset.
     reason     VARCHAR      Why it could not be parsed.
     text       VARCHAR      Excerpt of the record.
     seen_at    TIMESTAMPTZ  When it was met, UTC.
@@ -148,7 +148,9 @@ aggregated_events (block_id, part, first_offset): Blocks that the stream workers
     last_offset   BIGINT                 Offset of its last record there.
     closed_by     VARCHAR                'idle', 'quiet', 'max_events' or 'partial' (the worker's memory was full).
     closed_at     TIMESTAMPTZ            When the worker published it, UTC.
-hdfs_logs (part, position): Feature rows that came ready-made.
+    epoch         INTEGER                Life of the topic, as in `stream_epochs`.
+    position      BIGINT                 Offset of the message.
+hdfs_logs (epoch, part, position): Feature rows that came ready-made.
     part       INTEGER                Partition of the topic.
     position   BIGINT                 Offset of the message.
     block_id   BIGINT                 HDFS block id, without `blk_`; may be negative.
@@ -156,6 +158,7 @@ hdfs_logs (part, position): Feature rows that came ready-made.
     counts     MAP(VARCHAR, INTEGER)  Events by template id; those that did not happen are left out.
     label      VARCHAR                What the sender says of the block, if anything.
     sent_at    TIMESTAMPTZ            Time stamp of the message, UTC.
+    epoch      INTEGER                Life of the topic, as in `stream_epochs`.
 stream_anomalies (block_id, detector, origin, part, first_offset): Verdicts of the stream workers, the latest of each.
     block_id      BIGINT       HDFS block id, without `blk_`; may be negative.
     status        VARCHAR      'final', 'provisional' (the block was open) or 'withdrawn' (it turned out normal).
@@ -172,19 +175,89 @@ stream_anomalies (block_id, detector, origin, part, first_offset): Verdicts of t
     part          INTEGER      Partition that the block's records (or its feature row) came from.
     first_offset  BIGINT       Offset of its first record there.
     last_offset   BIGINT       Offset of its last record there.
+    closed_by     VARCHAR      Why the block was closed, as in `aggregated_events`.
     scored_at     TIMESTAMPTZ  When it was scored, UTC.
-stream_gaps (topic, part, from_offset): Messages that were gone before they could be read: retention had passed them.
+    epoch         INTEGER      Life of the topic, as in `stream_epochs`.
+    position      BIGINT       Offset of the message.
+stream_gaps (topic, epoch, part, from_offset): Messages that were gone before they could be read.
     topic        VARCHAR      Name of the topic.
     part         INTEGER      Partition, from 0.
     from_offset  BIGINT       First offset that is missing.
     to_offset    BIGINT       Offset after the last one that is missing.
     seen_at      TIMESTAMPTZ  When it was noticed, UTC.
-offsets (topic, part) indexed: How far each stream partition was read; moves in the transaction of its rows.
+    epoch        INTEGER      Life of the topic, as in `stream_epochs`.
+stream_epochs (topic, epoch) indexed: The lives of each topic: one that is made anew starts again from offset 0.
+    topic       VARCHAR      Name of the topic.
+    epoch       INTEGER      Number of its life, from 1.
+    cluster_id  VARCHAR      Id of the Kafka cluster.
+    topic_id    VARCHAR      Id of the topic.
+    seen_at     TIMESTAMPTZ  When it was first read, UTC.
+offsets (topic, part, cluster_id, topic_id) indexed: How far each stream partition was read; moves with its rows.
     topic       VARCHAR  Name of the topic.
     part        INTEGER  Partition, from 0.
     next        BIGINT   Offset of the first message that is not in the store yet.
     cluster_id  VARCHAR  Id of the Kafka cluster.
-    topic_id    VARCHAR  Id of the topic; another one means that the topic was made anew.
+    topic_id    VARCHAR  Id of the topic; one that was made anew has another.
+namenode_metrics (namenode, polled_at): One row per poll of a NameNode: what was measured at it.
+    namenode   VARCHAR               Address of the NameNode's web server, host:port.
+    polled_at  TIMESTAMPTZ           When it was asked, UTC.
+    role       VARCHAR               'active', 'standby', 'observer', 'starting' or 'unknown'.
+    port       INTEGER               Port of the client RPC, where it is known.
+    restarted  BOOLEAN               Whether this is the first poll of a new process.
+    gap        BOOLEAN               Whether nothing is known about what was right before.
+    moved      BOOLEAN               Whether any bean had been refreshed since the poll before.
+    metrics    MAP(VARCHAR, DOUBLE)  Values by metric; what was not measured (idle, absent, not refreshed) is left out.
+    top_users  JSON                  Calls by user of each operation in the last minute, largest first.
+    note       VARCHAR               What was odd, in words.
+namenode_raw (namenode, polled_at): The documents as they came, compressed, for `namenode_raw_days`.
+    namenode   VARCHAR      Address of the NameNode's web server, host:port.
+    polled_at  TIMESTAMPTZ  When it was asked, UTC.
+    base       TIMESTAMPTZ  Time of the document that is this one's dictionary; NULL where it needs none.
+    bytes      INTEGER      Bytes before compression.
+    document   BLOB         The document, Zstandard.
+namenode_collectors (namenode): How the collecting of each NameNode goes.
+    namenode    VARCHAR      Address of the NameNode's web server, host:port.
+    polled_at   TIMESTAMPTZ  Last poll, UTC.
+    sampled_at  TIMESTAMPTZ  Last poll that gave a sample, UTC.
+    role        VARCHAR      Role at that time.
+    port        INTEGER      Port of the client RPC, where it is known.
+    fetch_ms    DOUBLE       Milliseconds that the last answer took.
+    bytes       INTEGER      Its size.
+    polls       BIGINT       Polls by this collector since it started.
+    failures    BIGINT       Polls in a row that gave no sample.
+    error       VARCHAR      Why the last poll gave none; empty if it did.
+    note        VARCHAR      What was odd at the last poll that gave one.
+    collector   VARCHAR      Who polls: program and process id.
+namenode_scores (namenode, detector, step_at): Each detector's score of each step, which ends a window.
+    namenode    VARCHAR      Address of the NameNode's web server, host:port.
+    detector    VARCHAR      Name of the detector.
+    step_at     TIMESTAMPTZ  Time of the window's last step, UTC.
+    version     INTEGER      Version of the model; 0 of a rule.
+    score       DOUBLE       The detector's score; higher is more anomalous. NULL while no window is whole.
+    threshold   DOUBLE       Score from which a step is anomalous.
+    is_anomaly  BOOLEAN      Whether the score reaches the threshold.
+    scored_at   TIMESTAMPTZ  When it was scored, UTC.
+namenode_incidents (namenode, started_at): Anomalous steps that belong together, with what is known about them.
+    namenode    VARCHAR      Address of the NameNode's web server, host:port.
+    started_at  TIMESTAMPTZ  First anomalous step, UTC.
+    ended_at    TIMESTAMPTZ  Last anomalous step so far, UTC.
+    peak_at     TIMESTAMPTZ  Step that was furthest beyond its threshold, UTC.
+    opened_at   TIMESTAMPTZ  Step at which it had lasted long enough to be an incident, UTC.
+    duration_s  DOUBLE       Seconds from the first step to the last, with that one.
+    status      VARCHAR      'ongoing', 'resolved', 'maintenance' or 'false' (the last two by a mark).
+    severity    VARCHAR      'warning', 'major' or 'critical'.
+    cause       VARCHAR      Likely cause, by rule.
+    evidence    VARCHAR      What that rests on.
+    detectors   JSON         Which detectors saw it: peak score, threshold, and whether each opened it.
+    metrics     JSON         Metrics by contribution: actual, expected, direction, share, rate.
+    users       JSON         Users by what they called beyond the baseline.
+namenode_marks (namenode, from_at, to_at): What people said about stretches of time.
+    namenode  VARCHAR      Address of the NameNode's web server, host:port.
+    from_at   TIMESTAMPTZ  Beginning, UTC.
+    to_at     TIMESTAMPTZ  End, UTC.
+    kind      VARCHAR      'maintenance' or 'false' (a false alarm).
+    note      VARCHAR      Why.
+    made_at   TIMESTAMPTZ  When it was said, UTC.
 """
 
 
@@ -201,7 +274,16 @@ TABLES: dict[str, Table] = {table.name: table for table in _tables(_SCHEMA)}
 
 
 def upgrade(there: set[str], database: str) -> Iterator[str]:
-    """The statements that bring an older store, which has the tables `there`, up to date: versions only add tables."""
+    """The statements that bring an older store, which has the tables `there`, up to date: versions only add tables.
+
+    Except that the first version had one offset per topic and partition, whatever cluster it came from.
+    """
+    if "offsets" in there:
+        yield f"CREATE TABLE {database}.offsets_before AS FROM {database}.offsets"
+        yield f"DROP TABLE {database}.offsets"
+        yield from TABLES["offsets"].ddl(database)
+        yield f"INSERT INTO {database}.offsets BY NAME FROM {database}.offsets_before"
+        yield f"DROP TABLE {database}.offsets_before"
     for table in TABLES.values():
         if table.name not in there:
             yield from table.ddl(database)

@@ -7,10 +7,17 @@ import os
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from hdfs_pipeline.errors import SetupError
 
@@ -37,6 +44,14 @@ class Settings(BaseSettings):
     catalogue: str = Field("auto", description="Template catalogue, such as hdfs_3.v2; auto looks at the lines once.")
     champion: str = Field("random_forest", description="Detector whose verdicts fill `anomalies`.")
     test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
+    retrain_batch_size: int = Field(1000, ge=1, description="New blocks from which a challenger is trained.")
+    retrain_holdout_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of the new blocks, the latest, on which challenger and champion are judged."
+    )
+    retrain_holdout_blocks: int = Field(100, ge=1, description="Fewest blocks that they are judged on.")
+    champion_margin: float = Field(
+        0.0, ge=0, le=1, description="F1 by which a challenger may stay below the champion and still serve."
+    )
     bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")
     kafka_bootstrap_servers: str = Field(
         default_factory=lambda: os.environ.get(BOOTSTRAP, ""),
@@ -44,6 +59,7 @@ class Settings(BaseSettings):
     )
     kafka: dict[str, str] = Field(
         default_factory=dict,
+        repr=False,  # passwords
         description="Further settings of librdkafka by its own names (security.protocol, …); JSON in the environment.",
     )
     kafka_partitions: int = Field(50, ge=1, description="Partitions of each topic.")
@@ -55,10 +71,49 @@ class Settings(BaseSettings):
     )
     stream_memory_mb: int = Field(512, ge=1, description="MiB that a worker's blocks may take, open and remembered.")
     stream_gather_ms: int = Field(15, ge=0, description="Milliseconds that a worker gathers records before it parses.")
+    sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
     metrics_host: str = Field("127.0.0.1", description="Address of a worker's Prometheus metrics.")
     metrics_port: int = Field(9464, ge=0, le=65535, description="Their port; 0 takes a free one.")
+    namenode_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="NameNodes to watch, http(s)://[user:password@]host:port, with commas between; empty: none."
+    )
+    namenode_poll_s: float = Field(5.0, gt=0, description="Seconds between two polls of a NameNode.")
+    namenode_timeout_s: float = Field(4.0, gt=0, description="Seconds that a poll may take, all in all.")
+    namenode_max_bytes: int = Field(10 << 20, ge=1024, description="Bytes; a longer answer of a NameNode is refused.")
+    namenode_ca: Path | None = Field(None, description="PEM file of the authority behind the NameNodes' certificates.")
+    namenode_kerberos: bool = Field(False, description="Whether to log in with the Kerberos ticket at hand (SPNEGO).")
+    namenode_raw_days: float = Field(1.0, ge=0, description="Days to keep each /jmx document as it came; 0 keeps none.")
+    namenode_sequence_length: int = Field(30, ge=2, description="Steps in a window of the LSTM autoencoder.")
+    namenode_latent_dim: int = Field(10, ge=1, description="Numbers that a window is pressed into.")
+    namenode_epochs: int = Field(
+        50, ge=1, description="Most epochs of a training; it ends early where it no longer helps."
+    )
+    namenode_batch_size: int = Field(32, ge=1, description="Windows in one step of the training.")
+    namenode_validation_split: float = Field(
+        0.2, gt=0, lt=1, description="Latest share of the windows, for early stopping."
+    )
+    namenode_percentile: float = Field(
+        95.0, gt=0, lt=100, description="Percentile of baseline scores under the threshold."
+    )
+    namenode_margin: float = Field(
+        2.0, ge=1, description="Times that percentile: the threshold of a NameNode detector."
+    )
+    namenode_least_s: float = Field(20.0, gt=0, description="Seconds over a threshold that make an incident.")
+    namenode_gap_s: float = Field(15.0, ge=0, description="Seconds under it that an incident may pause for.")
+    namenode_queue_limit_ms: float = Field(10.0, gt=0, description="Static rule: mean RPC queue time in ms.")
+    namenode_processing_limit_ms: float = Field(20.0, gt=0, description="Static rule: mean RPC processing time in ms.")
+    namenode_sleep_limit_ms: float = Field(
+        100.0, gt=0, description="Static rule: ms per second that the process slept."
+    )
+    namenode_baseline_hours: float = Field(
+        24.0, gt=0, description="Hours before now to train on, unless told otherwise."
+    )
+    namenode_retrain_cron: str = Field(
+        "0 2 * * *", description="When the NameNode models are trained anew (cron, UTC)."
+    )
     dagster_host: str = Field("127.0.0.1", description="Address that Dagster's web page listens on; it has no login.")
     dagster_port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's web page.")
+    dagster_url: str = Field("", description="Where workers report to; empty: `dagster_host` and `dagster_port`.")
 
     @classmethod
     def settings_customise_sources(
@@ -72,6 +127,11 @@ class Settings(BaseSettings):
         """Where values come from, the strongest first."""
         home = init_settings().get("home") or env_settings().get("home") or cls.model_fields["home"].default
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(home) / "settings.toml")
+
+    @field_validator("namenode_urls", mode="before")
+    @classmethod
+    def _separated(cls, value: object) -> object:
+        return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
     @property
     def store_path(self) -> Path:
@@ -113,6 +173,8 @@ def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Setting
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SetupError(f"setting {name}: {first['msg']}. See `hdfs-pipeline settings` for what there is.") from None
+    except SettingsError as error:  # it says where, and does not repeat the value, which may be a password
+        raise SetupError(f"setting: {error}; it takes JSON there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SetupError(f"settings.toml of the home cannot be read: {error}. Mend it, or move it away.") from None
 

@@ -24,7 +24,7 @@ def count(store: Store, transactions: int) -> None:
     done = 0
     while done < transactions:
         with store.read() as con:
-            expected = offsets(con, "fight").get(0)
+            expected = offsets(con, "fight", **IDS).get(0)
         try:
             with store.write() as con:
                 at = expected or 0

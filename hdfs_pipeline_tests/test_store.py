@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline.offsets import OffsetConflict, advance_offset, offsets
+from hdfs_pipeline.offsets import OffsetConflict, advance_offset, advance_offsets, begin_epoch, find_epoch, offsets
 from hdfs_pipeline.schema import SCHEMA_VERSION, TABLES
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.store import Store, publish_into
@@ -232,7 +232,7 @@ def test_four_writers_and_a_reader_lose_nothing_and_double_nothing(store: Store)
     assert output == "agreed\n"
     assert blocks(store) == list(range(40))
     with store.read() as con:
-        assert offsets(con, "fight") == {0: 40}
+        assert offsets(con, "fight", **IDS) == {0: 40}
         per_writer = con.execute("SELECT count(*) FROM labels GROUP BY kind").fetchall()
     assert per_writer == [(10,)] * 4
 
@@ -394,12 +394,19 @@ def with_storage_version(content: bytearray, version: int) -> bytes:
 def test_a_store_of_an_older_schema_gets_its_new_tables(store: Store, unit: str) -> None:
     with store.write() as con:
         con.execute("DROP TABLE stream_gaps; UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+        con.execute("DROP TABLE offsets")
+        columns = "topic VARCHAR, part INTEGER, next BIGINT, cluster_id VARCHAR, topic_id VARCHAR"
+        con.execute(f"CREATE TABLE offsets ({columns}, PRIMARY KEY (topic, part))")
+        con.execute("INSERT INTO offsets VALUES ('logs', 0, 5, 'c', 't')")
         con.execute("INSERT INTO labels VALUES (7, 'normal', NULL)")
     with getattr(store, unit)() as con:
         assert con.execute("SELECT count(*) FROM stream_gaps").fetchall() == [(0,)]
         assert con.execute("SELECT block_id FROM labels").fetchall() == [(7,)]
         found = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
         assert found == [(str(SCHEMA_VERSION),)]
+        assert offsets(con, "logs", **IDS) == {0: 5}
+    with store.write() as con:  # the key knows lives now
+        advance_offset(con, "logs", 0, None, 1, cluster_id="c", topic_id="made anew")
 
 
 def test_a_file_of_a_newer_duckdb_and_a_damaged_one(store: Store) -> None:
@@ -502,18 +509,45 @@ def test_too_little_memory_and_a_limit_that_is_none(store: Store) -> None:
         con.execute("SELECT list(range) FROM range(100000000)").fetchall()
 
 
-def test_offsets_of_another_topic_or_cluster_are_refused(store: Store) -> None:
+def test_another_topic_or_cluster_has_offsets_of_its_own(store: Store) -> None:
     with store.write() as con:
         advance_offset(con, "logs", 0, None, 10, **IDS)
     for ids in ({**IDS, "topic_id": "made anew"}, {**IDS, "cluster_id": "other"}):
-        with pytest.raises(DataError, match="not the one that was read before") as caught, store.write() as con:
+        with pytest.raises(OffsetConflict, match="is none, not 10"), store.write() as con:
             advance_offset(con, "logs", 0, 10, 20, **ids)
-        assert not isinstance(caught.value, OffsetConflict)
+        with store.write() as con:
+            advance_offset(con, "logs", 0, None, 3, **ids)
+            assert offsets(con, "logs", **ids) == {0: 3}
     with pytest.raises(DataError, match="go back"), store.write() as con:
         advance_offset(con, "logs", 0, 10, 9, **IDS)
     with store.read() as con:
-        assert offsets(con, "logs") == {0: 10}
-        assert offsets(con, "other") == {}
+        assert offsets(con, "logs", **IDS) == {0: 10}
+        assert offsets(con, "other", **IDS) == {}
+
+
+def test_all_partitions_move_together_or_none(store: Store) -> None:
+    with store.write() as con:
+        advance_offsets(con, "logs", {part: (None, part) for part in range(50)}, **IDS)
+    with store.write() as con:
+        advance_offsets(con, "logs", {part: (part, 100 + part) for part in range(0, 50, 2)} | {50: (None, 7)}, **IDS)
+    for moves in ({0: (100, 200), 1: (9, 300)}, {0: (100, 200), 51: (5, 6)}, {0: (100, 200), 50: (None, 9)}):
+        with pytest.raises(OffsetConflict), store.write() as con:
+            advance_offsets(con, "logs", moves, **IDS)
+    expected = {part: part if part % 2 else 100 + part for part in range(50)} | {50: 7}
+    with store.read() as con:
+        assert offsets(con, "logs", **IDS) == expected
+
+
+def test_the_lives_of_a_topic_are_numbered(store: Store) -> None:
+    anew = {**IDS, "topic_id": "made anew"}
+    for topic in ("logs", "other"):
+        for number, ids in ((1, IDS), (2, anew), (1, IDS)):
+            with store.write() as con:
+                assert find_epoch(con, topic, **ids)[0] == number
+                begin_epoch(con, topic, number, **ids)
+                assert find_epoch(con, topic, **ids) == (number, True)
+    with pytest.raises(OffsetConflict, match="another worker began it"), store.write() as con:
+        begin_epoch(con, "logs", 1, **anew)
 
 
 STEPS = st.lists(
@@ -540,6 +574,6 @@ def test_fenced_offsets_behave_like_a_dictionary(steps: list[tuple[str, int, int
                 model[topic, part] = (expected or 0) + more
                 accepted.append(number)
         with store.write() as con:
-            known = {(topic, part): at for topic in "ab" for part, at in offsets(con, topic).items()}
+            known = {(topic, part): at for topic in "ab" for part, at in offsets(con, topic, **IDS).items()}
         assert known == model
         assert blocks(store) == accepted

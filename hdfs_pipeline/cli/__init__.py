@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hdfs_pipeline.cli import bench, blocks, home, terminal
+from hdfs_pipeline.cli import bench, blocks, home, models, namenode, namenode_models, streaming, terminal, up, worker
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.settings import PREFIX
 
@@ -20,9 +20,10 @@ app = typer.Typer(
     help="Watches Hadoop HDFS: logs become scored and explained anomalies.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 machine or store not ready, 4 data that cannot be used, 5 not trained.",
 )
-for part in (blocks, home):
+for part in (blocks, home, models, namenode, streaming, up, worker):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
+namenode.group.add_typer(namenode_models.app)
 
 
 @app.callback()

@@ -7,7 +7,7 @@ import typer
 
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.terminal import Json
-from hdfs_pipeline.settings import load_settings
+from hdfs_pipeline.settings import PROJECT, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks: figures as ratios within one run.")
 
@@ -39,3 +39,31 @@ def bench_score_command(as_json: Json = False) -> None:
     with terminal.err.status("measuring"):
         result = bench_score(data.matrix("events"), data.labels, settings=settings)
     terminal.print_json(result) if as_json else terminal.out.print(render_score(result))
+
+
+@app.command("stream")
+def bench_stream_command(
+    path: Annotated[Path, typer.Argument(help="Sample to replay: a log, or a folder of logs.")] = (
+        PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
+    ),
+    bootstrap: Annotated[str, typer.Option(help="A real broker to measure on as well; its topics must be empty.")] = "",
+    rate: Annotated[int, typer.Option(help="Lines a second to ask of the worker.")] = 120_000,
+    seconds: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Lines a second through a stream worker, and milliseconds to the anomaly; with what broker and producer cost."""
+    from hdfs_pipeline.experiments.bench_stream import bench_stream, render_stream
+
+    with terminal.err.status("measuring") as status:
+        result = bench_stream(load_settings(), path, bootstrap=bootstrap, rate=rate, seconds=seconds, say=status.update)
+    terminal.print_json(result) if as_json else terminal.out.print(render_stream(result))
+
+
+@app.command("namenode")
+def bench_namenode_command(as_json: Json = False) -> None:
+    """A day of NameNode samples (17,280 steps of every metric): seconds to train every detector, and to score."""
+    from hdfs_pipeline.experiments.bench_namenode import bench_namenode, render_namenode
+
+    with terminal.err.status("measuring"):
+        result = bench_namenode(load_settings())
+    terminal.print_json(result) if as_json else terminal.out.print(render_namenode(result))

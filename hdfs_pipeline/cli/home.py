@@ -1,4 +1,4 @@
-"""The home itself: back it up, export it, show its settings, serve it."""
+"""The home itself: back it up, export it, show its settings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -37,10 +37,15 @@ def export(
 
 @app.command()
 def settings(as_json: Json = False) -> None:
-    """Show every setting: value, environment variable and meaning."""
+    """Show every setting: value, environment variable and meaning. Passwords and the like are hidden."""
     from rich.table import Table
 
+    from hdfs_pipeline.sources.jmx import without_password
+    from hdfs_pipeline.sources.kafka import masked
+
     found = load_settings()
+    addresses = tuple(without_password(address) for address in found.namenode_urls)
+    found = found.model_copy(update={"kafka": masked(found.kafka), "namenode_urls": addresses})
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))
         return
@@ -49,11 +54,3 @@ def settings(as_json: Json = False) -> None:
         value = escape(str(getattr(found, name)))
         table.add_row(name, value, f"{PREFIX}{name.upper()}", escape(field.description or ""))
     terminal.out.print(table)
-
-
-@app.command()
-def up() -> None:
-    """Start Dagster's web page and daemon for this home; Ctrl-C ends both."""
-    from hdfs_pipeline.orchestration import serve
-
-    raise typer.Exit(serve(load_settings()))

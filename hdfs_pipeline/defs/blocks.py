@@ -55,7 +55,11 @@ def raw_logs(context: dg.AssetExecutionContext, home: Home, config: LogPaths) ->
 
 
 @dg.asset(
-    deps=[raw_logs], group_name="blocks", kinds={"duckdb"}, owners=OWNERS, metadata=table_metadata("parsed_events")
+    deps=[raw_logs, "kafka_raw_logs"],
+    group_name="blocks",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    metadata=table_metadata("parsed_events"),
 )
 def parsed_events(home: Home) -> dg.MaterializeResult:
     """Level, class, template and block ids of each record, by one SQL statement.

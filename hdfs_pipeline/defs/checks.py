@@ -9,8 +9,10 @@ from hdfs_pipeline.defs.blocks import event_matrix, event_templates, labels, par
 from hdfs_pipeline.defs.detectors import anomalies
 from hdfs_pipeline.defs.metadata import markdown
 from hdfs_pipeline.defs.resources import Home
+from hdfs_pipeline.defs.streams import STREAM_ASSETS, stream_assets
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
+from hdfs_pipeline.domains.blocks.sink import STREAMED
 from hdfs_pipeline.schema import TABLES
 from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.store import Store
@@ -25,6 +27,10 @@ _TABLES = {
     event_matrix: ("event_matrix",),
     labels: ("labels",),
     anomalies: ("anomalies", "scores", "models", "evaluations"),
+    **{
+        asset: (STREAMED[topic], "offsets", "stream_epochs", "stream_gaps")
+        for asset, topic in zip(stream_assets, STREAM_ASSETS.values(), strict=True)
+    },
 }
 
 
@@ -36,17 +42,22 @@ def _numbers(store: Store, sql: str) -> dict[str, int]:
 
 @dg.asset_check(asset=parsed_events)
 def conservation(home: Home) -> dg.AssetCheckResult:
-    """Nothing is lost and nothing doubled: records read = parsed + dead letters; parsed = with a block + without."""
+    """Nothing is lost and nothing doubled: records read = parsed + dead letters; parsed = with a block + without.
+
+    Records that came over Kafka while this run parsed wait for the next one.
+    """
     found = _numbers(
         home.store,
         """SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM sources) AS "read",
-        (SELECT count(*) FROM dead_letters) AS "dead letters", count(*) AS parsed,
+        (SELECT count(*) FROM dead_letters WHERE source_id IS NOT NULL) AS "dead letters",
+        (SELECT count(*) FROM raw_logs ANTI JOIN parsed_events USING (source_id, position) WHERE source_id < 0)
+            AS waiting, count(*) AS parsed,
         count(*) FILTER (len(block_ids) > 0) AS "with a block",
         count(*) FILTER (len(block_ids) = 0) AS "without a block" FROM parsed_events""",
     )
-    whole = found["read"] == found["parsed"] + found["dead letters"]
+    whole = found["read"] == found["parsed"] + found["dead letters"] + found["waiting"]
     split = found["parsed"] == found["with a block"] + found["without a block"]
-    lost = found["read"] - found["parsed"] - found["dead letters"]
+    lost = found["read"] - found["parsed"] - found["dead letters"] - found["waiting"]
     return dg.AssetCheckResult(
         passed=whole and split,
         description=f"{found['read']:,} read = {found['parsed']:,} parsed + {found['dead letters']:,} dead letters"
@@ -78,7 +89,8 @@ def no_dead_letters(home: Home) -> dg.AssetCheckResult:
     """Every line read is part of a log record of a known layout."""
     with home.store.read() as con:
         rows = con.execute(
-            "SELECT reason, count(*), any_value(source) FROM dead_letters GROUP BY reason ORDER BY 2 DESC"
+            """SELECT reason, count(*), any_value(source) FROM dead_letters WHERE source_id IS NOT NULL
+            GROUP BY reason ORDER BY 2 DESC"""
         ).fetchall()
     total = sum(row[1] for row in rows)
     return dg.AssetCheckResult(
@@ -139,7 +151,7 @@ def champion_above_keywords(home: Home) -> dg.AssetCheckResult:
     with home.store.read() as con:
         rows = con.execute(
             """SELECT split, detector, metrics FROM evaluations WHERE detector IN ($champion, $baseline)
-            QUALIFY version = max(version) OVER (PARTITION BY detector) ORDER BY split""",
+            QUALIFY version = max(version) OVER (PARTITION BY detector, split) ORDER BY split""",
             {"champion": champion, "baseline": _BASELINE},
         ).fetchall()
     f1 = {(split, detector): json.loads(metrics)["f1"] for split, detector, metrics in rows}

@@ -101,7 +101,7 @@ def _evaluation(name: str) -> dg.AssetsDefinition:
 def _scores(name: str) -> dg.AssetsDefinition:
     @dg.asset(
         name=f"{name}_scores",
-        deps=[event_matrix, f"{name}_model"],
+        deps=[event_matrix, f"{name}_model", "champion"],
         description=f"Score of every block by the present model of {name}, and whether it reaches the threshold.",
         kinds={"duckdb", "onnx"} if name in _KINDS else {"duckdb", "numpy"},
         group_name="scores",

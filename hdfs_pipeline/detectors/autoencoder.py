@@ -14,6 +14,8 @@ from hdfs_pipeline.scoring.normals import normal_rows
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """Weights (out, in) and biases (out,) of each layer, float64."""
+Checkpoint = tuple[Layers, np.ndarray, np.ndarray]
+"""Layers, and the mean (d,) and deviation (d,) of the scaling that they were learned in."""
 
 
 class Autoencoder(OnnxDetector):
@@ -27,6 +29,7 @@ class Autoencoder(OnnxDetector):
 
     name = "autoencoder"
     learns_from = "normals"
+    resumes = True
     DEFAULTS: ClassVar[dict[str, Any]] = {"steps": 1500, "lr": 0.01}
     HIDDEN: ClassVar[tuple[int, ...]] = (16, 8, 16)
     SMALLEST_DEVIATION = 0.1
@@ -34,15 +37,38 @@ class Autoencoder(OnnxDetector):
     normals need some. An event never seen before then is 6.9 deviations away."""
     BATCH = 2048
     """Most vectors in one step, so that the time to learn does not grow with the cluster."""
+    RESUMED = 0.25
+    """Share of the steps that a network which has learned before goes on for."""
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Learn the normal vectors. See `Detector.fit`; `labels` may be None."""
+        return self._fit(values, labels, weights, None)
+
+    def resume(self, before: Self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Go on from the layers of `before` for a quarter of the steps, in the scaling of all normal vectors of now.
+
+        Its ONNX graph is the checkpoint: it holds the weights as they were. Adam's averages begin anew, and with them
+        the cycle of the learning rate (a warm restart; Loshchilov and Hutter, 2017). See `Detector.resume`.
+        """
+        checkpoint = _read_graph(before.model, len(self.HIDDEN) + 1)
+        if len(checkpoint[1]) != values.shape[1]:
+            return self.fit(values, labels, weights)
+        return self._fit(values, labels, weights, checkpoint)
+
+    def _fit(
+        self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray, checkpoint: "Checkpoint | None"
+    ) -> Self:
         normals, blocks = normal_rows(values, labels, weights)
         logs = np.log1p(normals.astype(np.float64))
         mean = np.average(logs, axis=0, weights=blocks)
         deviation = np.sqrt(np.average((logs - mean) ** 2, axis=0, weights=blocks))
         deviation = np.maximum(deviation, self.SMALLEST_DEVIATION)
-        layers = _learn((logs - mean) / deviation, self.HIDDEN, self.BATCH, self.seed, {**self.DEFAULTS, **self.params})
+        params = {**self.DEFAULTS, **self.params}
+        start = None
+        if checkpoint is not None:
+            start = _rescaled(*checkpoint, mean, deviation)
+            params["steps"] = max(1, round(params["steps"] * self.RESUMED))
+        layers = _learn((logs - mean) / deviation, self.HIDDEN, self.BATCH, self.seed, params, start)
         self._keep(_graph(layers, mean, deviation))
         return self
 
@@ -61,8 +87,34 @@ class Autoencoder(OnnxDetector):
         return np.divide(errors, total, out=np.zeros_like(errors), where=total > 0)
 
 
-def _learn(inputs: np.ndarray, hidden: tuple[int, ...], batch: int, seed: int, params: dict[str, Any]) -> Layers:
-    """Train on `inputs` (k, d) float64, one row per distinct vector, and return the layers.
+def _rescaled(
+    layers: Layers, mean: np.ndarray, deviation: np.ndarray, new_mean: np.ndarray, new_deviation: np.ndarray
+) -> Layers:
+    """The same function of log counts, written for inputs and outputs in another scaling."""
+    stretch, shift = new_deviation / deviation, (new_mean - mean) / deviation
+    weight, bias = layers[0]
+    first = (weight * stretch, bias + weight @ shift)
+    weight, bias = layers[-1]
+    return [first, *layers[1:-1], (weight / stretch[:, None], (bias - shift) / stretch)]
+
+
+def _read_graph(model: bytes, layers: int) -> Checkpoint:
+    """What `_graph` was made of."""
+    import onnx
+
+    found = {item.name: onnx.numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer}
+    return [(found[f"weight{at}"], found[f"bias{at}"]) for at in range(layers)], found["mean"], found["deviation"]
+
+
+def _learn(
+    inputs: np.ndarray,
+    hidden: tuple[int, ...],
+    batch: int,
+    seed: int,
+    params: dict[str, Any],
+    start: Layers | None = None,
+) -> Layers:
+    """Train on `inputs` (k, d) float64, one row per distinct vector, from `start` or from chance; the layers.
 
     Each distinct vector counts once, however many blocks have it: weighted by blocks, the network would learn the
     common vectors and give rare normal ones large errors. One thread, so that sums always run in the same order.
@@ -81,6 +133,10 @@ def _learn(inputs: np.ndarray, hidden: tuple[int, ...], batch: int, seed: int, p
             # A column that never changes in training moves no weight: those that start at random would stay so, and
             # an event never seen before would spoil how all others are reproduced, and its own share in the score.
             layers[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
+            if start is not None:
+                for layer, (weight, bias) in zip(layers, start, strict=True):
+                    layer.weight.data = torch.tensor(weight, dtype=torch.float32)
+                    layer.bias.data = torch.tensor(bias, dtype=torch.float32)
             network = torch.nn.Sequential(*bent, layers[-1])
             _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
     finally:

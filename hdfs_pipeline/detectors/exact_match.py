@@ -22,6 +22,7 @@ class ExactMatch(Detector):
 
     name = "exact_match"
     learns_from = "normals"
+    resumes = True
     normals: np.ndarray | None = None
     """Distinct normal vectors (k, d) float32, ordered by their columns; None before `fit`."""
     _seen: frozenset[bytes] = frozenset()
@@ -31,6 +32,18 @@ class ExactMatch(Detector):
         normals, _ = normal_rows(values, labels, weights)
         # One order for the same set of rows gives the same file.
         return self._remember(normals[np.lexsort(normals.T[::-1])])
+
+    def resume(self, before: Self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Add vectors to those of `before`; one that by now is labelled anomalous, and never normal, is forgotten."""
+        old, weights_of_old = before._trained(), np.ones(len(before._trained()))
+        if old.shape[1] != values.shape[1]:
+            return self.fit(values, labels, weights)
+        if labels is not None:
+            wrong = set(_row_bytes(values[labels == 1])) - set(_row_bytes(values[labels == 0]))
+            kept = np.fromiter((row not in wrong for row in _row_bytes(old)), bool, len(old))
+            old, weights_of_old = old[kept], weights_of_old[kept]
+            labels = np.concatenate([np.zeros(len(old), np.int64), labels])
+        return self.fit(np.concatenate([old, values]), labels, np.concatenate([weights_of_old, weights]))
 
     def _remember(self, normals: np.ndarray) -> Self:
         self.normals = normals

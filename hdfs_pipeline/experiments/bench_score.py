@@ -52,7 +52,8 @@ def bench_score(
     keys = np.arange(blocks)
 
     def by_distinct() -> np.ndarray:
-        fresh = FeatureMatrix(large, keys, matrix.columns, matrix.source)  # its distinct rows are not known yet
+        # A new one, whose distinct rows are not known yet.
+        fresh = FeatureMatrix(large, keys, matrix.columns, matrix.source, matrix.fingerprint)
         distinct = fresh.distinct
         return detector.score(large[distinct.first])[distinct.inverse]
 

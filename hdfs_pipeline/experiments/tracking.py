@@ -1,7 +1,7 @@
 """MLflow: every training is a run with parameters, figures per split, curves and the model, which is registered."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,13 @@ def start_tracking(settings: Settings) -> str:
     return str(mlflow.create_experiment(EXPERIMENT, artifact_location=(home / "mlartifacts").as_uri()))
 
 
-def log_training(trained: Trained, settings: Settings) -> str:
-    """Log one training and register its model as the detector's `champion`; the id of the MLflow run.
+def log_training(
+    trained: Trained, settings: Settings, *, champion: bool = True, tags: Mapping[str, Any] | None = None
+) -> str:
+    """Log one training and register its model, as the detector's `champion` if that is so; the id of the MLflow run.
 
-    Inside an active run (Dagster's `mlflow` resource opens one) the new run is nested in it.
+    `tags` go to the run and to the registered version. Inside an active run (Dagster's `mlflow` resource opens one) the
+    new run is nested in it.
     """
     import mlflow
 
@@ -49,6 +52,8 @@ def log_training(trained: Trained, settings: Settings) -> str:
         mlflow.log_params({"detector": card.detector, "threshold_rule": card.rule, "seed": card.seed, **card.params})
         mlflow.log_params({"catalogue": card.source, "blocks": card.blocks, "data": card.fingerprint})
         mlflow.log_metric("threshold", card.threshold)
+        about = {"version": str(card.version)} | {key: str(value) for key, value in (tags or {}).items()}
+        mlflow.set_tags(about)
         for split, tested in trained.tests.items():
             figures = tested.evaluation.to_json()
             mlflow.log_metrics({f"{split}.{name}": figures[name] for name in _FIGURES if figures[name] is not None})
@@ -56,7 +61,7 @@ def log_training(trained: Trained, settings: Settings) -> str:
         if trained.tests:
             _log_picture(run.info.run_id, curves_png(trained.tests, card.detector))
         mlflow.log_artifacts(str(model_folder(settings, card.detector, card.version)), "model")
-        _register(f"hdfs_blocks_{card.detector}", run)
+        _register(f"{EXPERIMENT}_{card.detector}", run, about, champion=champion)
     return str(run.info.run_id)
 
 
@@ -71,8 +76,8 @@ def _log_picture(run_id: str, png: bytes) -> None:
         mlflow.log_artifact(str(path), run_id=run_id)
 
 
-def _register(name: str, run: Any) -> None:
-    """A new version of the registered model, as alias `champion`; no flavour, since only our Scorer loads it."""
+def _register(name: str, run: Any, tags: dict[str, str], *, champion: bool) -> None:
+    """A new version of the registered model; no flavour, since only our Scorer loads it."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -82,8 +87,28 @@ def _register(name: str, run: Any) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(name, source=f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
-    client.set_registered_model_alias(name, "champion", made.version)
+    source = f"{run.info.artifact_uri}/model"
+    made = client.create_model_version(name, source=source, run_id=run.info.run_id, tags=tags)
+    if champion:
+        client.set_registered_model_alias(name, "champion", made.version)
+
+
+def move_alias(settings: Settings, name: str, version: int) -> bool:
+    """Give MLflow's alias `champion` to a version of ours; whether MLflow knows that version.
+
+    MLflow counts on its own: where the numbers differ, the tag `version` of a registered version is ours.
+    """
+    from mlflow.tracking import MlflowClient
+
+    start_tracking(settings)
+    client, model = MlflowClient(), f"{EXPERIMENT}_{name}"
+    known = client.search_model_versions(f"name = '{model}'")
+    # The newest of them, should a model folder have been deleted by hand and its number given again.
+    fits = [found for found in known if found.tags.get("version", found.version) == str(version)]
+    if not fits:
+        return False
+    client.set_registered_model_alias(model, "champion", max(fits, key=lambda found: int(found.version)).version)
+    return True
 
 
 def train_and_track(
@@ -93,14 +118,19 @@ def train_and_track(
     trained = train(data, name, settings, on_step)
     on_step(f"{name}: recording")
     card = trained.scorer.card
+    publish_model(store, settings, card)
+    return card, log_training(trained, settings)
+
+
+def publish_model(store: Store, settings: Settings, card: Card) -> None:
+    """Put a saved model's row into `models`."""
     row = _key(card) | {
         "catalogue": card.source,
         "threshold": card.threshold,
-        "path": str(model_folder(settings, name, card.version)),
+        "path": str(model_folder(settings, card.detector, card.version)),
         "card": json.dumps(card.to_json()),
     }
     _publish(store, "models", card, [row])
-    return card, log_training(trained, settings)
 
 
 def publish_evaluations(store: Store, card: Card) -> None:

@@ -37,30 +37,35 @@ class Trained:
     tests: dict[str, Tested]
 
 
-def fit(data: Dataset, name: str, settings: Settings) -> Scorer:
+def fit(data: Dataset, name: str, settings: Settings, before: Scorer | None = None) -> Scorer:
     """Train a detector on `data` and fix its threshold there. Ambiguous blocks are left out.
+
+    A detector that can go on learning goes on from the model `before`, if there is one.
 
     Raises: DataError where the detector cannot learn from what is given.
     """
     row = detector_row(name)
     detector = make_detector(name, settings)
-    data = data.take(data.labels != AMBIGUOUS)
+    data = data.take(learnable(data.labels))
     labelled = bool((data.labels >= 0).any())
-    if labelled:
-        data = data.take(data.labels >= 0)
-    elif detector.learns_from == "labels":
+    if not labelled and detector.learns_from == "labels":
         raise DataError(f"{name} learns from labels, and no block has one: give them with --labels CSV")
     matrix = data.matrix(detector.features)
     pairs = distinct_rows(np.column_stack([matrix.values, data.labels.astype(np.float32)]))
     values, weights = matrix.values[pairs.first], pairs.weights
     labels = data.labels[pairs.first].astype(np.int64) if labelled else None
-    detector.fit(values, labels, weights)
+    if before is None:
+        detector.fit(values, labels, weights)
+    else:
+        detector.resume(before.detector, values, labels, weights)
     rule = row.threshold(settings)
     card = Card(
         detector=name,
         family=detector.features,
         columns=matrix.columns,
         source=matrix.source,
+        source_fingerprint=matrix.fingerprint,
+        after=before.card.version if before is not None and detector.resumes else None,
         threshold=rule.fit(detector.score(values), labels, weights),
         rule=str(rule),
         seed=settings.seed,
@@ -73,7 +78,12 @@ def fit(data: Dataset, name: str, settings: Settings) -> Scorer:
     )
     normals = np.ones(len(values), bool) if labels is None else labels == NORMAL
     order = np.argsort(-weights[normals], kind="stable")
-    return Scorer(detector, card, values[normals][order], values)
+    return Scorer(detector, card, values[normals][order], values, data.marks(detector.features))
+
+
+def learnable(labels: np.ndarray) -> np.ndarray:
+    """Which blocks detectors learn from, by their labels (n,): normal and anomaly; without any, all but ambiguous."""
+    return labels >= 0 if (labels >= 0).any() else labels != AMBIGUOUS
 
 
 def judge(scorer: Scorer, data: Dataset, settings: Settings) -> Tested:

@@ -23,6 +23,8 @@ class Detector(ABC):
     """`labels`: needs both labels. `normals`: learns the vectors labelled normal (all, where there are no labels)."""
     features: ClassVar[Literal["events", "keywords"]] = "events"
     """Which matrix of a domain it reads."""
+    resumes: ClassVar[bool] = False
+    """Whether `resume` keeps what was learned before."""
 
     def __init__(self, *, seed: int = 7, **params: Any) -> None:
         self.seed = seed
@@ -34,6 +36,13 @@ class Detector(ABC):
 
         Raises: DataError where it cannot learn from what is given (no labels, one class only, no rows).
         """
+
+    def resume(self, before: Self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Learn from where `before`, a trained detector of this kind, ended; `fit` anew where the kind cannot.
+
+        The vectors are all that there are, old and new. See `fit`.
+        """
+        return self.fit(values, labels, weights)
 
     @abstractmethod
     def score(self, values: np.ndarray) -> np.ndarray:

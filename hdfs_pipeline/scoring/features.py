@@ -13,13 +13,15 @@ class FeatureMatrix:
     """What every detector learns from and scores.
 
     `values` (n, d) float32; `keys` (n,) int64, the block ids; `columns` d names; `source` names what gave the columns
-    their meaning (for blocks the catalogue's label), to which a model is bound.
+    their meaning (for blocks the catalogue's label), to which a model is bound; `fingerprint` is a hash of what that
+    holds, where it can change under its name, else ''.
     """
 
     values: np.ndarray
     keys: np.ndarray
     columns: tuple[str, ...]
     source: str = ""
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.keys), len(self.columns)):
@@ -30,16 +32,24 @@ class FeatureMatrix:
 
     def take(self, rows: np.ndarray) -> "FeatureMatrix":
         """The rows at `rows` (indices or a mask)."""
-        return FeatureMatrix(self.values[rows], self.keys[rows], self.columns, self.source)
+        return FeatureMatrix(self.values[rows], self.keys[rows], self.columns, self.source, self.fingerprint)
 
     @cached_property
     def distinct(self) -> "Distinct":
         """Its distinct rows: HDFS repeats itself, so that work on them is a fraction of the work on all."""
         return distinct_rows(self.values)
 
-    def require(self, columns: tuple[str, ...], source: str) -> None:
-        """Refuse another matrix than the one a model was trained on. Raises: DataError that names the difference."""
+    def require(self, columns: tuple[str, ...], source: str, fingerprint: str = "") -> None:
+        """Refuse another matrix than the one a model was trained on. Raises: DataError that names the difference.
+
+        Where one side has no fingerprint, as models saved by older releases, columns and source decide.
+        """
         if (self.columns, self.source) == (columns, source):
+            if fingerprint and self.fingerprint and fingerprint != self.fingerprint:
+                raise DataError(
+                    f"{source!r} was edited since the model was trained: train it again in this home, or put the old "
+                    "file back"
+                )
             return
         missing = [name for name in columns if name not in self.columns]
         extra = [name for name in self.columns if name not in columns]

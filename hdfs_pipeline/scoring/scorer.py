@@ -14,8 +14,10 @@ from hdfs_pipeline.scoring.features import FeatureMatrix
 class Card:
     """What is to be known of a model: kept as JSON beside it.
 
-    `source` is the catalogue that its columns come from; `fingerprint` a hash of the data it learned from; `files` the
-    SHA-256 of each file of the model; `metrics` its evaluations by split.
+    `source` is the catalogue that its columns come from, `source_fingerprint` a hash of its templates; `fingerprint` a
+    hash of the data it learned from; `files` the SHA-256 of each file of the model; `metrics` its evaluations by split.
+    `after` is the version whose training it went on from, None for one fitted anew; `judgement` how it did beside the
+    champion of its time, {} for one that was not compared.
     """
 
     detector: str
@@ -34,6 +36,9 @@ class Card:
     version: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    source_fingerprint: str = ""
+    after: int | None = None
+    judgement: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -45,16 +50,18 @@ class Scorer:
     """A detector that is ready to serve.
 
     `normals` (k, d) are the distinct normal vectors of training, the most frequent first; `seen` (m, d) all of them.
+    `learned` (n,) uint64 are the marks of the blocks it learned from (`Dataset.marks`); None for a loaded model.
     """
 
     detector: Detector
     card: Card
     normals: np.ndarray
     seen: np.ndarray
+    learned: np.ndarray | None = None
 
     def score(self, matrix: FeatureMatrix) -> np.ndarray:
         """Scores (n,) float64. Raises: DataError for columns other than the model's."""
-        matrix.require(self.card.columns, self.card.source)
+        matrix.require(self.card.columns, self.card.source, self.card.source_fingerprint)
         distinct = matrix.distinct
         return self.detector.score(matrix.values[distinct.first])[distinct.inverse]
 

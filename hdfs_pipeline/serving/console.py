@@ -9,7 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from hdfs_pipeline.experiments.holdout import Holdout
+from hdfs_pipeline.experiments.retraining import Retraining
 from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.serving.verdicts import BlockReport
 
 
@@ -32,6 +34,52 @@ def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]
             f"{found['threshold']:.4g}",
         )
     return table
+
+
+def retrainings_table(rows: Iterable[Retraining]) -> Table:
+    """What retrainings came to: champion and challenger on the same latest blocks."""
+    title = "Champion and challenger on the latest blocks"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("detector", "new", "judged on", "champion", "F1", "PR-AUC", "challenger", "F1", "PR-AUC"):
+        table.add_column(name, justify="left" if name == "detector" else "right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        sides = [row.judgement.get(side, {}) for side in ("champion", "challenger")]
+        (f1, pr_auc), (new_f1, new_pr_auc) = ([_figure(side.get(name)) for name in ("f1", "pr_auc")] for side in sides)
+        table.add_row(
+            row.detector,
+            f"{row.new:,}",
+            f"{row.judgement['blocks']:,}" if row.judgement else "–",
+            f"version {row.champion}",
+            f1,
+            pr_auc,
+            f"version {row.challenger}" if row.challenger else "–",
+            new_f1,
+            new_pr_auc,
+            row.status,
+        )
+    return table
+
+
+def models_table(rows: Iterable[tuple[Card, bool]]) -> Table:
+    """Versions of models, and whether each serves."""
+    table = Table(title="Models", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("detector", no_wrap=True)
+    for name in ("version", "serves", "made at", "blocks", "F1", "how it was judged"):
+        table.add_column(name, justify="right" if name in ("version", "blocks", "F1") else "left")
+    for card, serves in rows:
+        split = next((name for name in ("latest", "chronological", "random") if name in card.metrics), "")
+        judged = card.judgement.get("verdict") or (f"{split} split" if split else "no labels to judge by")
+        f1 = _figure(card.metrics[split]["f1"] if split else None)
+        made = card.created_at[:16].replace("T", " ")
+        table.add_row(
+            card.detector, str(card.version), "yes" if serves else "", made, f"{card.blocks:,}", f1, escape(judged)
+        )
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]]) -> Table | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.detectors import DETECTORS, detector_row
-from hdfs_pipeline.domains.blocks.catalogue import catalogues
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.domains.blocks.records import LAYOUTS
 from hdfs_pipeline.errors import DataError
@@ -81,10 +81,14 @@ def publish_anomalies(store: Store, settings: Settings, name: str) -> int:
 
 def explain_matrix(scorer: Scorer, settings: Settings, values: np.ndarray) -> list[Explanation]:
     """Explanations of rows of a matrix, each distinct row explained once."""
+    return explain_values(scorer, catalogues(settings.catalogues).get(scorer.card.source), values)
+
+
+def explain_values(scorer: Scorer, catalogue: Catalogue | None, values: np.ndarray) -> list[Explanation]:
+    """The same with the catalogue at hand that gave the columns their names (None for alarms)."""
     if not len(values):
         return []
     distinct, inverse = np.unique(values, axis=0, return_inverse=True)
-    catalogue = catalogues(settings.catalogues).get(scorer.card.source)
     describe = catalogue.describe if catalogue else _describe_alarms
     nearest, shares = scorer.explain(distinct)
     reasons = explain_rows(distinct, nearest, shares, scorer.card.columns, describe)

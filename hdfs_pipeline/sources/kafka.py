@@ -1,10 +1,15 @@
 """Kafka, as every part of the project meets it: the brokers' address, the client's settings, its log."""
 
 import logging
-from typing import Any, Final
+import re
+import socket
+from typing import TYPE_CHECKING, Any, Final
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Producer
 
 RAW_LOGS: Final = "raw_logs"
 AGGREGATED_EVENTS: Final = "aggregated_events"
@@ -17,6 +22,8 @@ TOPICS: Final = (RAW_LOGS, AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, DEAD_LETTERS
 """All with `kafka_partitions` partitions. A block has the same partition in each of the first three."""
 
 ADDRESS_FILE: Final = "address"  # in `Settings.broker`, written by the embedded broker once it answers
+HIDDEN: Final = "…"
+_SECRET: Final = re.compile(r"passw|passphrase|secret|token|jaas|oauthbearer\.config|key\.pem", re.IGNORECASE)
 
 
 def is_embedded(settings: Settings) -> bool:
@@ -29,8 +36,11 @@ def bootstrap_servers(settings: Settings) -> str:
     if settings.kafka_bootstrap_servers:
         return settings.kafka_bootstrap_servers
     try:
-        return (settings.broker / ADDRESS_FILE).read_text().strip()
-    except OSError:
+        address = (settings.broker / ADDRESS_FILE).read_text().strip()
+        host, port = address.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=5):  # one that was killed leaves its address behind
+            return address
+    except (OSError, ValueError):
         raise SetupError(
             f"no Kafka broker: set {BOOTSTRAP}, or start the embedded one of {settings.home} with "
             "`hdfs-pipeline broker` (`hdfs-pipeline up` starts it too)"
@@ -40,8 +50,8 @@ def bootstrap_servers(settings: Settings) -> str:
 def client_config(settings: Settings, **extra: Any) -> dict[str, Any]:
     """Settings of a librdkafka client: the address, what the setting `kafka` passes through, then `extra`.
 
-    In `extra`, `_` stands for `.`: `linger_ms=5`. Keys are partitioned as Java's clients do, so that producers of
-    both kinds agree on a block's partition.
+    In `extra`, `_` stands for `.` but in the names of callbacks: `linger_ms=5`, `on_delivery=…`, `error_cb=…`. Keys are
+    partitioned as Java's clients do, so that producers of both kinds agree on a block's partition.
     """
     config = {
         "bootstrap.servers": bootstrap_servers(settings),
@@ -50,4 +60,53 @@ def client_config(settings: Settings, **extra: Any) -> dict[str, Any]:
         "logger": logging.getLogger("hdfs_pipeline.kafka"),
         **settings.kafka,
     }
-    return config | {name.replace("_", "."): value for name, value in extra.items()}
+    callbacks = {name for name in extra if name.startswith("on_") or name.endswith("_cb")}
+    return config | {name if name in callbacks else name.replace("_", "."): value for name, value in extra.items()}
+
+
+def producer(settings: Settings, **extra: Any) -> "Producer":
+    """A producer with `client_config`. Raises: SetupError for settings that librdkafka refuses."""
+    from confluent_kafka import KafkaException, Producer
+
+    try:
+        return Producer(client_config(settings, **extra))
+    except (KafkaException, TypeError, ValueError) as error:
+        raise explained(error, settings=settings) from None
+
+
+def consumer(settings: Settings, **extra: Any) -> "Consumer":
+    """A consumer with `client_config`. Raises: SetupError for settings that librdkafka refuses."""
+    from confluent_kafka import Consumer, KafkaException
+
+    config = client_config(settings, **extra)
+    config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
+    try:
+        return Consumer(config)
+    except (KafkaException, TypeError, ValueError) as error:
+        raise explained(error, settings=settings) from None
+
+
+def explained(error: Exception, what: str = "Kafka", *, settings: Settings | None = None) -> SetupError:
+    """What Kafka says, for people: no secret of `settings` is in it."""
+    from confluent_kafka import KafkaError
+
+    found = error.args[0] if error.args else error
+    code = found.code() if isinstance(found, KafkaError) else KafkaError._INVALID_ARG
+    text = found.str() if isinstance(found, KafkaError) else str(error)
+    for value in _secrets(settings):
+        text = text.replace(value, HIDDEN)
+    unreachable = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
+    if code in unreachable:
+        text += f"; is the broker running, and does {BOOTSTRAP} (or the setting kafka_bootstrap_servers) name it?"
+    elif code == KafkaError._INVALID_ARG:
+        text += "; see the setting `kafka`"
+    return SetupError(f"{what}: {text}")
+
+
+def masked(kafka: dict[str, str]) -> dict[str, str]:
+    """The setting `kafka` with its secrets hidden."""
+    return {name: HIDDEN if _SECRET.search(name) else value for name, value in kafka.items()}
+
+
+def _secrets(settings: Settings | None) -> list[str]:
+    return [value for name, value in (settings.kafka if settings else {}).items() if value and _SECRET.search(name)]

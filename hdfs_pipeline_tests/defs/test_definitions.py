@@ -53,9 +53,11 @@ def test_every_job_sensor_schedule_and_check_says_what_it_is(definitions: dg.Def
         assert repository.asset_graph.get_check_spec(key).description, key
 
 
-def test_the_main_job_covers_every_asset(definitions: dg.Definitions) -> None:
+def test_the_main_job_covers_every_asset_of_block_logs(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("blocks_job")
-    assert {spec.key for spec in definitions.resolve_all_asset_specs()} == set(job.asset_layer.executable_asset_keys)
+    specs = definitions.resolve_all_asset_specs()
+    blocks = {spec.key for spec in specs if spec.group_name not in ("stream", "namenode")}
+    assert blocks == set(job.asset_layer.executable_asset_keys)
 
 
 def test_workspace_names_this_code_location() -> None:

@@ -105,3 +105,54 @@ def test_no_normal_blocks() -> None:
     """It says what it needs."""
     with pytest.raises(DataError, match="normal"):
         Autoencoder().fit(np.ones((2, 3), np.float32), np.ones(2, np.int64), np.ones(2))
+
+
+def log_counts(autoencoder: Autoencoder, values: np.ndarray) -> np.ndarray:
+    """What the network makes of rows, as log counts (n, d) float64."""
+    constants = constants_of(autoencoder.model)
+    layer = (np.log1p(values.astype(np.float64)) - constants["mean"]) / constants["deviation"]
+    for place in range(4):
+        layer = layer @ constants[f"weight{place}"].T + constants[f"bias{place}"]
+        layer = np.maximum(layer, 0) if place < 3 else layer
+    return layer * constants["deviation"] + constants["mean"]
+
+
+def test_going_on_begins_with_what_was_learned(autoencoder: Autoencoder, train: Blocks, held_out: Blocks) -> None:
+    """In another scaling, before a step has changed anything, the network computes what it did."""
+    wider = Blocks(train.values * 3 + 1, train.labels)
+    moved = Autoencoder(steps=4, lr=1e-12).resume(autoencoder, *wider.distinct)
+    before, after = constants_of(autoencoder.model), constants_of(moved.model)
+    assert not np.allclose(before["mean"], after["mean"])
+    np.testing.assert_allclose(
+        log_counts(moved, held_out.values), log_counts(autoencoder, held_out.values), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_going_on_takes_fewer_steps(train: Blocks, autoencoder: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hdfs_pipeline.detectors import autoencoder as module
+
+    steps = []
+    monkeypatch.setattr(module, "_descend", lambda network, inputs, batch, count, params: steps.append(count))
+    Autoencoder().fit(*train.distinct)
+    Autoencoder().resume(autoencoder, *train.distinct)
+    assert steps[1] <= steps[0] / 2
+
+
+def test_going_on_learns_the_new_and_keeps_the_old(train: Blocks, autoencoder: Autoencoder) -> None:
+    """Blocks of an event that no normal block had before, beside the old ones."""
+    fresh = train.normals.copy()
+    fresh[:, CONSTANT] = 2
+    both = np.concatenate([train.normals, fresh])
+    resumed = Autoencoder().resume(autoencoder, both, None, np.ones(len(both)))
+    assert np.median(resumed.score(fresh)) < np.median(autoencoder.score(fresh)) / 100
+    assert np.median(resumed.score(train.normals)) < 0.05
+    _, labels, _ = train.distinct
+    anomalies = train.distinct[0][labels == 1]
+    assert np.median(resumed.score(anomalies)) > 20 * np.quantile(resumed.score(both), 0.95)
+
+
+def test_a_network_of_other_columns_is_no_beginning(train: Blocks, autoencoder: Autoencoder) -> None:
+    values, labels, weights = train.distinct
+    wider = np.column_stack([values, values[:, :1]])
+    resumed, fitted = Autoencoder(steps=20).resume(autoencoder, wider, labels, weights), Autoencoder(steps=20)
+    assert resumed.model == fitted.fit(wider, labels, weights).model

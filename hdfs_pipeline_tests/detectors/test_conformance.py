@@ -135,6 +135,20 @@ def the_same_seed_gives_the_same_model(case: Case) -> None:
 
 
 @check
+def learning_goes_on_from_a_saved_model(case: Case) -> None:
+    """From old and new blocks together, as a trained model loaded again would: the same each time, and good at both."""
+    from sklearn.metrics import roc_auc_score
+
+    old, new = case.train, case.held_out
+    both = Blocks(np.concatenate([old.values, new.values]), np.concatenate([old.labels, new.labels]))
+    before = type(case.detector).load(case.file.parent)
+    one, same = (make_detector(case.name, load_settings()).resume(before, *both.distinct) for _ in range(2))
+    scores = one.score(both.values)
+    np.testing.assert_array_equal(same.score(both.values), scores)
+    assert roc_auc_score(both.labels, scores) >= 0.95
+
+
+@check
 def weights_mean_repetition(case: Case) -> None:
     """Repeated rows of weight 1 train the same model as distinct rows with weights."""
     repeated = case.again(case.train.values, case.train.labels, np.ones(len(case.train.labels)))

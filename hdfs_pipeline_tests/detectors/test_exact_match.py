@@ -78,3 +78,19 @@ def test_nothing_to_learn_from(tmp_path: Path) -> None:
         ExactMatch().score(np.ones((1, 2), np.float32))
     with pytest.raises(NotTrainedError):
         ExactMatch().save(tmp_path)
+
+
+def test_going_on_adds_vectors_and_forgets_what_turned_out_anomalous() -> None:
+    old = np.array([[1, 0], [2, 0], [3, 0]], np.float32)
+    before = ExactMatch().fit(old, None, np.ones(3))
+    values, labels = np.array([[4, 0], [2, 0], [3, 0], [3, 0]], np.float32), np.array([0, 1, 1, 0])
+    resumed = ExactMatch().resume(before, values, labels, np.ones(4))
+    assert resumed.normals.tolist() == [[1, 0], [3, 0], [4, 0]]
+    assert ExactMatch().resume(before, values[:1], None, np.ones(1)).normals.tolist() == [
+        [1, 0],
+        [2, 0],
+        [3, 0],
+        [4, 0],
+    ]
+    wider = np.ones((1, 3), np.float32)
+    assert ExactMatch().resume(before, wider, None, np.ones(1)).normals.tolist() == [[1, 1, 1]]

@@ -84,3 +84,17 @@ def test_labelled_leaves_ambiguous_and_unlabelled_blocks_out() -> None:
 def test_labelled_needs_both_kinds(labels: list[int]) -> None:
     with pytest.raises(DataError, match="--labels"):
         dataset(labels).labelled()
+
+
+def test_marks_tell_blocks_apart() -> None:
+    """By id, counts and label; and stay the same wherever the rows stand."""
+    draw = np.random.default_rng(3)
+    keys = np.repeat(np.arange(-50, 50), 40)
+    values = np.tile(np.repeat(np.arange(20), 2), 100)[:, None].astype(np.float32)
+    labels = np.tile(np.array([NORMAL, ANOMALY], np.int8), 2000)
+    data = Dataset({"events": FeatureMatrix(values, keys, ("E1",))}, keys, labels, np.full(4000, "", object))
+    marks = data.marks("events")
+    assert marks.dtype == np.uint64
+    assert len(np.unique(marks)) == 4000
+    order = draw.permutation(4000)
+    np.testing.assert_array_equal(data.take(order).marks("events"), marks[order])

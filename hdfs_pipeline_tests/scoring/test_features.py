@@ -70,6 +70,16 @@ def test_another_matrix_is_refused(other: FeatureMatrix, message: str) -> None:
         other.require(("a", "b"), "v1")
 
 
+def test_a_source_that_was_edited_is_refused() -> None:
+    """Where both sides have a fingerprint; older models have none."""
+    edited = FeatureMatrix(np.zeros((2, 2), np.float32), np.arange(2), ("a", "b"), "v1", "now")
+    for known in ("now", ""):
+        edited.require(("a", "b"), "v1", known)
+    matrix().require(("a", "b"), "v1", "then")
+    with pytest.raises(DataError, match="'v1' was edited"):
+        edited.take(np.arange(1)).require(("a", "b"), "v1", "then")
+
+
 def test_shapes_must_fit() -> None:
     """Values, keys and columns belong together."""
     with pytest.raises(DataError, match="2 keys"):

@@ -15,8 +15,19 @@ from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.detectors.exact_match import ExactMatch
 from hdfs_pipeline.detectors.keywords import Keywords
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
-from hdfs_pipeline.errors import NotTrainedError
-from hdfs_pipeline.scoring.models import load_model, model_folder, save_model, trained_detectors
+from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.scoring.models import (
+    cards,
+    champion_version,
+    load_model,
+    marked_blocks,
+    model_folder,
+    newest_version,
+    previous_version,
+    promote_model,
+    save_model,
+    trained_detectors,
+)
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline_tests.conftest import Home
@@ -44,7 +55,7 @@ def make_scorer(rows: int = 3) -> Scorer:
         created_at="2026-01-01T00:00:00+00:00",
         libraries={},
     )
-    return Scorer(detector, card, normals, normals)
+    return Scorer(detector, card, normals, normals, np.arange(rows, 0, -1, dtype=np.uint64))
 
 
 @pytest.fixture
@@ -103,7 +114,8 @@ def test_vectors_come_back_whatever_their_order_in_memory(settings: Settings) ->
 def test_the_folder_holds_model_vectors_and_card_and_no_pickle(trained: Home) -> None:
     for name in FAST:
         folder = model_folder(trained.settings, name)
-        assert {path.name for path in folder.iterdir()} == {"card.json", "vectors.safetensors", MODELS[name]}
+        files = {"card.json", "blocks.safetensors", "vectors.safetensors", MODELS[name]}
+        assert {path.name for path in folder.iterdir()} == files
         for path in folder.iterdir():
             assert not path.read_bytes().startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"))
             assert path.stat().st_mode & 0o044, "others can read it"
@@ -205,6 +217,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
         "card.json", lambda data: json.dumps({k: v for k, v in json.loads(data).items() if k != "threshold"}).encode()
     ),
     "columns are none": card(columns=None),
+    "marks cut": write("blocks.safetensors", lambda data: data[:-4]),
     "files are none": card(files=None),
     "threshold is none": card(threshold=None),
     "model missing": remove("model.safetensors"),
@@ -246,3 +259,127 @@ def test_no_model_at_all(settings: Settings) -> None:
 
 def test_which_detectors_are_trained(trained: Home) -> None:
     assert trained_detectors(trained.settings) == sorted(FAST)
+
+
+def test_a_version_that_is_not_promoted_serves_nobody(settings: Settings) -> None:
+    save_model(make_scorer(1), settings)
+    assert save_model(make_scorer(2), settings, promote=False).card.version == 2
+    assert (champion_version(settings, "exact_match"), newest_version(settings, "exact_match")) == (1, 2)
+    assert len(load_model(ExactMatch, settings).seen) == 1
+    assert promote_model(settings, "exact_match", 2, instead_of=1) == 1
+    assert len(load_model(ExactMatch, settings).seen) == 2
+
+
+def test_a_first_version_can_wait_too(settings: Settings) -> None:
+    save_model(make_scorer(), settings, promote=False)
+    assert trained_detectors(settings) == []
+    assert promote_model(settings, "exact_match", 1) is None
+    assert trained_detectors(settings) == ["exact_match"]
+
+
+def test_only_a_whole_version_can_be_promoted(settings: Settings) -> None:
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings, promote=rows == 1)
+    write("model.safetensors", flip)(model_folder(settings, "exact_match", 2))
+    for version in (2, 3):
+        with pytest.raises(NotTrainedError):
+            promote_model(settings, "exact_match", version)
+    assert champion_version(settings, "exact_match") == 1
+    assert [card.version for card in cards(settings, "exact_match")] == [1]
+
+
+def test_a_champion_that_changed_meanwhile_is_not_replaced(settings: Settings) -> None:
+    """A challenger that was held against version 1 says nothing of version 2."""
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings)
+    save_model(make_scorer(3), settings, promote=False)
+    with pytest.raises(DataError, match="held against version 1, and by now version 2"):
+        promote_model(settings, "exact_match", 3, instead_of=1)
+    assert champion_version(settings, "exact_match") == 2
+
+
+def test_what_served_before(settings: Settings) -> None:
+    name = "exact_match"
+    with pytest.raises(NotTrainedError):
+        previous_version(settings, name)
+    for rows in (1, 2, 3, 4):
+        save_model(make_scorer(rows), settings, promote=rows != 2)
+    served = []
+    for _ in range(2):
+        served.append(previous_version(settings, name))
+        promote_model(settings, name, served[-1], back=True)
+    assert served == [3, 1], "version 2 never served"
+    with pytest.raises(DataError, match="--to VERSION"):
+        previous_version(settings, name)
+    promote_model(settings, name, 2, back=True)
+    assert previous_version(settings, name) == 1
+
+
+def test_what_served_before_in_a_home_of_an_older_release(settings: Settings) -> None:
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings)
+    (settings.models / "exact_match" / "served.jsonl").unlink()
+    assert previous_version(settings, "exact_match") == 1
+    save_model(make_scorer(3), settings)
+    assert previous_version(settings, "exact_match") == 2
+
+
+def test_a_record_that_was_cut_off_is_passed_over(settings: Settings) -> None:
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings)
+    with (settings.models / "exact_match" / "served.jsonl").open("a") as file:
+        file.write('{"versi')
+    assert previous_version(settings, "exact_match") == 1
+
+
+def test_marks_of_the_blocks_that_were_learned_and_judged_on(settings: Settings) -> None:
+    save_model(make_scorer(), settings, judged_on=np.array([9, 8], np.uint64))
+    learned, judged = marked_blocks(settings, "exact_match", 1)
+    assert (learned.tolist(), judged.tolist()) == ([1, 2, 3], [8, 9])
+    save_model(replace(make_scorer(), learned=None), settings)
+    assert marked_blocks(settings, "exact_match", 2) is None
+
+
+def test_a_card_of_an_older_release_is_read(settings: Settings) -> None:
+    save_model(make_scorer(), settings)
+    folder = model_folder(settings, "exact_match")
+    new = ("source_fingerprint", "after", "judgement")
+    write("card.json", lambda data: json.dumps({k: v for k, v in json.loads(data).items() if k not in new}).encode())(
+        folder
+    )
+    found = load_model(ExactMatch, settings).card
+    assert (found.source_fingerprint, found.after, found.judgement) == ("", None, {})
+
+
+PROMOTE = """
+import sys
+from pathlib import Path
+from hdfs_pipeline.scoring.models import promote_model
+from hdfs_pipeline_tests.homes import open_home
+settings = open_home(Path(sys.argv[1])).settings
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(40):
+    promote_model(settings, "exact_match", int(sys.argv[2]))
+"""
+
+
+def test_processes_that_promote_at_once_leave_the_pointer_whole(settings: Settings) -> None:
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings)
+    command = [sys.executable, "-c", PROMOTE, str(settings.home)]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": Path(__file__).parents[2]}
+    processes = [subprocess.Popen([*command, str(version)], **pipes) for version in (1, 2)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    seen = set()
+    while any(process.poll() is None for process in processes):
+        seen.add(champion_version(settings, "exact_match"))
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0, 0]
+    assert seen <= {1, 2}
+    assert len((settings.models / "exact_match" / "served.jsonl").read_text().splitlines()) == 82

@@ -96,8 +96,10 @@ def _staging(settings: Settings) -> tempfile.TemporaryDirectory[str]:
 
 def _ingest_file(store: Store, settings: Settings, file: LogFile, staging: Path, done: Ingested) -> None:
     with store.write() as con:  # makes the store where there is none
-        rows = con.execute("SELECT sha256, source_id, bytes, lines, records, layout FROM sources").fetchall()
-        fresh = con.execute("SELECT coalesce(max(source_id), 0) + 1 FROM sources").fetchall()[0][0]
+        rows = con.execute(
+            "SELECT sha256, source_id, bytes, lines, records, layout FROM sources WHERE source_id > 0"  # files
+        ).fetchall()
+        fresh = con.execute("SELECT greatest(coalesce(max(source_id), 0), 0) + 1 FROM sources").fetchall()[0][0]
     known = {(row[2], row[0]): _Known(*row[1:]) for row in rows}
     digests = file.prefix_digests((size for size, _ in known), CHUNK_BYTES)
     whole = max(digests)

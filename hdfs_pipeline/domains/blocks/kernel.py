@@ -78,6 +78,30 @@ def fault_sql(max_bytes: int) -> str:
         WHEN strlen(origin) + strlen(message) + strlen(more) > {max_bytes} THEN 'longer than {max_bytes} bytes' END"""
 
 
+class EventMatcher:
+    """The kernel for many small batches: planned once, which costs more than matching a thousand records."""
+
+    def __init__(self, catalogue: Catalogue, *, memory_limit: str = "1GB") -> None:
+        self._con = connect(threads=1, memory_limit=memory_limit)
+        self._con.execute("SET preserve_insertion_order = true")
+        self._batch = pa.Table.from_batches([], RECORDS)
+        # A prepared statement keeps what it was planned on: this object, which hands out another batch each time.
+        self._con.register("records", self)
+        self._con.execute(f"PREPARE match AS SELECT event FROM ({events_sql('records', catalogue)})")
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The batch at hand, for DuckDB."""
+        return self._batch.__arrow_c_stream__(requested_schema)
+
+    def match(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Index into the catalogue's columns of each record's event: (n,) int64."""
+        self._batch = pa.Table.from_batches([batch])
+        try:
+            return self._con.execute("EXECUTE match").fetchnumpy()["event"].astype(np.int64)
+        finally:
+            self._batch = pa.Table.from_batches([], RECORDS)
+
+
 def event_matrix(counts: pa.Table, catalogue: Catalogue) -> pa.Table:
     """Counts per block and event (rows that repeat are added up) as a table of schema `EVENT_MATRIX`, by block id."""
     order = np.argsort(counts["block_id"].to_numpy())

@@ -48,14 +48,22 @@ def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None],
     """A Dataset of a table of schema `EVENT_MATRIX` and a label (or None) and kind for each of its rows."""
     keys = table["block_id"].to_numpy()
     width = len(catalogue.columns)
-    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width).astype(np.float32)
-    alarms = table["alarms"].to_numpy().astype(np.float32)[:, None]
+    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width)
     return Dataset(
-        {
-            "events": FeatureMatrix(counts, keys, catalogue.columns, catalogue.label),
-            "keywords": FeatureMatrix(alarms, keys, ("alarms",), "keywords"),
-        },
+        features(keys, counts, table["alarms"].to_numpy(), catalogue),
         table["first_time"].cast(pa.int64()).to_numpy(),
         np.array([_LABELS.get(label or "", UNLABELLED) for label in labels], np.int8),
         np.array([kind or "" for kind in kinds], object),
     )
+
+
+def features(
+    keys: np.ndarray, counts: np.ndarray, alarms: np.ndarray, catalogue: Catalogue
+) -> dict[str, FeatureMatrix]:
+    """What detectors see of blocks, by family: `counts` (n, d) of the catalogue's columns, and `alarms` (n,)."""
+    return {
+        "events": FeatureMatrix(
+            counts.astype(np.float32), keys, catalogue.columns, catalogue.label, catalogue.fingerprint
+        ),
+        "keywords": FeatureMatrix(alarms.astype(np.float32)[:, None], keys, ("alarms",), "keywords"),
+    }

@@ -72,56 +72,61 @@ def read_messages(
 
     Every message that holds no good record at its beginning is among the second; none is among both.
     """
-    bad: list[tuple[int, str]] = []
+    bad: dict[int, str] = {}
     shipped: dict[int, Shipped] = {}
-    texts = [b""] * len(values)
-    for index, value in enumerate(values):
-        if value is None:
-            bad.append((index, "no value"))
-        elif len(value) > max_bytes:
-            bad.append((index, f"longer than {max_bytes} bytes"))
-        elif value[:1] == b"{":
-            try:
-                shipped[index] = unwrap(value)
-                texts[index] = shipped[index].text
-            except DataError as error:
-                bad.append((index, str(error)))
-        else:
-            texts[index] = value
-    left = np.setdiff1d(np.arange(len(values)), [index for index, _ in bad])
+    texts = [b"" if value is None else value for value in values]
+    lengths = np.array([len(text) for text in texts], np.int64)
+    if len(lengths) and (lengths == 0).any():
+        bad |= {index: "no value" for index, value in enumerate(values) if value is None}
+    for index in np.flatnonzero(lengths > max_bytes).tolist():
+        bad[index], texts[index] = f"longer than {max_bytes} bytes", b""
+    for index in [index for index, text in enumerate(texts) if text[:1] == b"{"]:
+        try:
+            shipped[index] = unwrap(texts[index])
+            texts[index] = shipped[index].text
+        except DataError as error:
+            bad[index], texts[index] = str(error), b""
+    left = np.arange(len(texts))
     found = []
     for layout in LAYOUTS.values():
         part, left, broken = _of_layout(texts, left, layout)
         found += part
-        bad += [(int(index), NO_HEAD) for index in broken]
-    return found, bad + [(int(index), NO_HEAD) for index in left], shipped
+        bad |= dict.fromkeys(broken.tolist(), NO_HEAD)
+        if not len(left):
+            break
+    bad |= {index: NO_HEAD for index in left.tolist() if index not in bad}
+    return found, sorted(bad.items()), shipped
 
 
 def _of_layout(
     texts: list[bytes], rows: np.ndarray, layout: Layout
 ) -> tuple[list[MessageRecords], np.ndarray, np.ndarray]:
     """The records of the messages `rows` that begin with the layout's head; the other rows; those without a time."""
-    if not len(rows):
-        return [], rows, rows[:0]
-    mine = [texts[row] for row in rows]
-    lengths = np.fromiter(map(len, mine), np.int64, len(mine)) + 1
-    starts = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-    headed = scan.heads_at(np.frombuffer(b"\n".join(mine) + b"\n", np.uint8), starts, layout.codes)
+    mine = texts if len(rows) == len(texts) else [texts[row] for row in rows]
+    lengths = np.array([len(text) for text in mine], np.int64) + 1
+    starts = np.cumsum(lengths) - lengths
+    data = b"\n".join(mine) + b"\n"
+    headed = scan.heads_at(np.frombuffer(data, np.uint8), starts, layout.codes)
     if not headed.any():
         return [], rows, rows[:0]
     if not headed.all():
-        mine = [text for text, keep in zip(mine, headed, strict=True) if keep]
+        mine = [text for text, keep in zip(mine, headed.tolist(), strict=True) if keep]
+        data = b"\n".join(mine) + b"\n"
     own, others = rows[headed], rows[~headed]
-    data = b"\n".join(text.rstrip(b"\r\n") for text in mine) + b"\n"
-    batch = batch_of(data, layout)
-    # Records know the number of their first line; so does each message.
-    first_lines = np.cumsum([1, *(text.rstrip(b"\r\n").count(b"\n") + 1 for text in mine[:-1])])
-    message = np.searchsorted(first_lines, batch["position"].to_numpy(), side="right") - 1
+    if data.count(b"\n") == len(mine):
+        batch = batch_of(data, layout)
+        message = np.arange(len(mine))
+    else:
+        mine = [text.rstrip(b"\r\n") for text in mine]
+        batch = batch_of(b"\n".join(mine) + b"\n", layout)
+        # Records know the number of their first line; so does each message.
+        first_lines = np.cumsum([1, *(text.count(b"\n") + 1 for text in mine[:-1])])
+        message = np.searchsorted(first_lines, batch["position"].to_numpy(), side="right") - 1
+    if not batch["time"].null_count:
+        return [MessageRecords(layout, batch, own[message])], others, rows[:0]
     good = batch["time"].is_valid().to_numpy(zero_copy_only=False)
     broken = own[np.setdiff1d(np.arange(len(mine)), message[good])]
-    if not good.all():
-        batch, message = _filter(batch, good), message[good]
-    return [MessageRecords(layout, batch, own[message])], others, broken
+    return [MessageRecords(layout, _filter(batch, good), own[message[good]])], others, broken
 
 
 def _filter(batch: pa.RecordBatch, rows: np.ndarray) -> pa.RecordBatch:

@@ -96,10 +96,11 @@ def parse(store: Store, settings: Settings) -> Parsed:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging."))
         staged = Path(folder) / "events.parquet"
         with store.read() as con:
-            before = con.execute("SELECT source_id, bytes FROM sources").fetchall()
+            before = con.execute("SELECT source_id, bytes FROM sources WHERE source_id > 0").fetchall()
             catalogue = choose_catalogue(con, settings)
-            used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
-            again = used != catalogue.label
+            meta = dict(con.execute("SELECT key, value FROM meta").fetchall())
+            used = (meta.get("catalogue"), meta.get("catalogue_fingerprint", catalogue.fingerprint))
+            again = used != (catalogue.label, catalogue.fingerprint)  # another one, or edited under its name
             todo = (
                 "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
             )
@@ -111,9 +112,10 @@ def parse(store: Store, settings: Settings) -> Parsed:
             )
         with store.write() as con:
             new = publish_into(con, "parsed_events", [staged], replace="true" if again else None)
-            meta = pa.table({"key": ["catalogue"], "value": [catalogue.label]})
-            publish_into(con, "meta", meta, replace="key = 'catalogue'")
-            # A source that has grown meanwhile: its last record was another one, so it is parsed anew the next time.
+            facts = {"catalogue": catalogue.label, "catalogue_fingerprint": catalogue.fingerprint}
+            rows = pa.table({"key": list(facts), "value": list(facts.values())})
+            publish_into(con, "meta", rows, replace="key IN (SELECT key FROM publish_source)")
+            # A file that has grown meanwhile: its last record was another one, so it is parsed anew the next time.
             now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
             grown = [source for source, size in before if now.get(source) != size]
             con.execute("DELETE FROM parsed_events WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [grown])

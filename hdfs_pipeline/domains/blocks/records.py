@@ -90,7 +90,7 @@ def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None =
     # Scans run beside the caller: the compiled scan holds no interpreter lock, DuckDB's threads do the rest meanwhile.
     with ThreadPoolExecutor(_AHEAD) as pool:
         pending: deque[Future[_Scan]] = deque()
-        for data, end in _pieces(chunks, layout, tally):
+        for data, end in pieces(chunks, layout, tally):
             pending.append(pool.submit(_scan, data, end, layout))
             if len(pending) > _AHEAD:
                 yield _batch(pending.popleft().result(), tally)
@@ -98,7 +98,7 @@ def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None =
             yield _batch(pending.popleft().result(), tally)
 
 
-def _pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tuple[bytes, int]]:
+def pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tuple[bytes, int]]:
     """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`.
 
     Such a record is cut between two lines; of a single line that is as long, what stands beyond is dropped.

@@ -42,6 +42,28 @@ def heads_at(buf, starts, head):
 
 
 @njit(cache=True, nogil=True)
+def block_keys(buf, count):
+    """Numbers of the ids in `count` lines, exactly `blk_<number>` each, and whether it is one: (count,) twice."""
+    ids, known = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    one = np.empty(1, np.int64)
+    at = 0
+    for k in range(count):
+        stop = at
+        while stop < len(buf) and buf[stop] != _NEWLINE:
+            stop += 1
+        begins = stop - at > 4 and buf[at] == 98 and buf[at + 1] == 108 and buf[at + 2] == 107
+        if begins and buf[at + 3] == _UNDERSCORE:
+            digits = at + 4 + (buf[at + 4] == _MINUS)
+            whole = digits < stop
+            for place in range(digits, stop):
+                whole = whole and 48 <= buf[place] <= 57
+            if whole and _block_id(buf, at + 4, stop, one, 0, 0) == 1:
+                ids[k], known[k] = one[0], True
+        at = stop + 1
+    return ids, known
+
+
+@njit(cache=True, nogil=True)
 def last_head(buf, end, head):
     """Start of the last line, but the first, that begins with a head; 0 where there is none."""
     at = end - 1

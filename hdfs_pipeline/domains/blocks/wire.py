@@ -4,11 +4,12 @@ Times are ISO 8601 in UTC, block ids are text (``blk_-1608…``: a number would 
 is the block id, so that all that concerns a block stays in order in one partition.
 """
 
-import json
 import re
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
+
+import orjson
 
 from hdfs_pipeline.errors import DataError
 
@@ -56,7 +57,8 @@ class Verdict:
     """A detector's word on a block: a message of `anomalies`.
 
     `status` is ``final``, ``provisional`` (the block was open) or ``withdrawn`` (it is normal after all). `origin` is
-    the topic that the counts came from; the places are those of the Vector (for `hdfs_logs` of the feature row).
+    the topic that the counts came from; the places are those of the Vector (for `hdfs_logs` of the feature row);
+    `closed_by` is the Vector's.
     """
 
     block_id: int
@@ -76,6 +78,7 @@ class Verdict:
     first_offset: int
     last_offset: int
     scored_at: datetime
+    closed_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,15 +106,11 @@ Message = Vector | Verdict | DeadLetter | Label
 
 
 def encode(message: Message) -> bytes:
-    """The message as JSON."""
-    fields = asdict(message)
+    """The message as JSON. Its times are in UTC."""
+    fields = {"v": VERSION, **vars(message)}
     if "block_id" in fields:
         fields["block_id"] = f"blk_{fields['block_id']}"
-    return json.dumps({"v": VERSION, **fields}, default=_iso, separators=(",", ":")).encode()
-
-
-def _iso(value: Any) -> str:
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return orjson.dumps(fields, option=orjson.OPT_UTC_Z)
 
 
 def decode_vector(value: bytes | None) -> Vector:
@@ -155,8 +154,8 @@ def _fields(value: bytes | None, cls: type) -> dict[str, Any]:
     if value is None:
         raise DataError("no value")
     try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
         raise DataError("not JSON") from None
     if not isinstance(found, dict):
         raise DataError("not a JSON object")

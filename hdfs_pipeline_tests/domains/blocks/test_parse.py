@@ -128,6 +128,17 @@ def test_catalogues_of_any_size_can_be_used(home: Home, tmp_path: Path, count: i
     assert found.coverage == pytest.approx(2 / 3)
 
 
+def test_a_catalogue_that_was_edited_parses_everything_anew(home: Home, tmp_path: Path) -> None:
+    line = "2026-11-21 04:00:18,971 INFO a: a message blk_{}\n"
+    read(home, tmp_path, "a.log", line.format(1) + line.format(2))
+    Catalogue("mine", 1, (Template("E0", "", "a message <*>"),)).save(home.settings.catalogues)
+    assert (parsed(home, catalogue="mine.v1").new, parsed(home, catalogue="mine.v1").new) == (2, 0)
+    Catalogue("mine", 1, (Template("E0", "", "another message <*>"),)).save(home.settings.catalogues)
+    found = parsed(home, catalogue="mine.v1")
+    assert (found.new, found.coverage) == (2, 0.0)
+    assert {row[5] for row in events(home)} == {UNKNOWN}
+
+
 def test_an_empty_store_can_be_parsed(home: Home, tmp_path: Path) -> None:
     read(home, tmp_path, "a.log", "")
     found = parsed(home)

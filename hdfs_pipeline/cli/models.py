@@ -1,0 +1,109 @@
+"""Models: retrain them on what is new, see their versions, go back to an earlier one."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.terminal import Detector, Json
+from hdfs_pipeline.errors import DataError, PipelineError
+from hdfs_pipeline.settings import load_settings
+
+app = typer.Typer()
+
+
+def _names(detector: str, trained: list[str]) -> list[str]:
+    """The detectors that an option names: `all` are those that have a model."""
+    from hdfs_pipeline.detectors import DETECTORS, detector_row
+
+    if detector != "all":
+        detector_row(detector)
+        return [detector]
+    return [name for name in DETECTORS if name in trained]
+
+
+@app.command()
+def retrain(
+    detector: Detector = "all",
+    force: Annotated[bool, typer.Option("--force", help="Also where fewer blocks are new than a batch.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a challenger on what is new; it serves only if it is not worse than the champion on the latest blocks."""
+    from hdfs_pipeline.errors import NotTrainedError
+    from hdfs_pipeline.experiments.retraining import retrain as run
+    from hdfs_pipeline.scoring.models import trained_detectors
+    from hdfs_pipeline.serving.console import retrainings_table
+    from hdfs_pipeline.store import Store
+
+    settings = load_settings()
+    store = Store.open(settings)
+    names = _names(detector, trained_detectors(settings))
+    if not names:
+        raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline train`")
+    found = []
+    with terminal.steps() as progress:
+        bar = progress.add_task("retraining", total=len(names))
+        for name in names:
+            try:
+                done = run(
+                    store,
+                    settings,
+                    name,
+                    at_least=0 if force else None,
+                    on_step=lambda step: progress.update(bar, description=step),
+                )
+                found.append(done)
+            except PipelineError as error:
+                if detector != "all":
+                    raise
+                terminal.err.print(
+                    f"[yellow]{name} is left as it is:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+                )
+            progress.advance(bar)
+    if not found:
+        raise DataError("no detector could be retrained")
+    if as_json:
+        terminal.print_json([each.to_json() for each in found])
+        return
+    terminal.out.print(retrainings_table(found))
+    for each in found:
+        terminal.out.print(f"{each.detector}: {each.verdict}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def rollback(
+    detector: Annotated[str, typer.Option("--detector", help="Name of a detector.")],
+    to: Annotated[int | None, typer.Option("--to", help="Version; the one that served before by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let an earlier version of a model serve again, or any other with --to, at once and in MLflow too."""
+    from dataclasses import asdict
+
+    from hdfs_pipeline.experiments.retraining import roll_back
+
+    done = roll_back(load_settings(), detector, to)
+    if as_json:
+        terminal.print_json(asdict(done))
+        return
+    told = f"{detector}: version {done.now} serves, in place of version {done.before}"
+    if not done.alias_moved:
+        told += "; MLflow does not know that version, so its alias stays where it was"
+    terminal.out.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def models(detector: Detector = "all", as_json: Json = False) -> None:
+    """Show every version of each model: which serves, when it was made, of how many blocks, its figures."""
+    from hdfs_pipeline.scoring.models import cards, champion_version, trained_detectors
+    from hdfs_pipeline.serving.console import models_table
+
+    settings = load_settings()
+    names = _names(detector, trained_detectors(settings))
+    rows = [
+        (card, card.version == champion_version(settings, name)) for name in names for card in cards(settings, name)
+    ]
+    if as_json:
+        terminal.print_json([card.to_json() | {"serves": serves} for card, serves in rows])
+        return
+    terminal.out.print(models_table(rows))

@@ -1,0 +1,179 @@
+"""NameNodes: poll them into the store, or serve a recording as if it were one."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.terminal import Json
+from hdfs_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hdfs_pipeline.domains.namenode.collect import Polled
+
+app = typer.Typer()
+group = typer.Typer(no_args_is_help=True, help="The NameNode's own metrics: recordings, models, incidents.")
+app.add_typer(group, name="namenode")
+
+
+@contextmanager
+def _until_stopped() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@app.command()
+def collect(
+    urls: Annotated[
+        list[str] | None, typer.Argument(metavar="[URL]...", help="http(s)://host:port; else setting namenode_urls.")
+    ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="One poll of each, and the exit code 3 if none answered.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Poll the `/jmx` of NameNodes into the store, every `namenode_poll_s` seconds until Ctrl-C or SIGTERM."""
+    from hdfs_pipeline.domains.namenode.collect import Collector, keep_polling
+
+    settings = load_settings()
+    collector = Collector(settings, urls or ())
+    if once:
+        _once(collector, as_json)
+        return
+    with _until_stopped() as stop:
+        try:
+            if as_json:
+                keep_polling(collector, settings.namenode_poll_s, stop, _tell_json)
+            elif terminal.out.is_terminal:
+                from rich.live import Live
+
+                with Live(console=terminal.out, auto_refresh=False) as live:
+                    keep_polling(
+                        collector,
+                        settings.namenode_poll_s,
+                        stop,
+                        lambda polled, trouble: live.update(_health(polled, trouble), refresh=True),
+                    )
+            else:
+                keep_polling(collector, settings.namenode_poll_s, stop, _Changes())
+        finally:
+            collector.close()
+    terminal.err.print("stopped; all polls are stored")
+
+
+def _once(collector: Any, as_json: bool) -> None:
+    try:
+        polled = collector.poll()
+        store_ms = collector.flush()
+    finally:
+        collector.close()
+    if as_json:
+        terminal.print_json([_as_json(each, store_ms) for each in polled])
+    else:
+        terminal.out.print(_health(polled, f"stored in {store_ms:g} ms"))
+    if all(each.sample is None for each in polled):
+        raise typer.Exit(3)
+
+
+def _as_json(polled: "Polled", store_ms: float | None = None) -> dict[str, Any]:
+    sample = polled.sample
+    told: dict[str, Any] = {**vars(polled.health), "process_ms": polled.process_ms}
+    if store_ms is not None:
+        told["store_ms"] = store_ms
+    if sample is not None:
+        told |= {name: getattr(sample, name) for name in ("restarted", "gap", "moved", "ports", "top_users")}
+        told["metrics"] = sample.values
+    return told
+
+
+def _tell_json(polled: list["Polled"], trouble: str) -> None:
+    import json
+
+    for each in polled:
+        print(json.dumps(_as_json(each) | {"store": trouble}, default=str), flush=True)
+
+
+class _Changes:
+    """Without a terminal: a line when something is different, and one a minute."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[Any, ...]] = {}
+
+    def __call__(self, polled: list["Polled"], trouble: str) -> None:
+        for each in polled:
+            health = each.health
+            now = (health.role, health.port, health.error, health.note, trouble, health.polled_at.minute)
+            if self._said.get(health.namenode) != now:
+                self._said[health.namenode] = now
+                said = health.error or health.note
+                when = f"{health.polled_at:%Y-%m-%d %H:%M:%S}Z"
+                line = f"{when} {health.namenode} {health.role} {_milliseconds(health.fetch_ms)} {said} {trouble}"
+                print(line.rstrip(), flush=True)
+
+
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f} ms"
+
+
+def _health(polled: list["Polled"], trouble: str) -> "Table":
+    """The state of each NameNode, one line each."""
+    from rich.table import Table
+
+    table = Table(
+        "NameNode", "role", "RPC", "polled", "fetch", "requests/s", "queue", "", caption=escape(trouble) or None
+    )
+    for each in polled:
+        health = each.health
+        values = each.sample.values if each.sample is not None else {}
+        said = f"[red]{escape(health.error)}[/]" if health.error else f"[yellow]{escape(health.note)}[/]"
+        if health.failures > 1:
+            said += f" [red]({health.failures} polls in a row)[/]"
+        numbers = (
+            f"{values[name]:,.0f}" if name in values else "" for name in ("RpcProcessingRate", "CallQueueLength")
+        )
+        port = "" if health.port is None else str(health.port)
+        when = f"{health.polled_at:%H:%M:%S}Z"
+        table.add_row(health.namenode, health.role, port, when, _milliseconds(health.fetch_ms), *numbers, said)
+    return table
+
+
+@group.command()
+def replay(
+    series: Annotated[
+        Path | None, typer.Argument(help="Recording of polls (.jsonl, .jsonl.gz); default: the one that ships.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.001, help="So many times as fast as it was recorded.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on the loopback; 0 takes a free one.")] = 9870,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Begin anew at the end, as a NameNode that was restarted.")
+    ] = False,
+) -> None:
+    """Serve a recorded series as a NameNode's `/jmx` until Ctrl-C: for the demo, and for tests without a NameNode."""
+    from hdfs_pipeline.domains.namenode.replay import SAMPLE, Replay, ReplayServer
+
+    found = Replay(series or SAMPLE, speed=speed, loop=loop)
+    with ReplayServer(found, host, port) as server, _until_stopped() as stop:
+        typer.echo(server.address)
+        then = "again and again" if loop else "then the last one stands"
+        terminal.err.print(
+            f"{len(found)} polls in {found.seconds / speed / 60:.1f} minutes, {then}; "
+            f"poll it with: hdfs-pipeline collect {server.address}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        stop.wait()

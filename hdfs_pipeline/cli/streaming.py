@@ -1,0 +1,207 @@
+"""Kafka: the embedded broker, the topics, what sends records."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.terminal import Json, Paths
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.settings import load_settings
+
+if TYPE_CHECKING:
+    from hdfs_pipeline.streaming.producers import Report
+
+app = typer.Typer()
+
+
+@app.command()
+def broker(
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="End when the starting process has gone.")] = False,
+) -> None:
+    """Run the home's embedded Kafka broker, in memory, on the loopback; Ctrl-C ends it."""
+    from hdfs_pipeline.streaming.broker import run_broker
+
+    def say(address: str) -> None:
+        typer.echo(address)
+        terminal.err.print("Kafka in memory: it ends, and forgets all, with this process", highlight=False)
+
+    raise typer.Exit(run_broker(load_settings(), with_parent=with_parent, say=say))
+
+
+@app.command()
+def topics(as_json: Json = False) -> None:
+    """Make the Kafka topics that are missing, check the others, and count their messages."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from hdfs_pipeline.sources.kafka import bootstrap_servers
+    from hdfs_pipeline.streaming.topics import describe_topics, ensure_topics
+
+    settings = load_settings()
+    made = ensure_topics(settings)
+    found = describe_topics(settings)
+    if as_json:
+        terminal.print_json([{**asdict(topic), "made": topic.name in made} for topic in found])
+        return
+    table = Table("topic", "partitions", "messages", "", title=bootstrap_servers(settings))
+    for topic in found:
+        table.add_row(topic.name, str(topic.partitions), f"{topic.messages:,}", "made" * (topic.name in made))
+    terminal.out.print(table)
+
+
+@app.command()
+def route(as_json: Json = False) -> None:
+    """Turn the lines that shippers send to `shipped_logs` into records of `raw_logs`; Ctrl-C ends it."""
+    from dataclasses import asdict
+
+    from hdfs_pipeline.streaming.route import run_route
+    from hdfs_pipeline.streaming.signals import stop_on_signals
+
+    settings = load_settings()
+    with stop_on_signals() as stopped, _counting() as progress:
+        bar = progress.add_task("waiting for lines", total=None)
+        done = run_route(
+            settings,
+            stopped=stopped,
+            on_progress=lambda now: progress.update(bar, description=f"{now.messages:,} messages"),
+        )
+    if as_json:
+        terminal.print_json(asdict(done))
+        return
+    terminal.out.print(
+        f"{done.messages:,} messages, {done.records:,} records sent on as {done.copies:,} (one for each block), "
+        f"{done.dead_letters:,} dead letters",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+produce = typer.Typer(no_args_is_help=True, help="Send logs, feature rows and labels to Kafka.")
+app.add_typer(produce, name="produce")
+Rate = Annotated[float | None, typer.Option(min=0.001, help="Records a second.")]
+Speed = Annotated[float | None, typer.Option(min=0.001, help="By the records' own times, so many times as fast.")]
+
+
+@produce.command("raw")
+def produce_raw_command(
+    paths: Paths,
+    rate: Rate = None,
+    speed: Speed = None,
+    loop: Annotated[
+        bool, typer.Option("--loop", help="Again and again, with fresh block ids and later times.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Block ids never seen, already in the first round.")] = False,
+    throttle_group: Annotated[
+        str | None, typer.Option(help="Stay behind this consumer group; the workers' on the embedded broker.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Send log files into `raw_logs`, those of several daemons by time, as fast as it goes."""
+    from hdfs_pipeline.streaming.producers_raw import produce_raw
+
+    if rate and speed:
+        raise typer.BadParameter("either --rate or --speed")
+    settings = load_settings()
+
+    def work(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
+        return produce_raw(
+            settings,
+            paths,
+            stopped=stopped,
+            rate=rate,
+            speed=speed,
+            loop=loop,
+            fresh=fresh,
+            group=throttle_group,
+            on_progress=on_progress,
+            say=_say,
+        )
+
+    _send(work, as_json, endless=loop)
+
+
+@produce.command("features")
+def produce_features_command(
+    path: Annotated[Path, typer.Argument(help="CSV (.gz too) of BlockId, Label, E1, E2, …: counts per block.")],
+    catalogue: Annotated[str, typer.Option(help="Template catalogue that names the columns.")] = "hdfs_v1.v1",
+    batch: Annotated[int, typer.Option(min=1, help="Rows to send at once.")] = 1,
+    delay: Annotated[float, typer.Option(min=0, help="Seconds between the batches.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Send ready-made feature rows into `hdfs_logs`, in mini-batches."""
+    from hdfs_pipeline.streaming.producers_csv import produce_features
+
+    settings = load_settings()
+
+    def work(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
+        return produce_features(
+            settings,
+            path,
+            stopped=stopped,
+            catalogue=catalogue,
+            batch=batch,
+            delay_s=delay,
+            on_progress=on_progress,
+            say=_say,
+        )
+
+    _send(work, as_json)
+
+
+@produce.command("labels")
+def produce_labels_command(
+    path: Annotated[Path, typer.Argument(help="CSV of BlockId,Label or block_id,label[,kind].")], as_json: Json = False
+) -> None:
+    """Send labels of blocks into `labels`."""
+    from hdfs_pipeline.streaming.producers_csv import produce_labels
+
+    settings = load_settings()
+    _send(lambda stopped, tell: produce_labels(settings, path, stopped=stopped, on_progress=tell), as_json)
+
+
+def _counting() -> Progress:
+    """Progress of what has no known end, on standard error."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    return Progress(*columns, console=terminal.err, transient=True)
+
+
+def _say(text: str) -> None:
+    terminal.err.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _send(work: "Callable[[Event, Callable[[Report], None]], Report]", as_json: bool, *, endless: bool = False) -> None:
+    """Do the work under a progress bar until a signal, tell what was sent; failures end with exit code 3."""
+    from dataclasses import asdict
+
+    from hdfs_pipeline.streaming.signals import stop_on_signals
+
+    with stop_on_signals() as stopped, _counting() as progress:
+        bar = progress.add_task("reading", total=None)
+        report = work(
+            stopped,
+            lambda now: progress.update(bar, description=f"{now.records:,} records, {now.rate:,.0f} a second"),
+        )
+    for problem in report.problems:
+        _say(problem)
+    if as_json:
+        terminal.print_json(asdict(report) | {"rate": report.rate})
+    else:
+        terminal.out.print(
+            f"{report.topic}: {report.records:,} records as {report.messages:,} messages, {report.bytes / 1e6:,.1f} MB "
+            f"in {report.seconds:,.1f} s: {report.rate:,.0f} records a second",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if report.too_long:
+        _say(f"{report.too_long:,} left out: longer than the setting max_record_bytes")
+    if report.failures:
+        _say(f"{report.failures:,} messages were not delivered: {report.failure}")
+        raise typer.Exit(SetupError.exit_code)
+    if report.interrupted and not endless:
+        raise typer.Exit(130)

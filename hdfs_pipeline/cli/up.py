@@ -1,0 +1,88 @@
+"""All of it at once, and what it finds as it comes."""
+
+from threading import Lock
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.terminal import Json
+from hdfs_pipeline.settings import load_settings
+
+app = typer.Typer()
+_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta")
+_WIDTH = 9  # of the longest usual name
+
+
+class Lines:
+    """Lines of several processes on standard error, each with the name of its process before it."""
+
+    def __init__(self) -> None:
+        self._mutex = Lock()
+        self._colours: dict[str, str] = {}
+
+    def __call__(self, name: str, text: str) -> None:
+        """Print the lines of `text` as those of the process `name`."""
+        with self._mutex:
+            colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
+            for line in text.split("\n"):
+                found = Text.assemble((f"{name:<{_WIDTH}} | ", colour), line)
+                if line.startswith(("anomaly", "withdrawn")):
+                    found.stylize("bold", _WIDTH + 3)
+                terminal.err.print(found, soft_wrap=True)
+
+
+@app.command()
+def up(
+    replay: Annotated[
+        bool | None,
+        typer.Option(
+            "--replay/--no-replay",
+            help="Send the shipped sample to raw_logs, over and over. By default where the home has no logs of its own "
+            "and the broker is on this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Stream workers; metrics on consecutive ports.")] = 1,
+    rate: Annotated[float, typer.Option(min=0.001, help="Records a second of the replay.")] = 500.0,
+) -> None:
+    """Start it all: Kafka where none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
+
+    Without a model, in a home without logs of its own, the worker's is trained on the sample first.
+    """
+    from hdfs_pipeline.up import up as run
+
+    raise typer.Exit(run(load_settings(), replay=replay, workers=workers, rate=rate, say=Lines()))
+
+
+@app.command()
+def watch(
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are on the topic already.")] = False,
+    every: Annotated[float, typer.Option(min=0, help="Seconds from one line to the next; others are counted.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Show the anomalies that the stream workers find, as they arrive on Kafka; with --json one object a line."""
+    from hdfs_pipeline.domains.blocks import wire
+    from hdfs_pipeline.streaming.signals import stop_on_signals
+    from hdfs_pipeline.streaming.watch import Modestly, verdicts
+
+    modestly = Modestly(every)
+
+    def waiting() -> None:
+        terminal.err.print("waiting for anomalies", highlight=False)
+
+    with stop_on_signals() as stopped:
+        for verdict in verdicts(load_settings(), stopped, everything=everything, ready=waiting):
+            line = wire.encode(verdict).decode() if as_json else modestly.line(verdict)
+            if line is not None and not _printed(line):
+                return
+
+
+def _printed(line: str) -> bool:
+    """Print a line at once; whether somebody reads on (unlike `head`, which has enough at some point)."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""The loops under `grouping.OpenBlocks`, compiled by numba: each record is a look-up in a hash table and an addition.
+
+`places` are the rows, the hash table of slots (open addressing, linear probing), the free slots, and how many rows were
+ever used and are free among them.
+"""
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+OPEN, CLOSED = 1, 2
+
+ROW: Final = np.dtype(
+    [
+        ("block", np.int64),
+        ("first_offset", np.int64),
+        ("last_offset", np.int64),
+        ("since", np.int64),  # offset of the first record that no published vector counts
+        ("first_time", np.int64),  # microseconds since 1970
+        ("last_time", np.int64),
+        ("seen", np.float64),  # seconds of the caller's clock when its last record came
+        ("partition", np.int32),
+        ("lines", np.int32),
+        ("published", np.int32),  # lines that the last published vector counts
+        ("alarms", np.int32),
+        ("state", np.int8),  # 0 for a free row
+        ("looked", np.bool_),  # whether it had its early verdict
+    ],
+    align=True,
+)
+NEVER: Final = -(2**62)
+_BACK_AFTER = 1000  # records in a row from before the watermark, after which a clock is taken to have been wrong
+
+
+@njit(cache=True, nogil=True)
+def place(block, partition, mask):
+    """Where the search for a block begins (the finaliser of MurmurHash3)."""
+    x = np.uint64(block) ^ (np.uint64(partition) * np.uint64(0x9E3779B97F4A7C15))
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return np.int64((x ^ (x >> np.uint64(33))) & np.uint64(mask))
+
+
+@njit(cache=True, nogil=True)
+def claim(places, block, partition):
+    """Slot of a block, a fresh one (state 0) where it has none; -1 where there is no room."""
+    rows, table, free, size = places
+    mask = len(table) - 1
+    at = place(block, partition, mask)
+    while table[at] != 0:
+        slot = table[at] - 1
+        if rows[slot].block == block and rows[slot].partition == partition:
+            return slot
+        at = (at + 1) & mask
+    if size[1] > 0:
+        size[1] -= 1
+        slot = free[size[1]]
+    elif size[0] < len(rows):
+        slot = np.int32(size[0])
+        size[0] += 1
+    else:
+        return -1
+    table[at] = slot + 1
+    rows[slot].block = block
+    rows[slot].partition = partition
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def add(places, counts, clocks, records, idle_us, now, start):
+    """Count records from index `start` on; the index of the first that found no room."""
+    rows = places[0]
+    block, partition, offset, time, event, alarm = records
+    counted, last_message, last_partition = False, np.int64(-1), np.int32(-1)
+    for i in range(start, len(block)):
+        p = partition[i]
+        slot = claim(places, block[i], p)
+        if slot < 0:
+            return i
+        row = rows[slot]
+        fresh = row.state == 0
+        # Records of one message share its offset: the first of them decides for all.
+        if fresh or not (offset[i] == last_message and p == last_partition):
+            counted = fresh or offset[i] > row.last_offset
+        last_message, last_partition = offset[i], p
+        if not counted:
+            continue
+        if fresh:
+            row.first_offset = offset[i]
+            row.first_time = row.last_time = time[i]
+            row.lines = row.alarms = row.published = 0
+            row.looked = False
+        if row.state != OPEN:
+            row.since = offset[i]
+            row.state = OPEN
+        row.last_offset = offset[i]
+        row.first_time = min(row.first_time, time[i])
+        row.last_time = max(row.last_time, time[i])
+        row.seen = now
+        row.lines += 1
+        row.alarms += alarm[i]
+        counts[slot, event[i]] += 1
+        _advance(clocks, p, time[i], idle_us)
+    return len(block)
+
+
+@njit(cache=True, nogil=True)
+def _advance(clocks, p, time, idle_us):
+    """Move a partition's watermark; back as well, where one record from the future had carried it away."""
+    watermark, behind, recent = clocks
+    if time >= watermark[p] - idle_us:
+        watermark[p] = max(watermark[p], time)
+        behind[p] = 0
+        recent[p] = NEVER
+        return
+    behind[p] += 1
+    recent[p] = max(recent[p], time)
+    if behind[p] >= _BACK_AFTER:
+        watermark[p], behind[p] = recent[p], 0
+
+
+@njit(cache=True, nogil=True)
+def due(rows, watermark, idle_us, max_events):
+    """Slots of the open blocks that must close (n,), and whether because of `max_events` (n,)."""
+    slots, full = np.empty(len(rows), np.int64), np.empty(len(rows), np.bool_)
+    n = 0
+    for slot in range(len(rows)):
+        row = rows[slot]
+        if row.state != OPEN:
+            continue
+        is_full = row.lines - row.published >= max_events
+        if is_full or row.last_time + idle_us < watermark[row.partition]:
+            slots[n], full[n] = slot, is_full
+            n += 1
+    return slots[:n].copy(), full[:n].copy()
+
+
+@njit(cache=True, nogil=True)
+def remove(places, counts, slots):
+    """Free some slots."""
+    rows, table, free, size = places
+    mask = len(table) - 1
+    for slot in slots:
+        at = place(rows[slot].block, rows[slot].partition, mask)
+        while table[at] != slot + 1:
+            at = (at + 1) & mask
+        # Linear probing knows no gaps: move up what a gap would hide (Knuth, TAOCP 6.4, algorithm R).
+        hole = at
+        while True:
+            at = (at + 1) & mask
+            if table[at] == 0:
+                break
+            other = rows[table[at] - 1]
+            home = place(other.block, other.partition, mask)
+            if (at > hole and (home <= hole or home > at)) or (at < hole and home <= hole and home > at):
+                table[hole] = table[at]
+                hole = at
+        table[hole] = 0
+        rows[slot].state = 0
+        counts[slot, :] = 0
+        free[size[1]] = slot
+        size[1] += 1
+
+
+@njit(cache=True, nogil=True)
+def floors(rows, positions):
+    """Per partition the first offset that no published vector counts, of `positions` where all are."""
+    lowest = positions.copy()
+    for slot in range(len(rows)):
+        row = rows[slot]
+        if row.state == OPEN and row.since < lowest[row.partition]:
+            lowest[row.partition] = row.since
+    return lowest

@@ -1,0 +1,150 @@
+"""Counts of the blocks that a stream is telling about: open ones, and closed ones whose late records still count.
+
+Bounded memory, no clock of its own (time comes in with the data), no Kafka.
+
+A block *opens* with its first record. It *closes* when its partition's watermark, the latest event time there, is
+`idle_s` ahead of its last record, when nothing has come for `idle_s` by the clock (`quiet`), or after `max_events`
+records. Closing publishes its counts so far; a late record opens it again and adds to them, so that the last word on a
+block is what a batch would count. Records at or before the last offset that a block knows were counted before: reading
+a partition again changes nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hdfs_pipeline.domains.blocks import counting
+from hdfs_pipeline.domains.blocks.counting import CLOSED, NEVER, OPEN, ROW
+
+IDLE, QUIET, MAX_EVENTS, PARTIAL = "idle", "quiet", "max_events", "partial"
+
+
+@dataclass(frozen=True)
+class Records:
+    """What to count, one entry per record (n,), in the order of each partition.
+
+    `block` int64, `partition` int32, `offset` int64 of its message, `time` int64 microseconds, `event` the column
+    (int64), `alarm` bool.
+    """
+
+    block: np.ndarray
+    partition: np.ndarray
+    offset: np.ndarray
+    time: np.ndarray
+    event: np.ndarray
+    alarm: np.ndarray
+
+
+class OpenBlocks:
+    """Counts per block for `width` columns and `partitions`, in at most `memory_bytes`.
+
+    `rows` (capacity,) of dtype ROW and `counts` (capacity, width) int32 are addressed by slots, which stay a block's
+    own until it is removed.
+    """
+
+    def __init__(self, width: int, partitions: int, memory_bytes: int) -> None:
+        row_bytes = ROW.itemsize + 4 * width + 4 + 8 + 4  # the hash table has two to four places for each row
+        self.capacity = max(memory_bytes // row_bytes, 16)
+        places = 1 << (2 * self.capacity - 1).bit_length()
+        # Memory that was never written is not taken: the arrays grow with their use.
+        self.rows = np.zeros(self.capacity, ROW)
+        self.counts = np.zeros((self.capacity, width), np.int32)
+        self.watermark = np.full(partitions, NEVER, np.int64)
+        self._table = np.zeros(places, np.int32)  # slot + 1; 0 for none
+        self._free = np.zeros(self.capacity, np.int32)
+        self._size = np.zeros(2, np.int64)  # rows ever used, free ones among them
+        self._behind = np.zeros(partitions, np.int64)
+        self._recent = np.full(partitions, NEVER, np.int64)
+        self._places = self.rows, self._table, self._free, self._size
+        self._clocks = self.watermark, self._behind, self._recent
+
+    def __len__(self) -> int:
+        return int(self._size[0] - self._size[1])
+
+    @property
+    def used(self) -> np.ndarray:
+        """The rows from which to choose: a view."""
+        return self.rows[: self._size[0]]
+
+    def open_count(self) -> int:
+        """Open blocks."""
+        return int(np.count_nonzero(self.used["state"] == OPEN))
+
+    def add(self, records: Records, idle_us: int, now: float, start: int = 0) -> int:
+        """Count records from index `start` on; the index of the first that found no room (n where all did).
+
+        Blocks that repeat a known offset are left as they are. `now` is the caller's clock in seconds.
+        """
+        columns = records.block, records.partition, records.offset, records.time, records.event, records.alarm
+        return counting.add(self._places, self.counts, self._clocks, columns, idle_us, now, start)
+
+    def due(self, idle_us: int, max_events: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slots of the open blocks that must close, and which of them because of `max_events` (bool)."""
+        return counting.due(self.used, self.watermark, idle_us, max_events)
+
+    def quiet(self, idle_s: float, now: float, caught_up: np.ndarray) -> np.ndarray:
+        """Slots of the open blocks without a record for `idle_s` by the clock, in partitions (bool) read to the end."""
+        used = self.used
+        found = (used["state"] == OPEN) & (used["seen"] + idle_s < now)
+        slots = np.flatnonzero(found)
+        return slots[caught_up[used["partition"][slots]]]
+
+    def reached(self, min_events: int) -> np.ndarray:
+        """Slots of the open blocks that have come to `min_events` records; each only once."""
+        used = self.used
+        slots = np.flatnonzero((used["state"] == OPEN) & (used["lines"] >= min_events) & ~used["looked"])
+        self.rows["looked"][slots] = True
+        return slots
+
+    def crowd(self, share: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+        """Slots to remove when there is no room: closed blocks (the longest unheard of first), then open ones."""
+        wanted = max(1, int(self.capacity * share))
+        used = self.used
+        found = []
+        for state in (CLOSED, OPEN):
+            slots = np.flatnonzero(used["state"] == state)
+            if len(slots) > wanted:
+                slots = slots[np.argpartition(used["seen"][slots], wanted - 1)[:wanted]]
+            found.append(slots)
+            wanted -= len(slots)
+            if wanted <= 0:
+                break
+        return found[0], found[1] if len(found) > 1 else found[0][:0]
+
+    def publish(self, slots: np.ndarray) -> None:
+        """Mark blocks as closed, their counts so far as published."""
+        self.rows["state"][slots] = CLOSED
+        self.rows["since"][slots] = -1
+        self.rows["published"][slots] = self.rows["lines"][slots]
+
+    def remove(self, slots: np.ndarray) -> None:
+        """Forget blocks."""
+        counting.remove(self._places, self.counts, slots.astype(np.int64))
+
+    def remove_partitions(self, partitions: np.ndarray) -> None:
+        """Forget all that belongs to some partitions."""
+        used = self.used
+        self.remove(np.flatnonzero((used["state"] > 0) & np.isin(used["partition"], partitions)))
+        self.watermark[partitions] = self._recent[partitions] = NEVER
+        self._behind[partitions] = 0
+
+    def restore(self, row: np.ndarray, counts: np.ndarray) -> int | None:
+        """Take a published vector (`row` () of dtype ROW: block, partition, offsets, times, lines, alarms) as known.
+
+        A later one of the same block replaces it. Returns its slot, None where there is no room.
+        """
+        slot = int(counting.claim(self._places, np.int64(row["block"]), np.int32(row["partition"])))
+        if slot < 0:
+            return None
+        if self.rows["state"][slot] == 0 or self.rows["last_offset"][slot] <= row["last_offset"]:
+            self.rows[slot] = row
+            self.counts[slot] = counts
+            self.publish(np.array([slot]))
+        return slot
+
+    def floors(self, positions: np.ndarray) -> np.ndarray:
+        """Offset per partition from which to read again after a crash: of the first record that is not published.
+
+        `positions` (partitions,) int64 are the next offsets to read, taken where no block is open.
+        """
+        return counting.floors(self.used, positions)

@@ -1,0 +1,345 @@
+"""Polls of every NameNode, at once, into the store: samples, raw documents, and how the collecting itself goes."""
+
+import asyncio
+import json
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from hdfs_pipeline.domains.namenode.process import GAP_S, UNKNOWN, Processor, Sample
+from hdfs_pipeline.domains.namenode.raw import RAW, Raw, forget_raw, pack, read_raw
+from hdfs_pipeline.errors import PipelineError, SetupError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.jmx import Answer, JmxEndpoint, PollError, parse_document
+from hdfs_pipeline.store import Store, publish_into
+
+_QUEUE = 5_000  # polls that wait for a store that is busy; about 7 h of one NameNode, 25 MB
+_FORGET_EVERY_S = 600.0
+
+METRICS: Final = pa.schema(
+    [
+        ("namenode", pa.string()),
+        ("polled_at", pa.timestamp("us", "UTC")),
+        ("role", pa.string()),
+        ("port", pa.int32()),
+        ("restarted", pa.bool_()),
+        ("gap", pa.bool_()),
+        ("moved", pa.bool_()),
+        ("metrics", pa.map_(pa.string(), pa.float64())),
+        ("top_users", pa.string()),
+        ("note", pa.string()),
+    ]
+)
+HEALTH: Final = pa.schema(
+    [
+        ("namenode", pa.string()),
+        ("polled_at", pa.timestamp("us", "UTC")),
+        ("sampled_at", pa.timestamp("us", "UTC")),
+        ("role", pa.string()),
+        ("port", pa.int32()),
+        ("fetch_ms", pa.float64()),
+        ("bytes", pa.int32()),
+        ("polls", pa.int64()),
+        ("failures", pa.int64()),
+        ("error", pa.string()),
+        ("note", pa.string()),
+        ("collector", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the collecting of one NameNode goes, after a poll; the columns of `namenode_collectors`."""
+
+    namenode: str
+    polled_at: datetime
+    sampled_at: datetime | None = None
+    role: str = UNKNOWN
+    port: int | None = None
+    fetch_ms: float | None = None
+    bytes: int | None = None
+    polls: int = 0
+    failures: int = 0
+    error: str = ""
+    note: str = ""
+    collector: str = ""
+
+
+@dataclass(frozen=True)
+class Polled:
+    """One poll of one NameNode. `sample` is None where there was none; `health.error` then says why."""
+
+    health: Health
+    sample: Sample | None = None
+    process_ms: float = 0.0
+
+
+@dataclass
+class _Watch:
+    """One NameNode: where it answers, what is known from before, and the lock that keeps others from polling it."""
+
+    endpoint: JmxEndpoint
+    lock: FileLock
+    health: Health
+    processor: Processor = field(default_factory=Processor)
+    base: Raw | None = None
+    asked: float | None = None  # monotonic seconds
+
+
+@dataclass
+class _Rows:
+    """What waits to be stored."""
+
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    raw: list[dict[str, Any]] = field(default_factory=list)
+    health: dict[str, Health] = field(default_factory=dict)
+
+    def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """Samples, documents and health as Arrow tables."""
+        health = [vars(each) for each in self.health.values()]
+        return (
+            pa.Table.from_pylist(self.metrics, METRICS),
+            pa.Table.from_pylist(self.raw, RAW),
+            pa.Table.from_pylist(health, HEALTH),
+        )
+
+    def and_then(self, later: "_Rows") -> "_Rows":
+        return _Rows(self.metrics + later.metrics, self.raw + later.raw, self.health | later.health)
+
+
+class Collector:
+    """Polls the NameNodes at `addresses` (default: setting namenode_urls) into the store of the home.
+
+    `program` says in the health table who polls. From its first poll until `release` or `close` nobody else polls these
+    NameNodes into this home. One thread may poll while another one flushes.
+    Raises: SetupError without an address, or for what cannot be one.
+    """
+
+    def __init__(self, settings: Settings, addresses: Sequence[str] = (), *, program: str = "collect") -> None:
+        self._settings = settings
+        self._store = Store.open(settings)
+        self._program = f"{program} {os.getpid()}"
+        self._runner = asyncio.Runner()
+        self._storing = threading.Lock()
+        self._queueing = threading.Lock()
+        self._queue = _Rows()
+        self._forgot: float | None = None
+        self.lost = 0  # polls that fell out of a full queue
+        self.asked: float | None = None  # when it last polled, monotonic seconds
+        found = (JmxEndpoint(address, settings) for address in addresses or settings.namenode_urls)
+        self._watches = {endpoint.name: self._watch(endpoint) for endpoint in found}
+        if not self._watches:
+            raise SetupError(
+                "no NameNode to poll: set HDFS_PIPELINE_NAMENODE_URLS=http://host:9870 (namenode_urls), or name it here"
+            )
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Do now what would else stand between the first poll and its row."""
+        _Rows().tables()  # with its first table pyarrow loads pandas
+        if not self._store.path.exists():
+            with self._store.write():  # makes it
+                pass
+
+    def _watch(self, endpoint: JmxEndpoint) -> _Watch:
+        folder = self._settings.home / "collectors"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', endpoint.name)}.lock", thread_local=False)
+        return _Watch(endpoint, lock, Health(endpoint.name, datetime.fromtimestamp(0, UTC), collector=self._program))
+
+    def poll(self) -> list[Polled]:
+        """Ask every NameNode once, all at the same time, and queue what came for `flush`."""
+        mine = [watch for watch in self._watches.values() if self._acquired(watch)]
+        self.asked = time.monotonic()
+        answers = self._runner.run(_all(mine)) if mine else []
+        polled = {watch.endpoint.name: self._take(watch, *answer) for watch, answer in zip(mine, answers, strict=True)}
+        for watch in mine:
+            watch.asked = self.asked
+        return [polled.get(name) or _elsewhere(watch) for name, watch in self._watches.items()]
+
+    def _acquired(self, watch: _Watch) -> bool:
+        """Whether this collector may poll; at the start of a turn it goes on from what others have stored."""
+        if watch.lock.is_locked:
+            return True
+        try:
+            watch.lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        if watch.asked is None or time.monotonic() - watch.asked > 3 * self._settings.namenode_poll_s:
+            self._resume(watch)
+        return True
+
+    def _resume(self, watch: _Watch) -> None:
+        now, clock = datetime.now(UTC), time.monotonic()
+        watch.processor, watch.base = Processor(), None
+        if not self._store.path.exists():
+            return
+        with suppress(SetupError), self._store.read() as con:
+            recent = list(read_raw(con, watch.endpoint.name, now - timedelta(seconds=GAP_S), now))
+            for raw, base in recent:
+                with suppress(PollError):
+                    earlier = clock - (now - raw.polled_at).total_seconds()
+                    watch.processor.add(parse_document(raw.body), raw.polled_at, earlier)
+                watch.base = base
+
+    def _take(self, watch: _Watch, asked_at: datetime, clock: float, answer: Answer | PollError) -> Polled:
+        """Make what came of one poll into rows of the queue."""
+        begun = time.perf_counter()
+        before, sample, error = watch.health, None, ""
+        if isinstance(answer, PollError):
+            error = str(answer)
+        else:
+            sample = watch.processor.add(answer.document, asked_at, clock)
+            if sample is None:
+                error = "the document holds no bean of a NameNode: is this a NameNode's address?"
+        watch.health = Health(
+            watch.endpoint.name,
+            asked_at,
+            before.sampled_at if sample is None else asked_at,
+            before.role if sample is None else sample.role,
+            before.port if sample is None else sample.port,
+            None if isinstance(answer, PollError) else round(answer.seconds * 1000, 1),
+            None if isinstance(answer, PollError) else len(answer.body),
+            before.polls + 1,
+            before.failures + 1 if sample is None else 0,
+            error,
+            before.note if sample is None else sample.note,
+            self._program,
+        )
+        self._enqueue(watch, sample, None if isinstance(answer, PollError) else Raw(asked_at, answer.body))
+        return Polled(watch.health, sample, round((time.perf_counter() - begun) * 1000, 2))
+
+    def _enqueue(self, watch: _Watch, sample: Sample | None, raw: Raw | None) -> None:
+        row = None
+        if raw is not None and self._settings.namenode_raw_days > 0:
+            row, watch.base = pack(watch.endpoint.name, raw, watch.base)
+        with self._queueing:
+            queue = self._queue
+            queue.health[watch.endpoint.name] = watch.health
+            if sample is not None:
+                queue.metrics.append(_row(watch.endpoint.name, sample))
+            if row is not None:
+                queue.raw.append(row)
+            self.lost += max(0, len(queue.metrics) - _QUEUE)
+            del queue.metrics[:-_QUEUE], queue.raw[:-_QUEUE]
+
+    def flush(self) -> float:
+        """Store what is queued, in one transaction; the milliseconds that it took.
+
+        Raises: SetupError where the store cannot be written; what is queued then waits for the next time.
+        """
+        with self._storing:
+            begun = time.perf_counter()
+            with self._queueing:
+                rows, self._queue = self._queue, _Rows()
+            if not rows.health:
+                return 0.0
+            try:
+                self._write(rows)
+            except BaseException:
+                with self._queueing:
+                    self._queue = rows.and_then(self._queue)
+                raise
+            return round((time.perf_counter() - begun) * 1000, 1)
+
+    def _write(self, rows: _Rows) -> None:
+        metrics, raw, health = rows.tables()
+        forget = self._forgot is None or time.monotonic() - self._forgot > _FORGET_EVERY_S
+        with self._store.write() as con:
+            publish_into(con, "namenode_metrics", metrics)
+            publish_into(con, "namenode_raw", raw)
+            same = "namenode IN (SELECT namenode FROM publish_source)"
+            publish_into(con, "namenode_collectors", health, replace=same)
+            if forget:
+                forget_raw(con, datetime.now(UTC) - timedelta(days=self._settings.namenode_raw_days))
+        if forget:
+            self._forgot = time.monotonic()
+
+    def release(self) -> None:
+        """Let others poll these NameNodes until the next poll here."""
+        for watch in self._watches.values():
+            watch.lock.release(force=True)
+
+    def close(self) -> None:
+        """Store what is left, and let others poll."""
+        try:
+            self.flush()
+        finally:
+            for watch in self._watches.values():
+                self._runner.run(watch.endpoint.close())
+            self._runner.close()
+            self.release()
+
+
+def keep_polling(
+    collector: Collector, every_s: float, stop: threading.Event, tell: Callable[[list[Polled], str], None]
+) -> None:
+    """Poll every `every_s` seconds until `stop` is set; `tell` hears of each round, and of trouble with the store.
+
+    The store is written beside it: one that is busy for long delays rows, but no poll.
+    """
+    with ThreadPoolExecutor(1, "store") as writer:
+        writing: Future[float] | None = None
+        due = time.monotonic()
+        while not stop.is_set():
+            polled = collector.poll()
+            trouble = "the store is busy: rows wait" + f", {collector.lost} polls are lost" * bool(collector.lost)
+            if writing is None or writing.done():
+                trouble = "" if writing is None else _trouble(writing)
+                writing = writer.submit(collector.flush)
+            tell(polled, trouble)
+            due += every_s
+            late = time.monotonic() - due
+            due += max(0, math.ceil(late / every_s)) * every_s  # rounds that are missed are left out, not caught up
+            stop.wait(due - time.monotonic())
+
+
+def _trouble(writing: "Future[float]") -> str:
+    error = writing.exception()
+    if error is not None and not isinstance(error, PipelineError):
+        raise error
+    return "" if error is None else str(error)
+
+
+async def _all(watches: Sequence[_Watch]) -> list[tuple[datetime, float, Answer | PollError]]:
+    async def one(watch: _Watch) -> tuple[datetime, float, Answer | PollError]:
+        asked_at, clock = datetime.now(UTC), time.monotonic()
+        try:
+            return asked_at, clock, await watch.endpoint.fetch()
+        except PollError as error:
+            return asked_at, clock, error
+
+    return await asyncio.gather(*(one(watch) for watch in watches))
+
+
+def _elsewhere(watch: _Watch) -> Polled:
+    """The poll that another process does; its health row is that one's."""
+    error = "another process polls this NameNode into this home"
+    return Polled(Health(watch.endpoint.name, datetime.now(UTC), error=error, collector=""))
+
+
+def _row(namenode: str, sample: Sample) -> dict[str, Any]:
+    return {
+        "namenode": namenode,
+        "polled_at": sample.at,
+        "role": sample.role,
+        "port": sample.port,
+        "restarted": sample.restarted,
+        "gap": sample.gap,
+        "moved": sample.moved,
+        "metrics": list(sample.values.items()),
+        "top_users": json.dumps(sample.top_users, separators=(",", ":")),
+        "note": sample.note,
+    }

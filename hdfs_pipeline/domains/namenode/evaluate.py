@@ -1,0 +1,284 @@
+"""Evaluate the detectors on labelled data: a recording of polls with faults, or a machine's metrics with labels."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hdfs_pipeline.domains.namenode.baseline import check_baseline, usable
+from hdfs_pipeline.domains.namenode.incidents import OPENERS, Incident, Judged, find_incidents, iso
+from hdfs_pipeline.domains.namenode.lstm import LstmAutoencoder
+from hdfs_pipeline.domains.namenode.models import DETECTORS
+from hdfs_pipeline.domains.namenode.runs import step_seconds
+from hdfs_pipeline.domains.namenode.series import read_series
+from hdfs_pipeline.domains.namenode.training import judge, params_of, persistence, train
+from hdfs_pipeline.domains.namenode.vus import average_precision, vus_pr
+from hdfs_pipeline.domains.namenode.windows import Frame, frame_of_matrix, moving_average
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.settings import Settings
+
+SMOOTHING: Final = 10
+"""Steps of the moving average over a machine's scores, the same for every detector."""
+
+LAG_S: Final = 30.0
+"""Seconds after a fault in which its last values may still be on show: Hadoop refreshes a bean every 10 to 20 s."""
+
+GRACE_S: Final = 30.0
+"""Seconds after a fault that count neither as fault nor as quiet: the queue drains, clients catch up."""
+
+COMBINED: Final = "incidents"
+_TOP: Final = 5
+_BUFFER: Final = 30  # steps, of a recording that is a few hundred long
+
+Said = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A labelled fault; times in Unix seconds."""
+
+    name: str
+    start: float
+    end: float
+    expected: tuple[str, ...]
+
+
+def read_faults(path: Path | str) -> list[Fault]:
+    """Labels: one JSON object a line with fault, start, end (Unix seconds) and expected_metrics. Raises: DataError."""
+    try:
+        rows = [json.loads(line) for line in Path(path).read_text().splitlines() if line.strip()]
+        found = [
+            Fault(str(row["fault"]), float(row["start"]), float(row["end"]), tuple(row.get("expected_metrics", ())))
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no labels of faults ({error}); a line is {{'fault', 'start', 'end'}}") from None
+    if not found:
+        raise DataError(f"{path}: no fault in it")
+    return sorted(found, key=lambda fault: fault.start)
+
+
+def evaluate_series(
+    series_path: Path | str,
+    labels_path: Path | str,
+    settings: Settings,
+    *,
+    seed: int | None = None,
+    baseline_s: float | None = None,
+    on_step: Said = lambda _: None,
+) -> dict[str, Any]:
+    """Train on the time before the first fault of a recording, and judge all of it; a JSON-able dict.
+
+    With `baseline_s` only that much of its beginning is the baseline, and the rest up to the fault is quiet time.
+    Incidents are matched with faults by time. A fault is found by an incident that begins between its start and `LAG_S`
+    after its end (a poll before its start counts as its start). False is an incident that meets
+    no fault nor the `GRACE_S` after it; quiet time is what is left of the recording after the baseline.
+    """
+    series, faults = read_series(series_path), read_faults(labels_path)
+    until = faults[0].start if baseline_s is None else min(faults[0].start, series.times[0] + baseline_s)
+    before = series.slice(None, until)
+    findings = check_baseline(before, settings.namenode_sequence_length)
+    begun = time.perf_counter()
+    training = train(usable(before), settings, findings=findings, users=before.users, seed=seed, on_step=on_step)
+    trained_s = time.perf_counter() - begun
+    frame = usable(series)
+    judged = judge(frame, training, settings)
+    kept = np.isin(series.times, frame.times)
+    users = [each for each, keep in zip(series.users or [{}] * len(series), kept, strict=True) if keep]
+    rule = persistence(settings)
+    labels = np.zeros(len(frame))
+    for fault in faults:
+        labels[(frame.times >= fault.start) & (frame.times <= fault.end)] = 1
+    after = frame.times >= until
+    quiet_h = _quiet_hours(frame, faults, until)
+    detectors = {}
+    for name in (COMBINED, *(each.name for each in judged)):
+        openers = OPENERS if name == COMBINED else (name,)
+        incidents = find_incidents(
+            frame, judged, training.scale, rule, users=users, usual_users=training.usual_users, openers=openers
+        )
+        figures = _matched(incidents, faults, quiet_h, frame, until)
+        one = next((each for each in judged if each.name == name), None)
+        scores = np.nan_to_num(one.scores if one else _combined(judged))
+        figures |= {
+            "ap": average_precision(labels[after], scores[after]),
+            "vus_pr": vus_pr(labels[after], scores[after], _BUFFER),
+            "threshold": one.threshold if one else None,
+            "threshold_rule": one.rule if one else "any of " + ", ".join(OPENERS),
+        }
+        if name == COMBINED:
+            figures["incidents"] = [each.to_json() for each in incidents]
+        detectors[name] = figures
+    return {
+        "kind": "series",
+        "path": str(series_path),
+        "steps": len(frame),
+        "step_s": step_seconds(frame.times),
+        "metrics": len(frame.columns),
+        "seed": settings.seed if seed is None else seed,
+        "baseline": {
+            "steps": len(before),
+            "seconds": float(before.times[-1] - before.times[0]) if len(before) else 0.0,
+            "findings": [each.to_json() for each in findings],
+        },
+        "faults": len(faults),
+        "quiet_hours": quiet_h,
+        "train_s": trained_s,
+        "detectors": detectors,
+    }
+
+
+def _combined(judged: Sequence[Judged]) -> np.ndarray:
+    return np.max([each.ratio for each in judged if each.name in OPENERS], axis=0)
+
+
+def _quiet_hours(frame: Frame, faults: Sequence[Fault], since: float) -> float:
+    """Hours after the baseline that are neither fault nor grace."""
+    quiet = frame.times[-1] - since
+    for fault, following in zip(faults, [*faults[1:], None], strict=True):
+        until = min(fault.end + GRACE_S, following.start if following else frame.times[-1])
+        quiet -= max(0.0, until - fault.start)
+    return max(0.0, float(quiet)) / 3600
+
+
+def _matched(
+    incidents: Sequence[Incident], faults: Sequence[Fault], quiet_h: float, frame: Frame, since: float
+) -> dict[str, Any]:
+    step = step_seconds(frame.times)
+    rows, used = [], set()
+    for fault in faults:
+        mine = [at for at, each in enumerate(incidents) if fault.start - step <= each.start <= fault.end + LAG_S]
+        row: dict[str, Any] = {"fault": fault.name, "start": iso(fault.start), "found": bool(mine)}
+        if mine:
+            used |= set(mine)
+            first = incidents[mine[0]]
+            row |= {
+                "delay_s": max(0.0, first.opened - fault.start),
+                "cause": first.cause.name,
+                "severity": first.severity,
+                "detectors": sorted(first.detectors),
+                "top": [each.metric for each in first.metrics[:_TOP]],
+                "ranks": _ranks(first, fault.expected),
+            }
+            row["best_rank"] = min((rank for rank in row["ranks"].values() if rank), default=None)
+        rows.append(row)
+    near = {
+        at
+        for at, each in enumerate(incidents)
+        if any(each.start <= fault.end + GRACE_S and each.end >= fault.start - step for fault in faults)
+    }
+    false = [each for at, each in enumerate(incidents) if at not in near and at not in used]
+    later = [each for each in false if each.start >= since]
+    delays = [row["delay_s"] for row in rows if row["found"]]
+    return {
+        "found": sum(row["found"] for row in rows),
+        "of": len(faults),
+        "delay_s": float(np.median(delays)) if delays else None,
+        "false_incidents": len(later),
+        "false_per_hour": len(later) / quiet_h if quiet_h > 0 else None,
+        "false_in_baseline": len(false) - len(later),
+        "faults": rows,
+    }
+
+
+def _ranks(incident: Incident, expected: Sequence[str]) -> dict[str, int | None]:
+    """Rank of each expected metric, from 1.
+
+    An operation's calls per second stand for its mean time as well: under a flood of small calls the mean falls.
+    """
+    order = [each.metric for each in incident.metrics]
+    found: dict[str, int | None] = {}
+    for name in expected:
+        names = {name, name.removesuffix("AvgTime") + "Rate"}
+        found[name] = next((at for at, metric in enumerate(order, 1) if metric in names), None)
+    return found
+
+
+def evaluate_machine(
+    path: Path | str,
+    settings: Settings,
+    *,
+    explained: Path | str | None = None,
+    seed: int | None = None,
+    on_step: Said = lambda _: None,
+) -> dict[str, Any]:
+    """Train on a machine's `train` and score its `test` against `label`, point by point; a JSON-able dict.
+
+    `path` is an .npz with train (n, m), test (k, m), label (k,). `explained`: which metrics each anomaly is about,
+    lines of `start-end:metric,metric`, metrics from 1; by default `<name>.interpretation_label.txt` beside it.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            baseline, test, labels = (np.asarray(data[name]) for name in ("train", "test", "label"))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: no .npz with train, test and label ({error})") from None
+    if baseline.ndim != 2 or test.ndim != 2 or baseline.shape[1] != test.shape[1] or labels.shape != test.shape[:1]:
+        raise DataError(
+            f"{path}: shapes {baseline.shape}, {test.shape}, {labels.shape} of train, test, label do not fit"
+        )
+    explained = path.with_suffix(".interpretation_label.txt") if explained is None else Path(explained)
+    reasons = read_reasons(explained) if explained.exists() else []
+    learned, judged = frame_of_matrix(baseline), frame_of_matrix(test)
+    seed = settings.seed if seed is None else seed
+    detectors = {}
+    for name, cls in DETECTORS.items():
+        on_step(name)
+        begun = time.perf_counter()
+        detector = cls.fit(learned, params_of(settings) if name == LstmAutoencoder.name else {}, seed)
+        fitted = time.perf_counter()
+        residuals = detector.residuals(judged)
+        scores = moving_average(residuals.mean(), SMOOTHING, judged.segment)
+        detectors[name] = {
+            "ap": average_precision(labels, scores),
+            "vus_pr": vus_pr(labels, scores),
+            "root_cause": hit_rates(residuals.errors, reasons),
+            "train_s": fitted - begun,
+            "score_s": time.perf_counter() - fitted,
+            **detector.facts(),
+        }
+    return {
+        "kind": "machine",
+        "path": str(path),
+        "steps": len(test),
+        "metrics": test.shape[1],
+        "anomalous": float(np.mean(labels > 0)),
+        "smoothing": SMOOTHING,
+        "seed": seed,
+        "explained": len(reasons),
+        "detectors": detectors,
+    }
+
+
+def read_reasons(path: Path | str) -> list[tuple[int, int, tuple[int, ...]]]:
+    """First step, last step and metrics (from 0) of each explained anomaly. Raises: DataError."""
+    found = []
+    try:
+        for line in Path(path).read_text().split():
+            span, _, names = line.partition(":")
+            start, _, end = span.partition("-")
+            found.append((int(start), int(end), tuple(int(name) - 1 for name in names.split(","))))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no lines such as 12-20:1,5,6 ({error})") from None
+    return found
+
+
+def hit_rates(errors: np.ndarray, reasons: Sequence[tuple[int, int, tuple[int, ...]]]) -> dict[str, float] | None:
+    """How many of an anomaly's true metrics are among those with the largest mean error over it (Su et al., KDD 2019).
+
+    Of k true metrics among the first k (HitRate@100 %) and 1.5 k (HitRate@150 %), averaged over the anomalies; None
+    where none is explained.
+    """
+    found: Mapping[str, list[float]] = {"hit_100": [], "hit_150": []}
+    for start, end, true in reasons:
+        means = np.nan_to_num(errors[start : end + 1].astype(np.float64)).mean(axis=0) if start < len(errors) else None
+        if means is None or not true:
+            continue
+        order = np.argsort(-means, kind="stable")
+        for name, share in (("hit_100", 1.0), ("hit_150", 1.5)):
+            found[name].append(len(set(order[: int(share * len(true))].tolist()) & set(true)) / len(true))
+    return {name: float(np.mean(values)) for name, values in found.items()} if found["hit_100"] else None

@@ -1,0 +1,280 @@
+"""Exact ranges of a Kafka topic: where it begins and ends, what to read next, and reading just that.
+
+Nothing here remembers how far it has read, and no consumer group commits: the ranges are given from outside.
+"""
+
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.kafka import bootstrap_servers, client_config, consumer, explained
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, KafkaError, Message
+
+Range = tuple[int, int]
+"""Offsets from the first to before the second."""
+
+_POLL: Final = 2000  # messages asked for at a time: more makes the client slower
+_BATCH_RECORDS: Final = 20_000
+_BATCH_BYTES: Final = 32 << 20
+_POLL_S: Final = 0.2
+_STALL_S: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Watermarks:
+    """First offset of each partition of a topic, and the one after the last that is committed; and which topic it is.
+
+    A topic that was deleted and made anew has another `topic_id`, another Kafka another `cluster_id`.
+    """
+
+    topic: str
+    cluster_id: str
+    topic_id: str
+    low: dict[int, int]
+    high: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to read next: ranges by partition, those of them that retention has taken already, and what is left after.
+
+    `ranges` begin where the reader stands or, where that is gone, at the first offset that is there; `gaps` are the
+    offsets between. `left` counts offsets, so at most as many messages.
+    """
+
+    ranges: dict[int, Range]
+    gaps: dict[int, Range]
+    left: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some messages with the partition and the offset of each."""
+
+    messages: list["Message"]
+    parts: list[int]
+    offsets: list[int]
+
+
+def reachable(settings: Settings, timeout_s: float = 1.0) -> bool:
+    """Whether any of the brokers takes a connection: a quick answer before a client waits out its timeouts.
+
+    Raises: SetupError where no broker is named.
+    """
+    for address in bootstrap_servers(settings).split(","):
+        host, _, port = address.strip().rpartition("://")[2].rpartition(":")
+        try:
+            with socket.create_connection((host.strip("[]") or address, int(port or 9092)), timeout_s):
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
+def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0) -> Watermarks:
+    """Where a topic begins and ends, open transactions left out.
+
+    Raises: SetupError where no broker answers within `timeout_s`, or where it has no such topic.
+    """
+    from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+    from confluent_kafka.admin import AdminClient, OffsetSpec
+
+    config = client_config(settings)
+    config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
+    try:
+        admin = AdminClient(config)
+        found = admin.list_topics(timeout=timeout_s)  # of all topics: asking for one may make it
+        if topic not in found.topics or found.topics[topic].error is not None:
+            raise SetupError(f"Kafka has no topic {topic}: make it with `hdfs-pipeline topics`")
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic].result(timeout_s)
+        places = [TopicPartition(topic, part) for part in found.topics[topic].partitions]
+        edges = []
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+            asked = admin.list_offsets(
+                dict.fromkeys(places, spec),
+                isolation_level=IsolationLevel.READ_COMMITTED,  # the same as when they are read
+                request_timeout=timeout_s,
+            )
+            edges.append({place.partition: future.result(timeout_s).offset for place, future in sorted(asked.items())})
+    except KafkaException as error:
+        raise explained(error, f"topic {topic}", settings=settings) from None
+    except TimeoutError:
+        raise SetupError(f"topic {topic}: Kafka gave no answer within {timeout_s:g} s") from None
+    return Watermarks(topic, found.cluster_id or "", str(described.topic_id), edges[0], edges[1])
+
+
+def plan(marks: Watermarks, stored: Mapping[int, int], max_records: int, *, from_zero: bool = False) -> Plan:
+    """Ranges from where the reader stands, `stored`, to the end; at most `max_records` offsets (and one of each).
+
+    A partition that was never read is read from what is there; with `from_zero`, what is gone of it counts as a gap.
+    The cap is spread by what waits in each partition, so that all of them come to their end together.
+    Raises: DataError where the topic ends before the place that was read to.
+    """
+    waiting: dict[int, Range] = {}
+    gaps: dict[int, Range] = {}
+    for part, low in marks.low.items():
+        high, at = marks.high[part], stored.get(part, 0 if from_zero else low)
+        if at > high:
+            raise DataError(
+                f"{marks.topic}/{part} ends at offset {high}, but was read to {at}: Kafka has lost messages that "
+                "it had handed out. Make the topic anew, or restore it"
+            )
+        if at < low:
+            gaps[part] = (at, low)
+        if max(at, low) < high or part in gaps:
+            waiting[part] = (max(at, low), high)
+    total = sum(high - low for low, high in waiting.values())
+    share = min(1.0, max_records / max(total, 1))
+    ranges = {
+        part: (start, high if share == 1.0 else min(high, start + max(int((high - start) * share), 1)))
+        for part, (start, high) in waiting.items()
+    }
+    return Plan(ranges, gaps, total - sum(end - start for start, end in ranges.values()))
+
+
+@dataclass
+class RangeReader:
+    """Reads exactly the given ranges of one topic, once.
+
+    `gaps` is filled while it reads: what retention took meanwhile, before it could be read.
+    """
+
+    settings: Settings
+    topic: str
+    ranges: Mapping[int, Range]
+    stall_s: float = _STALL_S
+    gaps: dict[int, list[Range]] = field(default_factory=dict)
+
+    def batches(self) -> Iterator[Batch]:
+        """The messages in batches of some 20,000 (32 MiB); per partition in order. Transaction markers are left out.
+
+        Raises: SetupError where nothing comes for `stall_s` seconds, or where Kafka refuses.
+        """
+        from confluent_kafka import KafkaException
+
+        self._todo = {part: to for part, (start, to) in self.ranges.items() if start < to}
+        self._at = {part: self.ranges[part][0] for part in self._todo}  # the next offset that is expected
+        client = consumer(
+            self.settings,
+            group_id=f"{self.settings.stream_group}.sink",  # asked for by the client; nothing is committed to it
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="error",
+            isolation_level="read_committed",
+            fetch_queue_backoff_ms=5,
+            queued_max_messages_kbytes=65_536,
+        )
+        try:
+            yield from self._read(client)
+        except KafkaException as error:
+            raise explained(error, f"topic {self.topic}", settings=self.settings) from None
+        finally:
+            client.close()
+
+    def _read(self, client: "Consumer") -> Iterator[Batch]:
+        from confluent_kafka import TopicPartition
+
+        self._skipped = True
+        batch, size, heard = Batch([], [], []), 0, time.monotonic()
+        while self._todo:
+            if self._skipped:  # a partition that stopped at an offset that is gone goes on only when assigned anew
+                client.assign([TopicPartition(self.topic, part, self._at[part]) for part in self._todo])
+                self._skipped = False
+            messages = client.consume(_POLL, _POLL_S)
+            before = len(batch.messages), len(self._todo), sum(self._at.values())
+            self._take(client, messages, batch)
+            if not messages:
+                self._finish_by_position(client)
+            if before != (len(batch.messages), len(self._todo), sum(self._at.values())):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self.stall_s:
+                part, to = next(iter(self._todo.items()))
+                raise SetupError(
+                    f"{self.topic}: nothing came for {self.stall_s:g} s; partition {part} was read to offset "
+                    f"{self._at[part]} of {to}. Is the broker well? What was read is read again by the next run"
+                )
+            size += sum(map(len, batch.messages[before[0] :]))
+            if len(batch.messages) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = Batch([], [], []), 0
+        if batch.messages:
+            yield batch
+
+    def _take(self, client: "Consumer", messages: list["Message"], batch: Batch) -> None:
+        """Put the messages that belong to the ranges into the batch, and end the partitions that are read."""
+        todo, at = self._todo, self._at
+        parts, offsets = [m.partition() for m in messages], [m.offset() for m in messages]
+        reached = dict(zip(parts, offsets, strict=True))  # the last one of each partition
+        if not any(m.error() for m in messages) and all(
+            part in todo and offset < todo[part] - 1 for part, offset in reached.items()
+        ):
+            # Nearly always: all of them belong to the ranges, and no range ends.
+            batch.messages.extend(messages)
+            batch.parts.extend(parts)
+            batch.offsets.extend(offsets)
+            at.update((part, offset + 1) for part, offset in reached.items())
+            return
+        for message in messages:
+            part, offset = message.partition(), message.offset()
+            if message.error() is not None:
+                self._hear(client, message.error(), part, offset)
+                continue
+            to = todo.get(part)
+            if to is None or offset < at[part]:
+                continue
+            if offset < to:
+                batch.messages.append(message)
+                batch.parts.append(part)
+                batch.offsets.append(offset)
+                at[part] = offset + 1
+            if offset >= to - 1:
+                self._finish(client, part)
+
+    def _hear(self, client: "Consumer", error: "KafkaError", part: int, offset: int) -> None:
+        """What comes in place of a message: the end of a partition, an offset that is gone, trouble."""
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            if offset >= self._todo.get(part, offset + 1):
+                self._finish(client, part)
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            if part not in self._todo:
+                return
+            low, _ = client.get_watermark_offsets(TopicPartition(self.topic, part), self.stall_s)
+            start, to = self._at[part], self._todo[part]
+            if low <= start:
+                raise KafkaException(error)
+            self.gaps.setdefault(part, []).append((start, min(low, to)))
+            self._at[part], self._skipped = min(low, to), True
+            if low >= to:
+                self._finish(client, part)
+        elif not error.retriable() and code not in _passing():
+            raise KafkaException(error)
+
+    def _finish_by_position(self, client: "Consumer") -> None:
+        """End the partitions whose last offsets are none of messages: markers, or what compaction took."""
+        from confluent_kafka import TopicPartition
+
+        for place in client.position([TopicPartition(self.topic, part) for part in self._todo]):
+            if place.offset >= self._todo[place.partition]:
+                self._finish(client, place.partition)
+
+    def _finish(self, client: "Consumer", part: int) -> None:
+        from confluent_kafka import TopicPartition
+
+        del self._todo[part]
+        client.pause([TopicPartition(self.topic, part)])  # or the client would go on fetching what nobody reads
+
+
+def _passing() -> tuple[int, ...]:
+    """Errors that pass, or end in a stall."""
+    from confluent_kafka import KafkaError
+
+    return (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT)

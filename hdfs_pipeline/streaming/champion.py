@@ -1,0 +1,158 @@
+"""The model that serves in a worker: loaded from the home, exchanged while the worker runs, asked for verdicts."""
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.matrix import features
+from hdfs_pipeline.domains.blocks.wire import Vector, Verdict
+from hdfs_pipeline.errors import PipelineError, SetupError
+from hdfs_pipeline.scoring.explain import Explanation
+from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.scoring.scorer import Scorer
+from hdfs_pipeline.serving.verdicts import explain_values, load_scorer, serving_detector
+from hdfs_pipeline.settings import Settings
+
+_log = logging.getLogger(__name__)
+_REMEMBERED: Final = 100_000  # anomalous blocks that may still be withdrawn
+_EXPLAINED: Final = 20_000  # explanations kept by count vector: HDFS repeats itself
+
+FINAL, PROVISIONAL, WITHDRAWN = "final", "provisional", "withdrawn"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Blocks to judge: their vectors, and the same counts as a matrix (n, d) in the catalogue's columns."""
+
+    vectors: list[Vector]
+    counts: np.ndarray
+
+
+class Champion:
+    """The serving detector of a home (or the one that is named), with its threshold (or the one that is given).
+
+    Raises: NotTrainedError, SetupError, DataError where there is no model to begin with.
+    """
+
+    def __init__(self, settings: Settings, detector: str | None = None, threshold: float | None = None) -> None:
+        self._settings, self._detector, self._threshold = settings, detector, threshold
+        self._folder = self._present()
+        self._refused: Path | None = None
+        self._flagged: OrderedDict[tuple[str, int, int, int], str] = OrderedDict()
+        self._use(*self._load())
+
+    def _name(self) -> str:
+        return self._detector or serving_detector(self._settings)
+
+    def _present(self) -> Path:
+        return model_folder(self._settings, self._name())
+
+    def _load(self) -> tuple[Scorer, Catalogue | None]:
+        scorer = load_scorer(self._settings, self._name())
+        known = catalogues(self._settings.catalogues)
+        if scorer.card.family == "events" and scorer.card.source not in known:
+            raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")
+        return scorer, known.get(scorer.card.source)
+
+    def _use(self, scorer: Scorer, catalogue: Catalogue | None) -> None:
+        self.scorer, self._catalogue = scorer, catalogue
+        self.threshold = self._threshold if self._threshold is not None else scorer.card.threshold
+        self._explained: dict[bytes, Explanation] = {}
+
+    @property
+    def catalogue(self) -> Catalogue | None:
+        """The catalogue that the model's columns come from; None for a model that needs none (keywords)."""
+        return self._catalogue
+
+    @property
+    def label(self) -> str:
+        """Detector and version, for people."""
+        return f"{self.scorer.card.detector} version {self.scorer.card.version}"
+
+    def refresh(self) -> bool:
+        """Take up the champion of now, if it is another one; whether it is. One that cannot be read changes nothing."""
+        folder = self._folder
+        try:
+            folder = self._present()
+            if folder in (self._folder, self._refused):
+                return False
+            self._use(*self._load())
+        except PipelineError as error:
+            if self._refused != folder:
+                _log.error("the new model cannot be used, %s goes on serving: %s", self.label, error)
+            self._refused = folder
+            return False
+        self._folder, self._refused = folder, None
+        _log.info("now serving: %s, threshold %g", self.label, self.threshold)
+        return True
+
+    def judge(self, counted: Counted, catalogue: Catalogue, origin: str, status: str = FINAL) -> list[Verdict]:
+        """Verdicts on what is anomalous, and withdrawals of what was called so and is not."""
+        vectors = counted.vectors
+        if not vectors:
+            return []
+        keys = np.array([vector.block_id for vector in vectors], np.int64)
+        alarms = np.array([vector.alarms for vector in vectors])
+        matrix = features(keys, counted.counts, alarms, catalogue)[self.scorer.card.family]
+        scores = self.scorer.score(matrix)
+        anomalous = scores >= self.threshold
+        found = np.flatnonzero(anomalous)
+        reasons = dict(zip(found.tolist(), self._explain(matrix.values[found]), strict=True))
+        verdicts = []
+        for at, vector in enumerate(vectors):
+            name = (origin, vector.block_id, vector.partition, vector.first_offset)
+            if anomalous[at]:
+                verdicts.append(self._verdict(vector, origin, status, float(scores[at]), reasons[at]))
+                self.remember(name, status)
+            elif status == FINAL and self._flagged.pop(name, ""):
+                verdicts.append(self._verdict(vector, origin, WITHDRAWN, float(scores[at]), None))
+        return verdicts
+
+    def remember(self, name: tuple[str, int, int, int], status: str) -> None:
+        """Keep in mind what was said of a block: origin, block id, partition, first offset."""
+        if status == WITHDRAWN:
+            self._flagged.pop(name, "")
+            return
+        self._flagged[name] = status
+        if len(self._flagged) > _REMEMBERED:
+            self._flagged.popitem(last=False)
+
+    def _explain(self, values: np.ndarray) -> list[Explanation]:
+        keys = [row.tobytes() for row in values]
+        if len(self._explained) > _EXPLAINED:
+            self._explained.clear()
+        fresh = {key: at for at, key in enumerate(keys) if key not in self._explained}
+        reasons = explain_values(self.scorer, self._catalogue, values[list(fresh.values())])
+        self._explained.update(zip(fresh, reasons, strict=True))
+        return [self._explained[key] for key in keys]
+
+    def _verdict(
+        self, vector: Vector, origin: str, status: str, score: float, explanation: Explanation | None
+    ) -> Verdict:
+        card = self.scorer.card
+        return Verdict(
+            block_id=vector.block_id,
+            status=status,
+            detector=card.detector,
+            version=card.version,
+            score=score,
+            threshold=self.threshold,
+            reason=explanation.reason if explanation else "later records made it normal",
+            explanation=explanation.to_json() if explanation else {},
+            catalogue=vector.catalogue,
+            lines=vector.lines,
+            first_time=vector.first_time,
+            last_time=vector.last_time,
+            origin=origin,
+            partition=vector.partition,
+            first_offset=vector.first_offset,
+            last_offset=vector.last_offset,
+            scored_at=datetime.now(UTC),
+            closed_by=vector.closed_by,
+        )

@@ -1,0 +1,152 @@
+"""What a worker tells of itself: Prometheus metrics, and the figures of the last seconds for Dagster and the log."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.settings import Settings
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+_MESSAGES: Final = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000)
+_KEPT: Final = 100_000  # latencies between two reports
+
+
+class Metrics:
+    """Counters of one worker. `stage` is the topic that it reads."""
+
+    def __init__(self, stage: str) -> None:
+        from prometheus_client import CollectorRegistry, Gauge, Histogram
+        from prometheus_client import Counter as Total
+
+        self.registry = CollectorRegistry()
+
+        def make(kind: Any, name: str, about: str, *labels: str, **more: Any) -> Any:
+            made = kind(f"hdfs_stream_{name}", about, ("stage", *labels), registry=self.registry, **more)
+            return made if labels else made.labels(stage)
+
+        self.stage = stage
+        self._messages = make(Total, "messages", "Messages read.")
+        self._dead = make(Total, "dead_letters", "Messages that were no record, or could not be used.")
+        self._unkeyed = make(Total, "unkeyed_records", "Records that name blocks, in messages without the key of one.")
+        self._lost = make(Total, "lost_messages", "Messages that retention deleted before they were read.")
+        self._closed = make(Total, "closed_blocks", "Blocks closed and published.", "closed_by")
+        self._verdicts = make(Total, "verdicts", "Verdicts published.", "status")
+        self._batch = make(Histogram, "batch_messages", "Messages per batch.", buckets=_MESSAGES)
+        self._latency = make(
+            Histogram,
+            "latency_seconds",
+            "From the record that closes a block, as its producer stamped it, to its anomaly acknowledged.",
+            buckets=_SECONDS,
+        )
+        self._open = make(Gauge, "open_blocks", "Blocks that are open.")
+        self._held = make(Gauge, "held_blocks", "Blocks in memory, open and remembered.")
+        self._lag = make(Gauge, "consumer_lag_messages", "Messages not read yet.", "partition")
+        self.recent = Recent()
+
+    def serve(self, settings: Settings) -> int:
+        """Answer Prometheus until the process ends; the port. Raises: SetupError where the port is taken."""
+        from prometheus_client import start_http_server
+
+        host, port = settings.metrics_host, settings.metrics_port
+        try:
+            server, _ = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise SetupError(
+                f"{host}:{port} cannot be listened on ({error.strerror}): set another port for the metrics with "
+                "HDFS_PIPELINE_METRICS_PORT, 0 for any that is free"
+            ) from None
+        return int(server.server_port)
+
+    def read(self, messages: int) -> None:
+        """A batch was read."""
+        self._messages.inc(messages)
+        self._batch.observe(messages)
+        self.recent.add(messages=messages)
+
+    def dead(self, messages: int) -> None:
+        """Messages went to `dead_letters`."""
+        self._dead.inc(messages)
+        self.recent.add(dead_letters=messages)
+
+    def unkeyed(self, records: int) -> None:
+        """Records could not be grouped, because their messages had not a block's key."""
+        self._unkeyed.inc(records)
+        self.recent.add(unkeyed=records)
+
+    def lost(self, messages: int) -> None:
+        """Retention was faster than this worker."""
+        self._lost.inc(messages)
+        self.recent.add(lost=messages)
+
+    def closed(self, reasons: list[str | None]) -> None:
+        """Blocks were published."""
+        for reason, n in Counter(reasons).items():
+            self._closed.labels(self.stage, str(reason)).inc(n)
+        self.recent.add(blocks_closed=len(reasons))
+
+    def verdict(self, status: str) -> None:
+        """A verdict was published."""
+        self._verdicts.labels(self.stage, status).inc()
+        self.recent.add(anomalies=status == "final")
+
+    def acknowledged(self, seconds: float) -> None:
+        """The brokers have an anomaly, so long after the record that closed its block."""
+        self._latency.observe(seconds)
+        self.recent.latency(seconds)
+
+    def blocks(self, still_open: int, held: int) -> None:
+        """How many blocks are in memory."""
+        self._open.set(still_open)
+        self._held.set(held)
+        self.recent.open_blocks = still_open
+
+    def lag(self, by_partition: dict[int, int]) -> None:
+        """How many messages wait in each partition."""
+        for partition, messages in by_partition.items():
+            self._lag.labels(self.stage, str(partition)).set(messages)
+        self.recent.lag = sum(by_partition.values())
+
+    def without(self, partitions: list[int]) -> None:
+        """Partitions are another worker's now."""
+        for partition in partitions:
+            self._lag.remove(self.stage, str(partition))
+
+
+@dataclass
+class Recent:
+    """Figures since the last report; written by the worker's thread, taken by the reporter's."""
+
+    open_blocks: int = 0
+    lag: int = 0
+    _counts: Counter[str] = field(default_factory=Counter)
+    _latencies: list[float] = field(default_factory=list)
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, **counts: int) -> None:
+        """Count."""
+        with self._mutex:
+            self._counts.update(counts)
+
+    def latency(self, seconds: float) -> None:
+        """Keep a latency."""
+        with self._mutex:
+            if len(self._latencies) < _KEPT:
+                self._latencies.append(seconds)
+
+    def take(self, seconds: float) -> dict[str, float | int]:
+        """The figures of the last `seconds`, which begin anew."""
+        with self._mutex:
+            counts, self._counts = self._counts, Counter()
+            latencies, self._latencies = np.array(self._latencies), []
+        names = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")
+        found: dict[str, float | int] = {name: int(counts[name]) for name in names}
+        found |= {"lines_per_s": round(counts["messages"] / seconds, 1), "lag": self.lag}
+        found["open_blocks"] = self.open_blocks
+        if len(latencies):
+            p50, p99 = np.percentile(latencies, [50, 99]) * 1000
+            found |= {"latency_p50_ms": round(float(p50), 1), "latency_p99_ms": round(float(p99), 1)}
+        return found

@@ -1,0 +1,123 @@
+"""A log again and again: in every round with block ids of its own, and later."""
+
+import random
+import re
+import time
+from typing import Any, Final
+
+import numpy as np
+
+from hdfs_pipeline.domains.blocks.records import Layout
+
+_ID: Final = re.compile(rb"(?<=blk_)-?\d{1,19}(?!\d)")
+_BEYOND: Final = 2**63
+_LONG: Final = 10  # digits from which an id keeps its length; shorter ones are too few to be fresh for long
+_SECOND: Final = 1_000_000
+
+
+class Rounds:
+    """What changes from round to round: block ids everywhere in the text, and time stamps.
+
+    In the first round ids change only with `fresh`, times do not. An id keeps its sign and its number of digits (ids
+    with fewer than 10 get 19). Ids that daemons count up stay neighbours; those of a round follow those of the round
+    before. Ids drawn from all 64 bits are moved at random, which repeats none in practice. Times move by a round's
+    span and `pause_s`, so that what closes blocks by idle time sees the rounds apart.
+    """
+
+    def __init__(self, *, fresh: bool = False, pause_s: float = 0.0, seed: int | None = None) -> None:
+        self.number = 0
+        self._fresh = fresh
+        self._pause = int(np.ceil(pause_s)) * _SECOND
+        self._random = random.Random(f"{seed} {time.time_ns()}" if seed is None else seed)  # noqa: S311 - no secret
+        self._base = {digits: self._random.randrange(_size(digits)) if fresh else 0 for digits in range(_LONG, 20)}
+        self._spans: dict[int, tuple[int, int]] = {}  # of the numbers with so many digits
+        self._shifts = dict(self._base)
+        self._short = self._random.randrange(_size(19))
+        self._first, self._last = _BEYOND - 1, -1
+
+    def next(self) -> None:
+        """Begin another round."""
+        self.number += 1
+        for digits, base in self._base.items():
+            smallest, biggest = self._spans.get(digits, (0, 0))
+            span, size = biggest - smallest + 1, _size(digits)
+            dense = span * (self.number + 1) < size
+            self._shifts[digits] = base + self.number * span if dense else self._random.randrange(size)
+        self._short = self._random.randrange(_size(19))
+
+    def saw(self, times: np.ndarray, ids: np.ndarray) -> None:
+        """Learn from the first round what the next ones must not repeat: times and ids (n,) int64."""
+        if self.number:
+            return
+        known = times[times >= 0]
+        if len(known):
+            self._first = min(self._first, int(known.min()))
+            self._last = max(self._last, int(known.max()))
+        sizes = np.abs(ids[ids > -(2**63)])
+        digits = np.searchsorted(10 ** np.arange(1, 19, dtype=np.int64), sizes, side="right") + 1
+        for count in np.unique(digits):
+            mine = sizes[digits == count]
+            smallest, biggest = self._spans.get(int(count), (_BEYOND, 0))
+            self._spans[int(count)] = min(smallest, int(mine.min())), max(biggest, int(mine.max()))
+
+    @property
+    def _delay(self) -> int:
+        """Microseconds by which the present round is later than the first."""
+        return self.number * (max(self._last - self._first, 0) + self._pause)
+
+    def moved(self, times: Any) -> Any:
+        """Times (microseconds, a number or an array) as the present round has them."""
+        return times + self._delay if self.number else times
+
+    def with_fresh_ids(self, text: bytes) -> bytes:
+        """The text with the block ids of the present round."""
+        if not (self.number or self._fresh):
+            return text
+        return _ID.sub(lambda found: self._new(found[0]), text)
+
+    def _new(self, old: bytes) -> bytes:
+        number = int(old)
+        size = abs(number)
+        if size >= _BEYOND:
+            return old  # no block id
+        digits = len(str(size))
+        if digits < _LONG:
+            fresh = 10**18 + (size + self._short) % _size(19)
+        else:
+            fresh = 10 ** (digits - 1) + (size - 10 ** (digits - 1) + self._shifts[digits]) % _size(digits)
+        return b"-%d" % fresh if number < 0 else b"%d" % fresh
+
+    def with_moved_times(self, text: bytes, starts: np.ndarray, times: np.ndarray, layout: Layout) -> bytes:
+        """The text with the time stamps of the present round, where its records begin (`starts` (n,), `times` (n,))."""
+        if not self.number or not len(starts):
+            return text
+        buffer = np.frombuffer(text, np.uint8).copy()
+        good = times >= 0
+        _write(buffer, starts[good], times[good] + self._delay, layout)
+        return buffer.tobytes()
+
+
+def _size(digits: int) -> int:
+    """How many numbers with so many digits are block ids without sign."""
+    return min(10**digits, _BEYOND) - 10 ** (digits - 1)
+
+
+def _write(buffer: np.ndarray, starts: np.ndarray, times: np.ndarray, layout: Layout) -> None:
+    """Write time stamps in the layout's shape: `times` (n,) in microseconds at `starts` (n,) of `buffer`."""
+    stamps = times.astype("datetime64[us]")
+    days, months, years = (stamps.astype(f"datetime64[{unit}]") for unit in "DMY")
+    parts = {
+        "y": years.astype(np.int64) + 1970,
+        "m": (months - years.astype("datetime64[M]")).astype(np.int64) + 1,
+        "d": (days - months.astype("datetime64[D]")).astype(np.int64) + 1,
+        "H": times // (3600 * _SECOND) % 24,
+        "M": times // (60 * _SECOND) % 60,
+        "S": times // _SECOND % 60,
+        "f": times // 1000 % 1000,
+    }
+    for name, values in parts.items():
+        places = [index for index, letter in enumerate(layout.head) if letter == name]
+        rest = values
+        for place in reversed(places):
+            buffer[starts + place] = ord("0") + rest % 10
+            rest = rest // 10

@@ -1,0 +1,68 @@
+"""Reports of a worker to Dagster: materializations of the external asset `block_stream`, every ten seconds."""
+
+import logging
+import threading
+import time
+from typing import Final, Self
+
+import httpx
+
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.streaming.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+ASSET: Final = "block_stream"
+EVERY_S: Final = 10.0
+_TIMEOUT_S: Final = 5.0
+
+
+class Reporter:
+    """A thread that reports and logs the figures of the last ten seconds, while its `with` block runs.
+
+    Dagster's web server need not be there: the log says once that it is not, and once that it is again.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics, every_s: float = EVERY_S) -> None:
+        base = settings.dagster_url or f"http://{settings.dagster_host}:{settings.dagster_port}"
+        self._url = f"{base.rstrip('/')}/report_asset_materialization/{ASSET}"
+        self._metrics, self._every_s = metrics, every_s
+        self._ended = threading.Event()
+        self._answers: bool | None = None
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(_TIMEOUT_S + 1)
+
+    def _run(self) -> None:
+        before = time.monotonic()
+        with httpx.Client(timeout=_TIMEOUT_S) as client:
+            while True:
+                last = self._ended.wait(self._every_s)
+                now = time.monotonic()
+                figures = self._metrics.recent.take(now - before)
+                before = now
+                _log.info(" ".join(f"{name}={value}" for name, value in figures.items()))
+                self._post(client, figures)
+                if last:
+                    return
+
+    def _post(self, client: httpx.Client, figures: dict[str, float | int]) -> None:
+        try:
+            body = {
+                "metadata": {"stage": self._metrics.stage, **figures},
+                "description": "a stream worker's last seconds",
+            }
+            client.post(self._url, json=body).raise_for_status()
+            answers = True
+        except httpx.HTTPError as error:
+            answers = False
+            if self._answers is not False:
+                _log.info("Dagster does not take reports (%s): going on without", error)
+        if answers and self._answers is False:
+            _log.info("Dagster takes reports again")
+        self._answers = answers

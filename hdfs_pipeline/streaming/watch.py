@@ -1,0 +1,78 @@
+"""What arrives on the topic `anomalies`, for people and for other programs."""
+
+import time
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import Final
+
+from hdfs_pipeline.domains.blocks import wire
+from hdfs_pipeline.domains.blocks.wire import Verdict
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.kafka import ANOMALIES, consumer
+from hdfs_pipeline.sources.ranges import watermarks
+from hdfs_pipeline.streaming.topics import ensure_topics
+
+_WAIT_S: Final = 0.2
+_WORDS: Final = {"final": "anomaly", "provisional": "anomaly so far", "withdrawn": "withdrawn"}
+
+
+def verdicts(
+    settings: Settings, stopped: Event, *, everything: bool = False, ready: Callable[[], None] = lambda: None
+) -> Iterator[Verdict]:
+    """Verdicts as they arrive, until `stopped` is set; with `everything` also those that are there already.
+
+    `ready` is called once nothing that arrives is missed. Belongs to no consumer group and commits nothing, so that it
+    disturbs nobody. What cannot be read is passed over. Raises: SetupError where no broker answers.
+    """
+    from confluent_kafka import TopicPartition
+
+    ensure_topics(settings, [ANOMALIES])
+    marks = watermarks(settings, ANOMALIES)
+    begin = marks.low if everything else marks.high
+    client = consumer(
+        settings,
+        group_id=f"{settings.stream_group}.watch",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    try:
+        client.assign([TopicPartition(ANOMALIES, part, offset) for part, offset in begin.items()])
+        ready()
+        while not stopped.is_set():
+            for message in client.consume(500, _WAIT_S):
+                if message.error() is None:
+                    try:
+                        yield wire.decode_verdict(message.value())
+                    except DataError:
+                        continue
+    finally:
+        client.close()
+
+
+def in_words(verdict: Verdict) -> str:
+    """A verdict in one line."""
+    about = f"{_WORDS[verdict.status]}: blk_{verdict.block_id} score {verdict.score:.2f}"
+    if verdict.status == "withdrawn":
+        return f"{about}, since {verdict.reason}"
+    return f"{about} because {verdict.reason}"
+
+
+class Modestly:
+    """At most one line in `every_s` seconds; what was left out is counted in the next one."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._left_out = 0
+        self._after = 0.0
+
+    def line(self, verdict: Verdict) -> str | None:
+        """The line to print now, if it is time for one."""
+        now = time.monotonic()
+        if now < self._after:
+            self._left_out += 1
+            return None
+        self._after = now + self._every_s
+        more, self._left_out = self._left_out, 0
+        return in_words(verdict) + (f" (and {more} more before)" if more else "")

@@ -1,0 +1,278 @@
+"""The stream worker: one consumer of a group, one stage or two, commits that never run ahead of what was sent.
+
+Kafka in, Kafka out, no database: at least once, under names that make repetition harmless (wire.py). A stage that
+cannot send, or that the brokers refuse, ends the worker with an error; the next one begins where the commits stand.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.kafka import consumer
+from hdfs_pipeline.sources.ranges import reachable
+from hdfs_pipeline.streaming.group import Batch
+from hdfs_pipeline.streaming.metrics import Metrics
+from hdfs_pipeline.streaming.outbox import Outbox
+from hdfs_pipeline.streaming.signals import stop_on_signals
+
+_log = logging.getLogger(__name__)
+_BATCH: Final = 4000  # messages parsed together at most
+_CONSUME: Final = 2000  # messages taken at a time: the client's best size
+_EVERY_S: Final = 1.0  # commits, quiet blocks, a look for a new champion
+_PATIENCE_S: Final = 60.0  # seconds without any broker after which a worker ends
+_ASK_S: Final = 1.0
+_SESSION_MS: Final = 6_000  # the least that brokers allow: how long a killed worker is waited for
+
+
+class Stage(Protocol):
+    """What a worker does with the messages of `topic`."""
+
+    topic: str
+    group: str
+
+    def begin(self, places: dict[int, str | None]) -> None:
+        """Take over partitions, each with the note that was committed with its offset."""
+
+    def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
+        """Work on messages; `stamps` is when the first of each partition was produced, in seconds since 1970."""
+
+    def tick(self, caught_up: np.ndarray) -> bool:
+        """Once a second; `caught_up` are the partitions (bool) read to their end. Whether to begin anew."""
+
+    def floors(self, positions: np.ndarray) -> np.ndarray:
+        """Offset per partition from which a successor must read."""
+
+    def note(self, partition: int, floor: int) -> str:
+        """What to commit beside the offset."""
+
+    def forget(self, partitions: list[int]) -> None:
+        """Give partitions up."""
+
+
+class Worker:
+    """Runs a stage until it is told to stop."""
+
+    def __init__(self, settings: Settings, stage: Stage, outbox: Outbox, metrics: Metrics, partitions: int) -> None:
+        self._settings, self._stage, self._outbox, self._metrics = settings, stage, outbox, metrics
+        self._gather_s = settings.stream_gather_ms / 1000
+        self._positions = np.full(partitions, -1, np.int64)
+        self._committed = np.full(partitions, -1, np.int64)
+        self._snapshots: deque[tuple[int, np.ndarray]] = deque()
+        self._mine: set[int] = set()
+        self._silent_since: float | None = None  # when the last broker went away
+        self._generation = 0  # of the assignment: what was gathered under another one is not worked on
+        self._consumer = consumer(
+            settings,
+            group_id=stage.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=_SESSION_MS,
+            heartbeat_interval_ms=2000,
+            fetch_wait_max_ms=15,
+            fetch_min_bytes=64 << 10,
+            queued_max_messages_kbytes=128 << 10,
+            on_commit=_heard,
+            error_cb=self._hear,
+        )
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until SIGTERM, SIGINT or SIGHUP; then send, commit, leave.
+
+        Raises: SetupError where the brokers refuse something for good.
+        """
+        client, stage = self._consumer, self._stage
+        client.subscribe([stage.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+        ticked = 0.0
+        with stop_on_signals() as stopped:
+            try:
+                while not stopped.is_set():
+                    messages = self._gather()
+                    if messages:
+                        self._work(messages)
+                    self._outbox.poll()
+                    self._commit()
+                    self._check_brokers(bool(messages))
+                    if time.monotonic() - ticked >= _EVERY_S:
+                        ticked = time.monotonic()
+                        self._tick()
+                        if self._mine:
+                            ready()
+                _log.info("stopping: sending what is counted, committing, leaving the group")
+                self._settle(sorted(self._mine))
+            finally:
+                self._mine.clear()  # what is not settled now is the successor's
+                client.close()
+
+    def _hear(self, error: Any) -> None:
+        from confluent_kafka import KafkaError
+
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._silent_since is None:
+            self._silent_since = time.monotonic()
+            _log.warning("Kafka: no broker answers; waiting for %g s", _PATIENCE_S)
+        elif error.fatal():
+            _log.error("Kafka: %s", error.str())
+
+    def _check_brokers(self, heard: bool) -> None:
+        """End where no broker comes back: a restart asks for its address anew."""
+        if self._silent_since is None:
+            return
+        silent_s = time.monotonic() - self._silent_since
+        if heard or (silent_s > _ASK_S and reachable(self._settings, _ASK_S)):
+            self._silent_since = None
+        elif silent_s > _PATIENCE_S:
+            raise SetupError(f"no Kafka broker has answered for {_PATIENCE_S:g} s: start it, then this worker")
+
+    def _gather(self) -> list[Any]:
+        """Messages of the next few milliseconds: a small batch costs nearly as much as a large one."""
+        deadline = time.monotonic() + self._gather_s
+        generation, found = -1, list[Any]()
+        # Below a millisecond the client would not wait at all.
+        while len(found) < _BATCH and (left := deadline - time.monotonic()) > 0.001:
+            more = self._consumer.consume(_CONSUME, left)
+            if generation != self._generation:  # their offsets come again, after others
+                generation, found = self._generation, []
+            found += more
+        messages = []
+        for message in found:
+            if message.error() is None:
+                messages.append(message)
+            elif message.error().fatal():
+                raise SetupError(f"Kafka: {message.error().str()}")
+            else:
+                _log.warning("Kafka: %s", message.error().str())
+        return messages
+
+    def _work(self, messages: list[Any]) -> None:
+        partition = np.array([message.partition() for message in messages], np.int32)
+        offset = np.array([message.offset() for message in messages], np.int64)
+        parts, firsts = (found.tolist() for found in np.unique(partition, return_index=True))
+        for part, first in zip(parts, firsts, strict=True):
+            self._check_gap(part, int(offset[first]))
+        stamps = {part: messages[first].timestamp()[1] / 1000 for part, first in zip(parts, firsts, strict=True)}
+        self._stage.handle(Batch(messages, partition, offset), stamps)
+        np.maximum.at(self._positions, partition, offset + 1)
+        self._metrics.read(len(messages))
+
+    def _check_gap(self, partition: int, offset: int) -> None:
+        expected = int(self._positions[partition])
+        if expected < 0 or offset <= expected:
+            return
+        low, _ = self._watermarks(partition)
+        if low > expected:  # other gaps are the marks of transactions
+            lost = min(low, offset) - expected
+            self._metrics.lost(lost)
+            _log.error(
+                "%s/%d: %d messages from offset %d on are gone: retention deleted them before they were read. Blocks "
+                "of that time lack records", self._stage.topic, partition, lost, expected,
+            )  # fmt: skip
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        from confluent_kafka import TopicPartition
+
+        place = TopicPartition(self._stage.topic, partition)
+        low, high = self._consumer.get_watermark_offsets(place, cached=True)
+        return int(low), int(high)
+
+    def _tick(self) -> None:
+        if not self._mine:
+            return
+        lag = {}
+        caught_up = np.zeros(len(self._positions), bool)
+        for partition in self._mine:
+            high = self._watermarks(partition)[1]
+            if self._positions[partition] >= 0 and high >= 0:
+                lag[partition] = max(high - int(self._positions[partition]), 0)
+                caught_up[partition] = lag[partition] == 0
+        self._metrics.lag(lag)
+        if self._stage.tick(caught_up):
+            self._begin_anew()
+            return
+        self._snapshots.append((self._outbox.mark(), self._floors()))
+
+    def _floors(self) -> np.ndarray:
+        return self._stage.floors(self._positions)
+
+    def _commit(self) -> None:
+        """Commit the newest of the points in time that are settled."""
+        floors = None
+        while self._snapshots and self._outbox.settled(self._snapshots[0][0]):
+            floors = self._snapshots.popleft()[1]
+        if floors is not None and (places := self._places(floors, self._mine)):
+            self._consumer.commit(offsets=places, asynchronous=True)
+
+    def _places(self, floors: np.ndarray, partitions: Any) -> list[Any]:
+        from confluent_kafka import TopicPartition
+
+        moved = [p for p in sorted(partitions) if floors[p] > self._committed[p]]
+        self._committed[moved] = floors[moved]
+        topic, note = self._stage.topic, self._stage.note
+        return [TopicPartition(topic, p, int(floors[p]), metadata=note(p, int(floors[p]))) for p in moved]
+
+    def _settle(self, partitions: list[int]) -> None:
+        """Wait until all that was sent has arrived, then commit the given partitions."""
+        from confluent_kafka import KafkaException
+
+        if not self._outbox.flush():
+            _log.warning("not all was acknowledged in time: it is sent again by whoever reads on")
+            return
+        self._snapshots.clear()
+        if places := self._places(self._floors(), partitions):
+            with suppress(KafkaException):  # no longer a member of the group: the successor reads a little more
+                self._consumer.commit(offsets=places, asynchronous=False)
+
+    def _assign(self, client: Any, partitions: list[Any]) -> None:
+        self._generation += 1
+        found = client.committed(partitions, timeout=30)
+        notes = {}
+        for place in found:
+            if place.error is not None:
+                raise SetupError(f"Kafka: {place.error.str()}")
+            notes[place.partition] = place.metadata
+            self._positions[place.partition] = self._committed[place.partition] = max(place.offset, -1)
+        self._mine |= notes.keys()
+        if notes:
+            _log.info("partitions taken over: %d of %s", len(notes), self._stage.topic)
+            self._stage.begin(notes)
+        client.assign(found)
+
+    def _revoke(self, client: Any, partitions: list[Any]) -> None:
+        numbers = [place.partition for place in partitions]
+        if not self._mine.isdisjoint(numbers):
+            self._settle(numbers)
+        self._drop(numbers)
+
+    def _lose(self, client: Any, partitions: list[Any]) -> None:
+        _log.warning("the group went on without this worker: its partitions are lost, and others read them again")
+        self._drop([place.partition for place in partitions])
+
+    def _drop(self, partitions: list[int]) -> None:
+        self._generation += 1
+        numbers = [number for number in partitions if number in self._mine]
+        self._mine -= set(numbers)
+        self._snapshots.clear()
+        self._positions[numbers] = self._committed[numbers] = -1
+        self._stage.forget(numbers)
+        self._metrics.without(numbers)
+
+    def _begin_anew(self) -> None:
+        """Read the open blocks again, as after a start: what the stage counts has changed."""
+        from confluent_kafka import TopicPartition
+
+        numbers = sorted(self._mine)
+        self._settle(numbers)
+        places = [TopicPartition(self._stage.topic, number) for number in numbers]
+        self._drop(numbers)
+        self._assign(self._consumer, places)
+
+
+def _heard(error: Any, _places: list[Any]) -> None:
+    if error is not None:
+        _log.info("a commit was refused (%s): a successor reads a little more", error.str())

@@ -1,0 +1,116 @@
+"""The asset `champion` and what starts it: new blocks, counted, and no second run beside one that runs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from hdfs_pipeline.defs.resources import Home
+from hdfs_pipeline.defs.retraining import enough_new_blocks
+from hdfs_pipeline.defs.schedules import retrain_nightly
+from hdfs_pipeline.detectors import DETECTORS
+from hdfs_pipeline.experiments.retraining import roll_back
+from hdfs_pipeline.scoring.models import champion_version
+from hdfs_pipeline.settings import Settings, load_settings
+from hdfs_pipeline.store import Store
+from hdfs_pipeline_tests.defs.conftest import Ran, lean_home
+
+NEW = 120
+COPIES = f"""INSERT INTO event_matrix SELECT block_id + 1, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
+duration_s, lines, alarms, counts FROM (SELECT * FROM event_matrix JOIN labels USING (block_id)
+ORDER BY label <> 'anomaly', block_id LIMIT {NEW})"""
+LABELS = """INSERT INTO labels SELECT m.block_id, l.label, l.kind FROM event_matrix m JOIN labels l
+ON m.block_id = l.block_id + 1 WHERE m.block_id NOT IN (SELECT block_id FROM labels)"""
+
+
+@pytest.fixture
+def grown(ran_once: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A copy of the home of the one run, with labelled blocks that came later."""
+    folder = tmp_path / "home"
+    shutil.copytree(ran_once.settings.home, folder, ignore=shutil.ignore_patterns("dagster", "*.lock"))
+    lean_home(folder, monkeypatch)
+    text = f"bootstrap_samples = 20\nretrain_batch_size = {NEW - 20}\nretrain_holdout_blocks = 40\n"
+    (folder / "settings.toml").write_text(text)
+    load_settings.__globals__["_load"].cache_clear()
+    with Store(folder / "hdfs.duckdb").write() as con:
+        con.execute(COPIES)
+        con.execute(LABELS)
+    yield load_settings(folder)
+    load_settings.__globals__["_load"].cache_clear()
+
+
+def tick(settings: Settings, instance: dg.DagsterInstance) -> Any:
+    with dg.build_sensor_context(instance) as context:
+        return enough_new_blocks(context, home=Home(path=str(settings.home)))
+
+
+def run(definitions: dg.Definitions, instance: dg.DagsterInstance, **config: Any) -> tuple[dict[str, Any], Any]:
+    """The metadata of the asset and its check, after a run of the job."""
+    job = definitions.resolve_job_def("retrain_job")
+    done = job.execute_in_process({"ops": {"champion": {"config": config}}}, instance=instance)
+    assert done.success
+    (event,) = done.asset_materializations_for_node("champion")
+    (check,) = done.get_asset_check_evaluations()
+    return {name: value.value for name, value in event.metadata.items()}, check
+
+
+def test_a_batch_of_new_blocks_starts_one_run_at_a_time(grown: Settings, definitions: dg.Definitions) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        request = tick(grown, instance)
+        assert isinstance(request, dg.RunRequest)
+        assert tick(grown, instance).run_key == request.run_key, "the same blocks ask for the same run"
+        instance.add_run(dg.DagsterRun(job_name="retrain_job", status=dg.DagsterRunStatus.STARTED))
+        assert tick(grown, instance).skip_message == "a retraining is under way"
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        found, check = run(definitions, instance)
+        assert "0 new blocks of the 100" in tick(grown, instance).skip_message
+    served = {name: champion_version(grown, name) for name in DETECTORS}
+    assert served["keywords"] == 1
+    assert {name: found[f"{name} version"] for name in DETECTORS} == served
+    assert found["random_forest new blocks"] == NEW
+    lead = found["random_forest challenger F1"] - found["random_forest champion F1"]
+    if lead:
+        assert served["random_forest"] == (2 if lead > 0 else 1)
+    assert "worse: F1" in found["decisions"]
+    assert check.passed
+    assert check.metadata["random_forest lead in F1"].value == abs(lead)
+
+
+def test_the_check_warns_where_the_worse_one_serves(grown: Settings, definitions: dg.Definitions) -> None:
+    """As after a rollback to a version that was judged the worse one."""
+    with Store(grown.store_path).write() as con:
+        con.execute(
+            """UPDATE labels SET label = if(label = 'normal', 'anomaly', 'normal')
+            WHERE block_id IN (SELECT block_id FROM event_matrix ORDER BY first_time LIMIT 300)"""
+        )
+    with dg.DagsterInstance.ephemeral() as instance:
+        found, check = run(definitions, instance, at_least=0)
+        lead = check.metadata["random_forest lead in F1"].value
+        assert check.passed
+        assert lead > 0, found["decisions"]
+        now = champion_version(grown, "random_forest")
+        roll_back(grown, "random_forest", 1 if now == 2 else 2)
+        _, check = run(definitions, instance)
+        assert not check.passed
+        assert check.severity == dg.AssetCheckSeverity.WARN
+        assert check.metadata["random_forest lead in F1"].value == -lead
+        assert f"random_forest by {lead:.3f}" in check.description
+
+
+def test_what_a_night_is_worth(grown: Settings) -> None:
+    at = Home(path=str(grown.home))
+    request = retrain_nightly(home=at)
+    assert isinstance(request, dg.RunRequest)
+    assert request.run_config == {"ops": {"champion": {"config": {"at_least": 40}}}}
+    with Store(grown.store_path).write() as con:
+        con.execute("DELETE FROM event_matrix WHERE block_id NOT IN (SELECT block_id FROM scores)")
+    assert isinstance(retrain_nightly(home=at), dg.SkipReason)
+
+
+def test_nothing_starts_in_a_home_without_a_model(home: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "0 new blocks" in tick(home, instance).skip_message

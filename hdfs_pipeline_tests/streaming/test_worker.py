@@ -1,0 +1,185 @@
+"""The stream worker as a process, on a broker: what goes in, what comes out, how it starts and ends."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hdfs_pipeline.domains.blocks import wire
+from hdfs_pipeline.scoring.models import load_model, save_model
+from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, DEAD_LETTERS, HDFS_LOGS, RAW_LOGS, producer
+from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command, wait_for
+from hdfs_pipeline_tests.streaming.workers import (
+    batch_counts,
+    batch_flagged,
+    final_counts,
+    flagged,
+    settle_in,
+    vectors,
+    verdicts,
+    wait_until_equal,
+    worker,
+)
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+@pytest.fixture
+def home(broker: Home, trained: Home) -> Home:
+    settle_in(broker, trained)
+    return broker
+
+
+def send(home: Home, topic: str, messages: list[tuple[bytes | None, bytes | None]]) -> None:
+    client = producer(home.settings)
+    for key, value in messages:
+        client.produce(topic, value, key)
+    assert client.flush(30) == 0
+
+
+def test_the_stream_says_what_the_batch_says(home: Home, trained: Home, excerpt: Any) -> None:
+    with worker(home) as first:
+        assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
+        wait_until_equal(home, trained)
+        assert first.end() == 0
+        assert "leaving the group" in first.log
+    found = verdicts(home)
+    assert {verdict.origin for verdict in found} == {AGGREGATED_EVENTS}
+    assert all(verdict.reason and verdict.version == 1 for verdict in found)
+    before = len(vectors(home))
+    with worker(home) as second:  # all was committed: nothing is read again
+        send(home, RAW_LOGS, [(None, b"nonsense")])
+        wait_for(lambda: read_topic(home.settings, DEAD_LETTERS))
+        assert second.end() == 0
+    assert len(vectors(home)) == before
+
+
+def test_two_workers_share_and_one_takes_over(home: Home, trained: Home, excerpt: Any) -> None:
+    with worker(home) as first, worker(home) as second:
+        first.wait_for("taken over", 2)
+        lines = excerpt.log.read_bytes().splitlines(keepends=True)
+        half = home.settings.home / "half.log"
+        half.write_bytes(b"".join(lines[: len(lines) // 2]))
+        assert run_command(home, "produce", "raw", str(half)).returncode == 0
+        assert second.end() == 0
+        half.write_bytes(b"".join(lines[len(lines) // 2 :]))
+        assert run_command(home, "produce", "raw", str(half)).returncode == 0
+        wait_until_equal(home, trained)
+        assert first.end() == 0
+
+
+def test_stages_as_services_of_their_own(home: Home, trained: Home, excerpt: Any) -> None:
+    with worker(home, "--to", AGGREGATED_EVENTS), worker(home, "--from", AGGREGATED_EVENTS):
+        assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
+        wait_until_equal(home, trained)
+
+
+def test_feature_rows_are_judged(home: Home, trained: Home, tmp_path: Path) -> None:
+    expected = batch_counts(trained)
+    columns = [f"E{n}" for n in range(1, 30)]
+    lines = [",".join(["BlockId", "Label", *columns])]
+    for block, counts in expected.items():
+        lines.append(",".join([f"blk_{block}", "Success", *(str(counts.get(name, 0)) for name in columns)]))
+    table = tmp_path / "matrix.csv"
+    table.write_text("\n".join(lines) + "\n")
+    with worker(home, "--from", HDFS_LOGS):
+        done = run_command(home, "produce", "features", str(table), "--batch", "100")
+        assert done.returncode == 0, done.stderr
+        wanted = batch_flagged(trained)
+        wait_for(lambda: flagged(verdicts(home)) == wanted, what="verdicts on feature rows")
+    assert {verdict.origin for verdict in verdicts(home)} == {HDFS_LOGS}
+
+
+def test_a_new_champion_serves_without_a_restart(home: Home, trained: Home, excerpt: Any) -> None:
+    from hdfs_pipeline.detectors import detector_row
+
+    cls = detector_row("random_forest").cls
+    with worker(home) as running:
+        save_model(load_model(cls, home.settings), home.settings)
+        running.wait_for("now serving: random_forest version 2")
+        champion = home.settings.models / "random_forest" / "0002" / "card.json"
+        save_model(load_model(cls, home.settings), home.settings)
+        running.wait_for("now serving: random_forest version 3")
+        shutil.copytree(champion.parent, champion.parent.with_name("0004"))
+        (champion.parent.with_name("0004") / "card.json").write_text("{")
+        (home.settings.models / "random_forest" / "champion").write_text("4")
+        running.wait_for("the new model cannot be used, random_forest version 3 goes on serving")
+        assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
+        wait_until_equal(home, trained)
+        assert running.log.count("cannot be used") == 1
+    assert {verdict.version for verdict in verdicts(home)} == {3}
+
+
+def test_what_is_no_record_and_what_has_no_key(home: Home, excerpt: Any) -> None:
+    line = excerpt.log.read_bytes().splitlines()[0]
+    without_block = b"081109 203518 143 INFO dfs.DataNode: nothing about a block"
+    messages = [
+        (None, line), (b"host1", line), (None, without_block), (b"blk_1", b"not a record"), (b"blk_1", None),
+        (b"blk_1", b"x" * 5000), (b"blk_1", b'{"message": 5}'),
+    ]  # fmt: skip
+    settle = home.settings.home / "settings.toml"
+    settle.write_text(settle.read_text() + "max_record_bytes = 4096\n")
+    with worker(home) as running:
+        send(home, RAW_LOGS, messages)
+        letters = wait_for(lambda: len(found := read_topic(home.settings, DEAD_LETTERS)) == 4 and found)
+        running.wait_for("unkeyed=2")
+    found = [json.loads(message.value()) for message in letters]
+    assert {letter["reason"].split(":")[0] for letter in found} == {
+        "no log record", "no value", "longer than 4096 bytes", "JSON without `message`",
+    }  # fmt: skip
+    assert all(letter["topic"] == RAW_LOGS and len(letter["text"]) <= 1000 for letter in found)
+    assert vectors(home) == []
+
+
+def test_an_early_verdict_is_withdrawn_or_confirmed(home: Home, trained: Home, excerpt: Any) -> None:
+    settle = home.settings.home / "settings.toml"
+    settle.write_text(settle.read_text() + "stream_min_events = 4\n")
+    with worker(home):
+        assert run_command(home, "produce", "raw", str(excerpt.log), "--rate", "2000").returncode == 0
+        wait_until_equal(home, trained)
+    statuses = [verdict.status for verdict in verdicts(home)]
+    assert statuses.count("provisional") > 0
+    assert statuses.count("withdrawn") > 0
+
+
+@pytest.mark.parametrize(("arguments", "code", "why"), [
+    (("--from", "anomalies"), 4, "no stage leads from anomalies"),
+    (("--detector", "autoencoder"), 5, "no autoencoder model"),
+    (("--detector", "nonsense"), 4, "nonsense"),
+])  # fmt: skip
+def test_what_cannot_start_says_why(home: Home, arguments: tuple[str, ...], code: int, why: str) -> None:
+    done = run_command(home, "stream", *arguments)
+    assert done.returncode == code
+    assert why in " ".join(done.stderr.split())
+
+
+def test_without_a_broker(home: Home, trained: Home) -> None:
+    (home.settings.home / "settings.toml").write_text('kafka_bootstrap_servers = "127.0.0.1:9"\n')
+    home = Home(home.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:9"}), home.store)
+    began = time.monotonic()
+    done = run_command(home, "stream")
+    assert done.returncode == 3
+    assert "broker" in done.stderr
+    assert time.monotonic() - began < 40
+
+
+def test_sigint_ends_it_as_well(home: Home) -> None:
+    with worker(home) as running:
+        assert running.end(signal.SIGINT) == 0
+
+
+def test_an_unknown_catalogue_is_a_dead_letter(home: Home) -> None:
+    good = wire.encode(wire.Vector(1, "other.v1", {"E1": 1}))
+    with worker(home, "--from", HDFS_LOGS):
+        send(home, HDFS_LOGS, [(b"blk_1", good), (b"blk_1", good.replace(b'"v":1', b'"v":7')), (None, None)])
+        letters = wait_for(lambda: len(found := read_topic(home.settings, DEAD_LETTERS)) == 3 and found)
+    reasons = sorted(json.loads(message.value())["reason"] for message in letters)
+    assert [
+        r.split(":")[0].split(";")[0] for r in reasons
+    ] == ["counted by the catalogue other.v1", "no value", "version 7"]
+    assert final_counts(vectors(home)) == {}

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HDFS_PIPELINE_HOME ?= data
 export HDFS_PIPELINE_HOME
 
-.PHONY: help setup demo up test test-slow lint format bench bench-peers clean
+.PHONY: help setup demo up test test-slow namenode lint format bench bench-peers clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: $(VENV)/.installed-dev  ## the test suite
 
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+namenode: $(VENV)/.installed-dev  ## find faults in a real NameNode (Hadoop 3.4.2, where HDFS_PIPELINE_SHARED holds it; 10 minutes)
+	$(BIN)/python -m pytest -m real_namenode hdfs_pipeline_tests/domains/namenode/test_real_namenode.py
 
 lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, compose file
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final
 
+import psutil
+
 from hdfs_pipeline import guard
 from hdfs_pipeline.guard import signalled
 
@@ -205,7 +207,7 @@ class _Child:
         if self._kill_at is None:  # it ended by itself, and what it started goes with it
             self.ready, self._kill_at = False, now + _ORPHANED_S
             signalled(run.pid, signal.SIGTERM)
-        if signalled(run.pid, 0):
+        if code is None or lives(run.pid):
             if now > self._kill_at and not self._killed:
                 self._killed = True
                 self._say(self.process.name, "has not ended in time: killed")
@@ -248,6 +250,17 @@ class _Child:
         if now - self._reminded > _REMIND_S:
             self._reminded = now
             self._say(self.process.name, f"still waits for {missing[0] if missing else self.process.waits_for}")
+
+
+def lives(group: int) -> bool:
+    """Whether a process group has a member that runs: one that has ended may wait for long to be taken away."""
+    if not signalled(group, 0):
+        return False
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 def how(code: int | None) -> str:

@@ -125,7 +125,7 @@ def namenode_scores(context: dg.AssetExecutionContext, home: Home) -> dg.Materia
         try:
             found.append(update(store, settings, name))
         except (DataError, NotTrainedError) as error:
-            context.log.warning(f"{name}: {error}")
+            context.log.info(f"{name}: {error}")  # a standby, for one, is not judged as an active NameNode
     if not found:
         return dg.MaterializeResult(metadata={"status": "nothing scored: no samples or no model", **_count(store)})
     report = window_report(store, settings, namenode=found[0]["namenode"], with_scores=True)
@@ -196,6 +196,8 @@ def _namenodes(store: Store) -> list[str]:
 def metrics_fresh(home: Home) -> dg.AssetCheckResult:
     """Every NameNode there are samples of was heard from within the last minute or so."""
     settings, store = home.settings, home.store
+    if not store.path.exists():
+        return dg.AssetCheckResult(passed=False, severity=_WARN, description="no samples yet")
     with store.read() as con:
         rows = con.execute(
             "SELECT namenode, epoch(max(polled_at)) FROM namenode_metrics GROUP BY 1 ORDER BY 1"
@@ -238,9 +240,9 @@ def namenode_score_every_five_minutes(home: Home) -> dg.RunRequest | dg.SkipReas
         return dg.SkipReason("no NameNode samples yet")
     with home.store.read() as con:
         waiting = con.execute(
-            "SELECT count(*) FROM (SELECT namenode, max(polled_at) AS at FROM namenode_metrics GROUP BY 1) "
+            "SELECT count(*) FROM (SELECT namenode, max(polled_at) AS latest FROM namenode_metrics GROUP BY 1) "
             "LEFT JOIN (SELECT namenode, max(step_at) AS done FROM namenode_scores GROUP BY 1) USING (namenode) "
-            "WHERE done IS NULL OR at > done"
+            "WHERE done IS NULL OR latest > done"
         ).fetchall()[0][0]
     return dg.RunRequest() if waiting else dg.SkipReason("every sample is scored")
 

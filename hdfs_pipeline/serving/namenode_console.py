@@ -26,7 +26,8 @@ def status_table(status: dict[str, Any]) -> "Table":
 
     title = (
         f"Version {status['serving']} of {status['namenode']}: {status['steps']:,} steps "
-        f"from {status['trained_from'][:19]} to {status['trained_to'][:19]} UTC, {len(status['left_out'])} stretches left out"
+        f"from {status['trained_from'][:19]} to {status['trained_to'][:19]} UTC, "
+        f"{len(status['left_out'])} stretches left out"
     )
     table = Table("detector", "threshold", "is", "opens incidents", "score", title=escape(title))
     for name, found in status["detectors"].items():

@@ -1,7 +1,6 @@
 """The model that serves in a worker: loaded from the home, exchanged while the worker runs, asked for verdicts."""
 
 import logging
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +43,7 @@ class Champion:
         self._settings, self._detector, self._threshold = settings, detector, threshold
         self._folder = self._present()
         self._refused: Path | None = None
-        self._flagged: OrderedDict[tuple[str, int, int, int], str] = OrderedDict()
+        self._flagged: dict[int, tuple[str, int, int]] = {}  # by block, the oldest first
         self._use(*self._load())
 
     def _name(self) -> str:
@@ -97,31 +96,29 @@ class Champion:
         vectors = counted.vectors
         if not vectors:
             return []
-        keys = np.array([vector.block_id for vector in vectors], np.int64)
+        blocks = [vector.block_id for vector in vectors]
         alarms = np.array([vector.alarms for vector in vectors])
-        matrix = features(keys, counted.counts, alarms, catalogue)[self.scorer.card.family]
+        matrix = features(np.array(blocks, np.int64), counted.counts, alarms, catalogue)[self.scorer.card.family]
         scores = self.scorer.score(matrix)
-        anomalous = scores >= self.threshold
-        found = np.flatnonzero(anomalous)
-        reasons = dict(zip(found.tolist(), self._explain(matrix.values[found]), strict=True))
-        verdicts = []
-        for at, vector in enumerate(vectors):
-            name = (origin, vector.block_id, vector.partition, vector.first_offset)
-            if anomalous[at]:
-                verdicts.append(self._verdict(vector, origin, status, float(scores[at]), reasons[at]))
-                self.remember(name, status)
-            elif status == FINAL and self._flagged.pop(name, ""):
-                verdicts.append(self._verdict(vector, origin, WITHDRAWN, float(scores[at]), None))
-        return verdicts
+        found = np.flatnonzero(scores >= self.threshold)
+        verdicts = {}
+        for at, reason in zip(found.tolist(), self._explain(matrix.values[found]), strict=True):
+            verdicts[at] = self._verdict(vectors[at], origin, status, float(scores[at]), reason)
+            self.remember(verdicts[at])
+        for at in [at for at, block in enumerate(blocks) if block in self._flagged and at not in verdicts]:
+            if status == FINAL and self._flagged[blocks[at]] == _place(vectors[at], origin):
+                verdicts[at] = self._verdict(vectors[at], origin, WITHDRAWN, float(scores[at]), None)
+                del self._flagged[blocks[at]]
+        return [verdicts[at] for at in sorted(verdicts)]
 
-    def remember(self, name: tuple[str, int, int, int], status: str) -> None:
-        """Keep in mind what was said of a block: origin, block id, partition, first offset."""
-        if status == WITHDRAWN:
-            self._flagged.pop(name, "")
+    def remember(self, verdict: Verdict) -> None:
+        """Keep in mind what was said of a block, so that it can be withdrawn."""
+        if verdict.status == WITHDRAWN:
+            self._flagged.pop(verdict.block_id, None)
             return
-        self._flagged[name] = status
+        self._flagged[verdict.block_id] = _place(verdict, verdict.origin)
         if len(self._flagged) > _REMEMBERED:
-            self._flagged.popitem(last=False)
+            del self._flagged[next(iter(self._flagged))]
 
     def _explain(self, values: np.ndarray) -> list[Explanation]:
         keys = [row.tobytes() for row in values]
@@ -156,3 +153,8 @@ class Champion:
             scored_at=datetime.now(UTC),
             closed_by=vector.closed_by,
         )
+
+
+def _place(named: Vector | Verdict, origin: str) -> tuple[str, int, int]:
+    """What tells two vectors of a block apart."""
+    return origin, named.partition, named.first_offset

@@ -1,6 +1,8 @@
 """Log files into `raw_logs`: a message for each block that a record names."""
 
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Event
 
 from hdfs_pipeline.settings import Settings
@@ -37,19 +39,20 @@ def produce_raw(
     Raises: DataError where there is nothing to read; SetupError where there is no broker.
     """
     ensure_topics(settings, [RAW_LOGS])
-    sources = [Source(file) for file in find_files(paths, settings.home / "stdin")]
     slow = speed is not None or (rate is not None and rate <= LOW_RATE)
-    linger = LOW_LINGER_MS if slow else LINGER_MS
-    sender = Sender(settings, RAW_LOGS, stopped, linger_ms=linger, on_progress=on_progress)
-    if group := group or (settings.stream_group if is_embedded(settings) else None):
-        sender.throttle = Throttle(settings, RAW_LOGS, group, stopped=stopped, idle=sender.idle, say=say)
-    pace = Pace(stopped, sender.idle, rate, speed)
-    paced = rate is not None or speed is not None
+    group = group or (settings.stream_group if is_embedded(settings) else None)
     rounds = Rounds(fresh=fresh, pause_s=settings.stream_idle_s + 1)
-    try:
-        _send_rounds(sender, sources, rounds, pace if paced else None, stopped, loop=loop)
-    finally:
-        report = sender.close()
+    with tempfile.TemporaryDirectory(prefix="stdin.") as spool:
+        sources = [Source(file) for file in find_files(paths, Path(spool))]
+        linger = LOW_LINGER_MS if slow else LINGER_MS
+        sender = Sender(settings, RAW_LOGS, stopped, linger_ms=linger, on_progress=on_progress)
+        try:
+            if group:
+                sender.throttle = Throttle(settings, RAW_LOGS, group, stopped=stopped, idle=sender.idle, say=say)
+            pace = Pace(stopped, sender.idle, rate, speed) if rate is not None or speed is not None else None
+            _send_rounds(sender, sources, rounds, pace, stopped, loop=loop)
+        finally:
+            report = sender.close()
     report.problems = [f"{source.file.shown}: {source.file.problem}" for source in sources if source.file.problem]
     return report
 

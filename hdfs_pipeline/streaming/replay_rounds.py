@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from hdfs_pipeline.domains.blocks import scan
 from hdfs_pipeline.domains.blocks.records import Layout
 
 _ID: Final = re.compile(rb"(?<=blk_)-?\d{1,19}(?!\d)")
@@ -73,7 +74,11 @@ class Rounds:
         """The text with the block ids of the present round."""
         if not (self.number or self._fresh):
             return text
-        return _ID.sub(lambda found: self._new(found[0]), text)
+        buffer = np.frombuffer(text, np.uint8).copy()
+        shifts = np.array([self._shifts.get(digits, 0) for digits in range(20)], np.uint64)
+        if scan.move_ids(buffer, _LOWS, _SIZES, shifts):
+            return buffer.tobytes()
+        return _ID.sub(lambda found: self._new(found[0]), text)  # ids that get longer
 
     def _new(self, old: bytes) -> bytes:
         number = int(old)
@@ -100,6 +105,10 @@ class Rounds:
 def _size(digits: int) -> int:
     """How many numbers with so many digits are block ids without sign."""
     return min(10**digits, _BEYOND) - 10 ** (digits - 1)
+
+
+_LOWS: Final = np.array([0, *(10 ** (digits - 1) for digits in range(1, 20))], np.uint64)
+_SIZES: Final = np.array([_size(digits) if digits >= _LONG else 0 for digits in range(20)], np.uint64)
 
 
 def _write(buffer: np.ndarray, starts: np.ndarray, times: np.ndarray, layout: Layout) -> None:

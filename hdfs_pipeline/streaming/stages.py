@@ -77,11 +77,9 @@ def remember_verdicts(settings: Settings, champion: Champion, partitions: Sequen
     """Let the champion know what was called anomalous before, so that it can be withdrawn."""
     for message in read_back(settings, ANOMALIES, dict.fromkeys(partitions, -1)):
         try:
-            verdict = wire.decode_verdict(message.value())
+            champion.remember(wire.decode_verdict(message.value()))
         except DataError:
             continue
-        name = (verdict.origin, verdict.block_id, verdict.partition, verdict.first_offset)
-        champion.remember(name, verdict.status)
 
 
 class RawStage:

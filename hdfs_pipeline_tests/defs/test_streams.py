@@ -7,7 +7,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import InProcessCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from hdfs_pipeline.defs import stream_sensors as module
 from hdfs_pipeline.defs.resources import Home
@@ -102,16 +104,16 @@ def test_one_run_of_a_topic_at_a_time(
 ) -> None:
     logs(streamed, 5)
     assert isinstance(tick(streamed, instance), dg.RunRequest)
-    for status, event, why in (
-        (dg.DagsterRunStatus.NOT_STARTED, None, "waits for its turn"),
-        (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterEventType.PIPELINE_ENQUEUED, "waits for its turn"),
-        (dg.DagsterRunStatus.STARTING, None, "is at work"),
-        (dg.DagsterRunStatus.STARTED, None, "is at work"),
-        (dg.DagsterRunStatus.STARTED, dg.DagsterEventType.PIPELINE_CANCELING, "is at work"),
+    code = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="hdfs_pipeline.definitions"))
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(code, "__repository__"), JOB)  # a queued run has one
+    for status, why in (
+        (dg.DagsterRunStatus.NOT_STARTED, "waits for its turn"),
+        (dg.DagsterRunStatus.QUEUED, "waits for its turn"),
+        (dg.DagsterRunStatus.STARTING, "is at work"),
+        (dg.DagsterRunStatus.STARTED, "is at work"),
+        (dg.DagsterRunStatus.CANCELING, "is at work"),
     ):
-        busy = create_run_for_test(instance, job_name=JOB, status=status)
-        if event:
-            instance.report_dagster_event(dg.DagsterEvent(event.value, JOB), busy.run_id)
+        busy = create_run_for_test(instance, job_name=JOB, status=status, remote_job_origin=origin)
         assert why in tick(streamed, instance).skip_message
         logs(streamed, 5)
         assert why in tick(streamed, instance).skip_message  # however much comes

@@ -1,6 +1,7 @@
 """Brokers to test on: the embedded one, fresh for every test, or the real one that KAFKA_BOOTSTRAP_SERVERS names."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -45,8 +46,10 @@ def command(home: Home, *arguments: str) -> tuple[list[str], dict[str, str]]:
     left = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != BOOTSTRAP}
     if home.settings.kafka_bootstrap_servers:
         left[BOOTSTRAP] = home.settings.kafka_bootstrap_servers
-    streaming = {name: getattr(home.settings, name) for name in Settings.model_fields if name.startswith("stream_")}
-    streaming["kafka_partitions"] = home.settings.kafka_partitions
+    # What the tests have set; the rest is the home's own, in its settings.toml.
+    names = [name for name in Settings.model_fields if name.startswith("stream_") or name == "kafka_partitions"]
+    streaming = {name: getattr(home.settings, name) for name in names}
+    streaming = {name: value for name, value in streaming.items() if value != Settings.model_fields[name].default}
     left |= {f"{PREFIX}{name.upper()}": str(value) for name, value in streaming.items()}
     program = [sys.executable, "-c", "from hdfs_pipeline.cli import main; main()"]
     return [*program, "--home", str(home.settings.home), *arguments], left | {"COLUMNS": "150"}
@@ -142,7 +145,8 @@ def emptied_broker(folder: Path, **settings: object) -> Iterator[Home]:
     """A home on the real broker with empty topics: used ones are made anew. Nobody else tests on it meanwhile."""
     from confluent_kafka.admin import AdminClient
 
-    with FileLock(Path(tempfile.gettempdir()) / "hdfs_pipeline_tests_kafka.lock", timeout=600):
+    lock = f"hdfs_pipeline_tests.{re.sub('[^0-9A-Za-z]+', '_', REAL)}.lock"
+    with FileLock(Path(tempfile.gettempdir()) / lock, timeout=600):
         home = open_home(folder, **{"kafka_bootstrap_servers": REAL, "stream_group": f"t{time.time_ns()}", **settings})
         admin = AdminClient({"bootstrap.servers": REAL})
         if used := used_topics(admin):

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.sources.kafka import RAW_LOGS, TOPICS, producer
+from hdfs_pipeline.sources.kafka import ANOMALIES, RAW_LOGS, TOPICS, producer
 from hdfs_pipeline.streaming.topics import describe_topics, ensure_topics
 from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.streaming.conftest import run_command
+from hdfs_pipeline_tests.streaming.conftest import delete_topics, run_command
 
 
 def test_every_topic_has_fifty_partitions(broker: Home) -> None:
@@ -33,3 +33,32 @@ def test_another_count_of_partitions_is_told(broker: Home) -> None:
     settings = broker.settings.model_copy(update={"kafka_partitions": 12})
     with pytest.raises(SetupError, match=r"topic raw_logs has 50 partitions.* wants 12"):
         ensure_topics(settings)
+
+
+@pytest.mark.real_broker
+def test_topics_are_made_with_their_settings(broker: Home) -> None:
+    from confluent_kafka.admin import AdminClient, ConfigResource
+
+    admin = AdminClient(bootstrap(broker))
+    delete_topics(admin, {ANOMALIES, RAW_LOGS})
+    assert ensure_topics(broker.settings) == [RAW_LOGS, ANOMALIES]
+    assert ensure_topics(broker.settings) == []
+    policies = {}
+    for name in (RAW_LOGS, ANOMALIES):
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        (future,) = admin.describe_configs([resource], request_timeout=20).values()
+        policies[name] = future.result(20)["cleanup.policy"].value
+    assert policies[RAW_LOGS] == "delete"
+    assert set(policies[ANOMALIES].split(",")) == {"compact", "delete"}
+    assert {topic.partitions for topic in describe_topics(broker.settings)} == {50}
+
+
+def bootstrap(home: Home) -> dict[str, str]:
+    return {"bootstrap.servers": home.settings.kafka_bootstrap_servers}
+
+
+def test_a_broker_that_is_not_there_is_told(broker: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hdfs_pipeline.streaming.topics.TIMEOUT_S", 1.0)
+    nowhere = broker.settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
+    with pytest.raises(SetupError, match=r"KAFKA_BOOTSTRAP_SERVERS"):
+        ensure_topics(nowhere)

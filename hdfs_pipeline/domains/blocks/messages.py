@@ -46,8 +46,8 @@ def unwrap(value: bytes) -> Shipped:
 
 
 def _host(found: dict[str, Any]) -> str:
-    host = found.get("host", found.get("hostname", ""))
-    return str(host.get("name", host.get("hostname", "")) if isinstance(host, dict) else host)
+    host = found.get("host", found.get("hostname"))
+    return str((host.get("name", host.get("hostname")) if isinstance(host, dict) else host) or "")
 
 
 def _path(found: dict[str, Any]) -> str:
@@ -70,18 +70,18 @@ def read_messages(
 ) -> tuple[list[MessageRecords], list[tuple[int, str]], dict[int, Shipped]]:
     """Records of messages, what was none with its reason (index of the message, reason), and what shippers sent.
 
-    Every message that holds no good record at its beginning is among the second; none is among both.
+    A message that does not begin with a good record, or holds one without a time that can be, is among the second.
     """
     bad: dict[int, str] = {}
     shipped: dict[int, Shipped] = {}
     texts = [b"" if value is None else value for value in values]
-    lengths = np.array([len(text) for text in texts], np.int64)
-    if len(lengths) and (lengths == 0).any():
+    if None in values:
         bad |= {index: "no value" for index, value in enumerate(values) if value is None}
-    for index in np.flatnonzero(lengths > max_bytes).tolist():
-        bad[index], texts[index] = f"longer than {max_bytes} bytes", b""
-    for index in [index for index, text in enumerate(texts) if text[:1] == b"{"]:
+    odd = [index for index, text in enumerate(texts) if text[:1] == b"{" or len(text) > max_bytes]
+    for index in odd:
         try:
+            if len(texts[index]) > max_bytes:
+                raise DataError(f"longer than {max_bytes} bytes")
             shipped[index] = unwrap(texts[index])
             texts[index] = shipped[index].text
         except DataError as error:
@@ -117,16 +117,16 @@ def _of_layout(
         batch = batch_of(data, layout)
         message = np.arange(len(mine))
     else:
-        mine = [text.rstrip(b"\r\n") for text in mine]
+        mine = [text.removesuffix(b"\n") for text in mine]
         batch = batch_of(b"\n".join(mine) + b"\n", layout)
         # Records know the number of their first line; so does each message.
         first_lines = np.cumsum([1, *(text.count(b"\n") + 1 for text in mine[:-1])])
         message = np.searchsorted(first_lines, batch["position"].to_numpy(), side="right") - 1
     if not batch["time"].null_count:
         return [MessageRecords(layout, batch, own[message])], others, rows[:0]
-    good = batch["time"].is_valid().to_numpy(zero_copy_only=False)
-    broken = own[np.setdiff1d(np.arange(len(mine)), message[good])]
-    return [MessageRecords(layout, _filter(batch, good), own[message[good]])], others, broken
+    broken = np.unique(message[batch["time"].is_null().to_numpy(zero_copy_only=False)])
+    good = ~np.isin(message, broken)
+    return [MessageRecords(layout, _filter(batch, good), own[message[good]])], others, own[broken]
 
 
 def _filter(batch: pa.RecordBatch, rows: np.ndarray) -> pa.RecordBatch:

@@ -64,6 +64,37 @@ def block_keys(buf, count):
 
 
 @njit(cache=True, nogil=True)
+def move_ids(buf, lows, sizes, shifts):
+    """Give every block id in `buf` another number of as many digits, in place; False where one has none to give.
+
+    Of ids with d digits, `lows[d]` is the smallest, `sizes[d]` how many there are, each moves on by `shifts[d]`; all
+    uint64; ids with `sizes[d]` 0 or a leading zero have none. `buf` is then partly changed.
+    """
+    at = 3
+    while at < len(buf):
+        if buf[at] != _UNDERSCORE or buf[at - 1] != 107 or buf[at - 2] != 108 or buf[at - 3] != 98:
+            at += 1
+            continue
+        at += 1
+        if at < len(buf) and buf[at] == _MINUS:
+            at += 1
+        start, value = at, np.uint64(0)
+        while at < len(buf) and 48 <= buf[at] <= 57:
+            value = value * np.uint64(10) + np.uint64(buf[at] - _ZERO)
+            at += 1
+        digits = at - start
+        if digits == 0 or digits > _DIGITS or value > np.uint64(_BIGGEST):
+            continue  # no block id
+        if sizes[digits] == 0 or buf[start] == _ZERO:
+            return False
+        value = lows[digits] + (value - lows[digits] + shifts[digits]) % sizes[digits]
+        for place in range(at - 1, start - 1, -1):
+            buf[place] = _ZERO + value % np.uint64(10)
+            value //= np.uint64(10)
+    return True
+
+
+@njit(cache=True, nogil=True)
 def last_head(buf, end, head):
     """Start of the last line, but the first, that begins with a head; 0 where there is none."""
     at = end - 1

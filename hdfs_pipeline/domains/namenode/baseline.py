@@ -65,7 +65,7 @@ def check_baseline(series: Series, length: int) -> list[Finding]:
 
 def _roles(series: Series) -> list[Finding]:
     roles, counts = np.unique(series.role.astype(str), return_counts=True)
-    main = str(roles[np.argmax(counts)])
+    main = main_role(series)
     found = []
     if len(roles) > 1:
         rest = ", ".join(f"{n} {role}" for role, n in zip(roles, counts, strict=True) if role != main)
@@ -101,13 +101,18 @@ def _odd_share(frame: Frame) -> float:
     return float((scores > _ODD * middle).mean()) if middle > 0 else 0.0
 
 
-def usable(series: Series, without: Sequence[Span] = ()) -> Frame:
-    """The steps of the role that most samples have, without the spans (start, end) in Unix seconds."""
+def main_role(series: Series) -> str:
+    """The role that most samples have; empty where there are none."""
+    roles, counts = np.unique(series.role.astype(str), return_counts=True)
+    return str(roles[np.argmax(counts)]) if len(roles) else ""
+
+
+def usable(series: Series, without: Sequence[Span] = (), role: str | None = None) -> Frame:
+    """The steps of a role, by default the one that most samples have, without spans (start, end) in Unix seconds."""
     frame = frame_of(series)
     if not len(series):
         return frame
-    roles, counts = np.unique(series.role.astype(str), return_counts=True)
-    keep = series.role.astype(str) == roles[np.argmax(counts)]
+    keep = series.role.astype(str) == (role or main_role(series))
     keep[1:] &= np.diff(series.times) > 0
     for start, end in without:
         keep &= (series.times < start) | (series.times > end)

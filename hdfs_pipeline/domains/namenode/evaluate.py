@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.domains.namenode.baseline import check_baseline, usable
+from hdfs_pipeline.domains.namenode.baseline import check_baseline, main_role, usable
 from hdfs_pipeline.domains.namenode.incidents import OPENERS, Incident, Judged, find_incidents, iso
 from hdfs_pipeline.domains.namenode.lstm import LstmAutoencoder
 from hdfs_pipeline.domains.namenode.models import DETECTORS
@@ -85,7 +85,7 @@ def evaluate_series(
     begun = time.perf_counter()
     training = train(usable(before), settings, findings=findings, users=before.users, seed=seed, on_step=on_step)
     trained_s = time.perf_counter() - begun
-    frame = usable(series)
+    frame = usable(series, role=main_role(before))
     judged = judge(frame, training, settings)
     kept = np.isin(series.times, frame.times)
     users = [each for each, keep in zip(series.users or [{}] * len(series), kept, strict=True) if keep]

@@ -30,6 +30,7 @@ STRANGE: Final = 5.0
 """Spreads from the middle beyond which the encoder does not see a value: a fault must not become what is expected."""
 _LEARNED: Final = 10.0  # spreads; a target beyond counts as this much in training
 _AT_LEAST: Final = 0.2  # squared spreads added to a metric's usual error: what is reproduced perfectly is not judged so
+_PRIOR: Final = 20.0  # windows
 _ROWS = 1024  # windows that are scored at a time
 
 
@@ -71,8 +72,11 @@ class LstmAutoencoder:
         weights, history = _learn(windows, params, seed)
         found = cls(scale, params, weights, np.zeros(windows.shape[2], np.float32), history)
         errors, _ = found._errors(frame)
-        seen = np.maximum((~np.isnan(errors)).sum(axis=0), 1)
-        found.usual = (np.nansum(errors, axis=0, dtype=np.float64) / seen).astype(np.float32)
+        # Few windows tell little of how well a metric is usually reproduced: they count beside `_PRIOR` windows that
+        # were as far off as the metric's own spread.
+        windows_seen = (~np.isnan(errors)).sum(axis=0) / params["sequence_length"]
+        total = np.nansum(errors, axis=0, dtype=np.float64) / params["sequence_length"]
+        found.usual = ((total + _PRIOR) / (windows_seen + _PRIOR)).astype(np.float32)
         return found
 
     def residuals(self, frame: Frame) -> Residuals:
@@ -102,7 +106,8 @@ class LstmAutoencoder:
         """Yields each window (length, u) as the network reproduces it."""
         import torch
 
-        network = _network(rows.shape[1], self.params)
+        with torch.random.fork_rng(devices=[]):  # a fresh network draws its weights, though others are put in
+            network = _network(rows.shape[1], self.params)
         network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in self.weights.items()})
         network.eval()
         with torch.inference_mode(), _one_thread():

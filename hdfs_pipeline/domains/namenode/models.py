@@ -37,6 +37,7 @@ class Card:
     detector: str
     version: int
     namenode: str
+    role: str
     columns: tuple[str, ...]
     threshold: float
     rule: str

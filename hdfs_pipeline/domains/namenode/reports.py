@@ -45,6 +45,7 @@ def model_status(settings: Settings) -> dict[str, Any]:
         if name == LstmAutoencoder.name:
             for key in (
                 "namenode",
+                "role",
                 "trained_from",
                 "trained_to",
                 "steps",
@@ -217,6 +218,8 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 
 def _rows(store: Store, sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    if not store.path.exists():
+        return []
     with store.read() as con:
         cursor = con.execute(sql, parameters)
         names = [column[0] for column in cursor.description]

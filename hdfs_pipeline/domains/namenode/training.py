@@ -59,6 +59,7 @@ def train(
     *,
     version: int = 1,
     namenode: str = "",
+    role: str = "",
     left_out: Sequence[tuple[Span, str]] = (),
     false_alarms: tuple[Frame, np.ndarray] | None = None,
     findings: Sequence[Finding] = (),
@@ -69,7 +70,8 @@ def train(
     """Train every detector on the baseline `frame` and fix its threshold there.
 
     `false_alarms` is a longer frame, and which of its steps (n,) bool raised an alarm that somebody said was none:
-    thresholds go up until these are quiet, threefold at most. `left_out`, `findings` and `users` go into the card.
+    thresholds go up until these are quiet, threefold at most. `namenode`, `role`, `left_out`, `findings`
+    and `users` go into the card.
     Raises: DataError where the baseline is too short.
     """
     require(frame, settings.namenode_sequence_length)
@@ -99,6 +101,7 @@ def train(
                 detector=name,
                 version=version,
                 namenode=namenode,
+                role=role,
                 columns=frame.columns,
                 threshold=threshold,
                 rule=said,

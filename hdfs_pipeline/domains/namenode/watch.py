@@ -3,14 +3,14 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.namenode import models
-from hdfs_pipeline.domains.namenode.baseline import Finding, Span, check_baseline, usable
+from hdfs_pipeline.domains.namenode.baseline import Span, check_baseline, main_role, usable
 from hdfs_pipeline.domains.namenode.incidents import Incident, Judged, find_incidents
 from hdfs_pipeline.domains.namenode.models import DETECTORS
 from hdfs_pipeline.domains.namenode.series import Series, load_series
@@ -46,14 +46,22 @@ class Judgement:
 
 
 def the_namenode(store: Store, namenode: str | None) -> str:
-    """The NameNode that is meant: the only one there are samples of, unless named. Raises: DataError."""
+    """The NameNode that is meant: the only one that there are samples of, or that is active, unless named.
+
+    Raises: DataError.
+    """
+    if not store.path.exists():
+        raise DataError("no samples of a NameNode yet: `hdfs-pipeline collect` polls one")
     with store.read() as con:
-        rows = con.execute("SELECT DISTINCT namenode FROM namenode_metrics ORDER BY 1").fetchall()
+        rows = con.execute(
+            "SELECT namenode, arg_max(role, polled_at) = 'active' FROM namenode_metrics GROUP BY 1 ORDER BY 1"
+        ).fetchall()
     known = [str(row[0]) for row in rows]
     if namenode is not None and namenode in known:
         return namenode
-    if namenode is None and len(known) == 1:
-        return known[0]
+    for choice in (known, [str(name) for name, active in rows if active]):
+        if namenode is None and len(choice) == 1:
+            return choice[0]
     if not known:
         raise DataError("no samples of a NameNode yet: `hdfs-pipeline collect` polls one")
     raise DataError(f"which NameNode? There are samples of {', '.join(known)}")
@@ -138,6 +146,7 @@ def train_window(
         settings,
         version=models.next_version(settings),
         namenode=name,
+        role=main_role(series),
         left_out=left_out,
         false_alarms=_false_alarms(series, false),
         findings=findings,
@@ -206,7 +215,10 @@ def judge_window(
         raise DataError(f"no samples of {name} between {_iso(since)} and {_iso(until)}")
     if series.columns != main.columns:
         raise NotTrainedError("the models know other metrics than this release: run `hdfs-pipeline namenode train`")
-    frame = usable(series)
+    # A standby serves three operations of nineteen: judged as an active NameNode it would be one long incident.
+    frame = usable(series, role=main.role)
+    if not len(frame):
+        raise DataError(f"{name} was not {main.role} between {_iso(since)} and {_iso(until)}, as the baseline was")
     kept = np.isin(series.times, frame.times)
     users = [each for each, keep in zip(series.users or [], kept, strict=True) if keep]
     judged = judge(frame, training, settings, 1.0 if threshold is None else threshold / main.threshold)
@@ -315,16 +327,6 @@ def incident_row(namenode: str, each: Incident) -> dict[str, Any]:
         "metrics": json.dumps([asdict(metric) for metric in each.metrics]),
         "users": json.dumps([asdict(user) for user in each.users]),
     }
-
-
-def findings_of(
-    store: Store, settings: Settings, namenode: str | None, start: datetime | None, end: datetime | None
-) -> list[Finding]:
-    """What is odd about a stretch of stored samples as a baseline."""
-    name = the_namenode(store, namenode)
-    until = end.timestamp() if end else last_sample(store, name) + 1
-    since = start.timestamp() if start else until - timedelta(hours=settings.namenode_baseline_hours).total_seconds()
-    return check_baseline(load_series(store, name, since, until), settings.namenode_sequence_length)
 
 
 def _iso(seconds: float) -> str:

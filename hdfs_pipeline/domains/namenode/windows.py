@@ -17,7 +17,7 @@ SMALLEST: Final[dict[str, float]] = {
     "calls": 1.0,
     "calls/s": 1.0,
     "threads": 1.0,
-    "ms/s": 2.0,
+    "ms/s": 10.0,
     "MiB": 16.0,
     "connections": 1.0,
 }

@@ -86,6 +86,12 @@ def test_several_records_in_one_message_all_count() -> None:
     assert found[0].message.tolist() == [0, 0, 1]
 
 
+def test_a_message_is_taken_whole_or_not_at_all() -> None:
+    found, bad, _ = read_messages([LINE + b"\n081109 999999 1 INFO a: b", LINE], LIMIT)
+    assert bad == [(0, NO_HEAD)]
+    assert found[0].message.tolist() == [1]
+
+
 def test_what_is_bad_says_why() -> None:
     values = [None, b"", b"garbage", b"{", b"{}", b"x" * 100, b"081109 999999 1 INFO a: b", LINE[:20]]
     _, bad, _ = read_messages(values, 99)

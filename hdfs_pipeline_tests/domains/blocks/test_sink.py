@@ -1,5 +1,6 @@
 """Kafka topics into the store: each message once, whatever the runs were and however they ended."""
 
+import os
 import random
 import re
 import shutil
@@ -21,12 +22,14 @@ from hdfs_pipeline.domains.blocks.sink import STREAMED, Sunk, ingest_range, next
 from hdfs_pipeline.domains.blocks.wire import block_key, encode
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.offsets import OffsetConflict
-from hdfs_pipeline.settings import PROJECT
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, LABELS, RAW_LOGS
+from hdfs_pipeline.settings import BOOTSTRAP, PROJECT
+from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, LABELS, RAW_LOGS, producer
 from hdfs_pipeline.store import Store
+from hdfs_pipeline.streaming.topics import ensure_topics
 from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.domains.blocks import sink_worker as worker
 from hdfs_pipeline_tests.domains.blocks.sink_worker import PARTS, POISON, embedded, everything, line, mixture, send
+from hdfs_pipeline_tests.streaming.conftest import HOW, emptied_broker, wait_for
 
 LIMIT_S = 60
 
@@ -469,3 +472,32 @@ def test_the_same_lines_by_file_and_by_kafka_give_the_same_matrix(
     assert [row for row in rows if row[0].startswith("kafka:")] == again["rows"]
     assert len(rows) == 2 * len(again["rows"])
     assert parse(streamed.store, streamed.settings).new == done.rows
+
+
+@pytest.mark.real_broker
+@pytest.mark.skipif(not os.environ.get(BOOTSTRAP), reason=HOW)
+def test_transactions_and_a_topic_made_anew_on_a_real_broker(tmp_path: Path) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    with emptied_broker(tmp_path / "home", sink_max_records=5) as home:
+        sender = producer(home.settings, transactional_id=tmp_path.name)
+        sender.init_transactions(60)
+        for second, keep in enumerate((True, False, True, False)):
+            sender.begin_transaction()
+            for number in range(3):
+                sender.produce(RAW_LOGS, line(10 * second + number, 1), b"blk_1", partition=0)
+            assert sender.flush(30) == 0
+            (sender.commit_transaction if keep else sender.abort_transaction)(60)
+        runs = 0
+        while ingest(home).ranges:
+            runs += 1
+        assert runs == 4  # 16 offsets, 5 at a time
+        expected = [("kafka:raw_logs/0", offset) for offset in (0, 1, 2, 8, 9, 10)]
+        assert positions(home) == expected
+        admin = AdminClient({"bootstrap.servers": home.settings.kafka_bootstrap_servers})
+        admin.delete_topics([RAW_LOGS])[RAW_LOGS].result(30)
+        wait_for(lambda: RAW_LOGS not in admin.list_topics(timeout=20).topics)
+        ensure_topics(home.settings, [RAW_LOGS])
+        logs(home, 2)
+        assert ingest(home).epoch == 2
+        assert positions(home) == expected + [("kafka:raw_logs/0@2", offset) for offset in (0, 1)]

@@ -1,0 +1,203 @@
+"""A NameNode in the store: trained on, scored, marked, trained anew; and what the routes and the console ask."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hdfs_pipeline.domains.namenode import models, watch
+from hdfs_pipeline.domains.namenode.baseline import check_baseline
+from hdfs_pipeline.domains.namenode.metrics import COLUMNS
+from hdfs_pipeline.domains.namenode.reports import (
+    list_anomalies,
+    list_incidents,
+    metric_series,
+    model_status,
+    train_report,
+    window_report,
+)
+from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.serving.namenode_plots import metrics_png, scores_png
+from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.domains.namenode.watched import NAMENODE, QUICK, faults, series
+from hdfs_pipeline_tests.domains.namenode.watched import watch as poll_recording
+from hdfs_pipeline_tests.homes import copy_home
+
+
+def when(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+STORM = faults()["listing_storm"]
+CHURN = faults()["metadata_write_churn"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Home:
+    """The shipped recording in a store, with a model of the time before the first fault; nothing scored."""
+    from hdfs_pipeline_tests.homes import open_home
+
+    home = open_home(tmp_path_factory.mktemp("namenode"), **QUICK)
+    poll_recording(home)
+    train_report(home.store, home.settings, end=when(STORM.start))
+    return home
+
+
+@pytest.fixture
+def mine(trained: Home, tmp_path: Path) -> Home:
+    return copy_home(trained, tmp_path / "mine", **QUICK)
+
+
+def test_without_samples_or_model_the_next_step_is_told(home: Home) -> None:
+    assert model_status(home.settings)["trained"] is False
+    with pytest.raises(DataError, match="hdfs-pipeline collect"):
+        window_report(home.store, home.settings)
+    poll_recording(home)
+    with pytest.raises(NotTrainedError, match="namenode train"):
+        watch.update(home.store, home.settings)
+    with pytest.raises(DataError, match="which NameNode"):
+        window_report(home.store, home.settings, namenode="other:9870")
+    with pytest.raises(DataError, match="needs 30 steps without a gap, has 12"):
+        train_report(home.store, home.settings, end=when(STORM.start - 185))
+
+
+def test_the_status_tells_what_serves_and_what_it_learned_from(trained: Home) -> None:
+    found = model_status(trained.settings)
+    assert found["serving"] == 1 and found["versions"] == [1] and found["namenode"] == NAMENODE and found["steps"] == 30
+    assert set(found["detectors"]) == {"lstm_autoencoder", "pca_residual", "deviation"}
+    assert found["detectors"]["pca_residual"]["opens_incidents"] is False
+    assert json.dumps(found) and {each["kind"] for each in found["findings"]} == {"short", "idle operations"}
+
+
+def test_scoring_finds_incidents_once_and_for_all(mine: Home) -> None:
+    store, settings = mine.store, mine.settings
+    first = watch.update(store, settings)
+    assert first["steps"] == 95 and first["incidents"] == 5 and first["version"] == 1
+    stored = list_incidents(store)
+    assert [each["cause"] for each in reversed(stored)][::4] == ["listing storm", "metadata churn"]
+    assert list_anomalies(store, detector="lstm_autoencoder", limit=3)[0]["score"] > 0
+    again = watch.update(store, settings)
+    assert again["steps"] < 95 and list_incidents(store) == stored, "what was scored again is the same"
+    rows = mine.rows("SELECT detector, count(*), count(DISTINCT step_at) FROM namenode_scores GROUP BY 1")
+    assert {row[0] for row in rows} == {"lstm_autoencoder", "pca_residual", "deviation", "static_rules"}
+    assert all(count == distinct == 95 for _, count, distinct in rows)
+
+
+def test_scored_as_it_comes_in_equals_scored_at_once(mine: Home, new_home: Callable[..., Home]) -> None:
+    watch.update(mine.store, mine.settings)
+    whole = list_incidents(mine.store)
+    other = new_home("live", **QUICK)
+    edges = [0.0, STORM.start + 25, STORM.start + 300, CHURN.start + 30, np.inf]
+    for since, until in pairwise(edges):
+        poll_recording(other, since=since, until=until)
+        if not models.serving(other.settings):
+            train_report(other.store, other.settings, end=when(STORM.start))
+        watch.update(other.store, other.settings)
+        if until == edges[1]:
+            (ongoing,) = list_incidents(other.store)
+            assert ongoing["status"] == "ongoing"
+    live = list_incidents(other.store)
+    told = ("started_at", "ended_at", "status", "severity", "cause")
+    assert [[each[name] for name in told] for each in live] == [[each[name] for name in told] for each in whole]
+
+
+def test_a_report_with_another_threshold_recounts(trained: Home) -> None:
+    store, settings = trained.store, trained.settings
+    window = {"start": when(STORM.start - 60), "end": when(CHURN.end + 60)}
+    plain = window_report(store, settings, with_scores=True, **window)
+    assert plain["note"] == "" and len(plain["incidents"]) == 5 and json.dumps(plain)
+    assert len(plain["times"]) == plain["steps"] == len(plain["scores"]["lstm_autoencoder"])
+    learned = plain["detectors"]["lstm_autoencoder"]["threshold"]
+    strict = window_report(store, settings, threshold=10 * learned, **window)
+    assert strict["detectors"]["lstm_autoencoder"]["threshold"] == pytest.approx(10 * learned)
+    assert strict["detectors"]["static_rules"]["threshold"] == 1
+    over = [each["detectors"]["lstm_autoencoder"]["steps_over"] for each in (plain, strict)]
+    assert over[0] > over[1] > 0
+    assert scores_png(plain).startswith(b"\x89PNG")
+
+
+def test_metrics_with_what_was_expected(trained: Home) -> None:
+    names = ["GetListingAvgTime", "RpcProcessingRate"]
+    found = metric_series(
+        trained.store, trained.settings, metrics=names, start=when(STORM.start - 400), end=when(STORM.end)
+    )
+    assert list(found["metrics"]) == names and found["metrics"]["RpcProcessingRate"]["unit"] == "calls/s"
+    listing = found["metrics"]["GetListingAvgTime"]
+    assert len(listing["values"]) == len(listing["expected"]) == len(found["times"])
+    assert max(each for each in listing["values"] if each) > 5 > max(each for each in listing["expected"] if each)
+    assert metrics_png(found, names, (found["times"][3], found["times"][5])).startswith(b"\x89PNG")
+    with pytest.raises(DataError, match="no metric Nonsense"):
+        metric_series(trained.store, trained.settings, metrics=["Nonsense"])
+
+
+def test_marks_change_incidents_and_the_next_training(mine: Home) -> None:
+    store, settings = mine.store, mine.settings
+    watch.update(store, settings)
+    storm = list_incidents(store)[-1]
+    span = (when(STORM.start), when(STORM.end + 60))
+    assert watch.mark(store, *span, "maintenance", note="planned") == 1
+    assert list_incidents(store, status="maintenance")[0]["started_at"] == storm["started_at"]
+    watch.update(store, settings)
+    assert [each["status"] for each in list_incidents(store)].count("maintenance") == 1
+    with pytest.raises(DataError, match="maintenance or false"):
+        watch.mark(store, *span, "holiday")
+    with pytest.raises(DataError, match="before it begins"):
+        watch.mark(store, *reversed(span), "false")
+    again = train_report(store, settings)
+    assert again["serving"] == 2 and sorted({each["why"] for each in again["left_out"]}) == ["incident", "maintenance"]
+    assert again["steps"] < 95 - 20
+    everything = train_report(store, settings, with_incidents=True)
+    assert everything["steps"] > again["steps"] and {each["why"] for each in everything["left_out"]} == {"maintenance"}
+    assert models.roll_back(settings) == (3, 2)
+
+
+def test_a_false_alarm_is_quieter_next_time(mine: Home) -> None:
+    store, settings = mine.store, mine.settings
+    pause = faults()["process_pause_like_gc"]
+    watch.mark(store, when(pause.start), when(pause.end + 30), "false")
+    before = model_status(settings)["detectors"]["deviation"]["threshold"]
+    quiet_end = when(pause.end + 40)
+    watch.mark(store, when(STORM.start), when(STORM.end + 45), "maintenance")
+    found = train_report(store, settings, end=quiet_end)
+    assert found["detectors"]["deviation"]["threshold"] > before and "false" in found["detectors"]["deviation"]["rule"]
+
+
+def test_what_is_wrong_with_a_baseline() -> None:
+    draw = np.random.default_rng(0)
+    given = series(draw.normal(10, 1, (200, len(COLUMNS))))
+    assert check_baseline(given, 30) == []
+    assert (
+        check_baseline(given.slice(None, given.times[0] + 60), 30)[0].message
+        == "needs 30 steps without a break, has 12"
+    )
+    given.restarted[50] = True
+    given.gap[90] = True
+    given.times[90:] += 600
+    given.times[120] = given.times[119]
+    given.role[150:160] = "standby"
+    given.values[:, COLUMNS.index("ConcatAvgTime")] = np.nan
+    found = {each.kind: each for each in check_baseline(given, 30)}
+    assert set(found) >= {"restarts", "gaps", "duplicates", "roles", "idle operations"}
+    assert "Concat" in found["idle operations"].message and "605 s" in found["gaps"].message
+    assert "10 standby" in found["roles"].message and found["restarts"].serious
+    given.role[:] = "standby"
+    assert "standby" in {each.kind for each in check_baseline(given, 30)}
+    given.role[:] = "active"
+    given.values[170:199] += 100
+    assert "uneven" in {each.kind for each in check_baseline(given, 30)}
+
+
+def test_a_standby_is_not_judged_as_an_active_namenode(mine: Home) -> None:
+    with mine.store.write() as con:
+        con.execute(
+            "INSERT INTO namenode_metrics BY NAME SELECT * REPLACE ('nn2:9870' AS namenode, 'standby' AS role) "
+            "FROM namenode_metrics"
+        )
+    assert watch.the_namenode(mine.store, None) == NAMENODE, "the one that is active is meant"
+    assert watch.update(mine.store, mine.settings)["incidents"] == 5
+    with pytest.raises(DataError, match="was not active"):
+        watch.update(mine.store, mine.settings, "nn2:9870")

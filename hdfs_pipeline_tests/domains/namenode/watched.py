@@ -1,0 +1,52 @@
+"""A home that has watched the shipped recording, and small frames, for the tests of models and incidents."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.namenode.collect import METRICS, _row
+from hdfs_pipeline.domains.namenode.evaluate import Fault, read_faults
+from hdfs_pipeline.domains.namenode.metrics import COLUMNS
+from hdfs_pipeline.domains.namenode.process import Processor
+from hdfs_pipeline.domains.namenode.replay import SAMPLE
+from hdfs_pipeline.domains.namenode.series import Series, read_polls
+from hdfs_pipeline.domains.namenode.windows import Frame, frame_of
+from hdfs_pipeline.store import publish_into
+from hdfs_pipeline_tests.conftest import Home
+
+NAMENODE = "nn.example:9870"
+LABELS = SAMPLE.with_name("labels.jsonl")
+QUICK = {"namenode_epochs": 3}
+"""Settings that train in a second."""
+
+
+def faults() -> dict[str, Fault]:
+    return {fault.name: fault for fault in read_faults(LABELS)}
+
+
+def watch(home: Home, path: Path = SAMPLE, until: float = np.inf, since: float = 0.0) -> None:
+    """Store the samples of a recording that were polled from `since` to `until`, as the collector does."""
+    from datetime import UTC, datetime
+
+    processor, rows = Processor(), []
+    for poll in read_polls(path):
+        sample = processor.add(poll.document, datetime.fromtimestamp(poll.at, UTC)) if poll.document else None
+        if sample is not None and since <= poll.at < until:
+            rows.append(_row(NAMENODE, sample))
+    with home.store.write() as con:
+        publish_into(con, "namenode_metrics", pa.Table.from_pylist(rows, METRICS))
+
+
+def series(values: np.ndarray, columns: tuple[str, ...] = COLUMNS, step_s: float = 5.0) -> Series:
+    """Values (n, m) polled every `step_s` seconds from an active NameNode."""
+    n = len(values)
+    gap = np.zeros(n, bool)
+    gap[0] = True
+    roles = np.full(n, "active", dtype=object)
+    return Series(np.arange(n) * step_s + 1.7e9, values.astype(np.float32), columns, roles, np.zeros(n, bool), gap)
+
+
+def noise(n: int, seed: int = 1) -> Frame:
+    """A quiet NameNode: every metric near 10 with some noise."""
+    return frame_of(series(np.random.default_rng(seed).normal(10, 2, (n, len(COLUMNS))).clip(0)))

@@ -35,7 +35,7 @@ class TrainWindow(dg.Config):
     group_name="namenode",
     kinds={"pytorch", "numpy"},
     owners=OWNERS,
-    metadata=table_metadata("namenode_marks"),
+    metadata=table_metadata("models"),
     check_specs=[
         dg.AssetCheckSpec(
             "baseline_healthy",

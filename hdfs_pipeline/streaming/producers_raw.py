@@ -7,7 +7,7 @@ from threading import Event
 
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import find_files
-from hdfs_pipeline.sources.kafka import RAW_LOGS, is_embedded
+from hdfs_pipeline.sources.kafka import RAW_LOGS, fewer_collections, is_embedded
 from hdfs_pipeline.streaming.producers import LINGER_MS, LOW_LINGER_MS, LOW_RATE, Headers, Report, Sender, Tell
 from hdfs_pipeline.streaming.producers_pace import Pace, Throttle
 from hdfs_pipeline.streaming.replay import Source, merged
@@ -50,7 +50,8 @@ def produce_raw(
             if group:
                 sender.throttle = Throttle(settings, RAW_LOGS, group, stopped=stopped, idle=sender.idle, say=say)
             pace = Pace(stopped, sender.idle, rate, speed) if rate is not None or speed is not None else None
-            _send_rounds(sender, sources, rounds, pace, stopped, loop=loop)
+            with fewer_collections():
+                _send_rounds(sender, sources, rounds, pace, stopped, loop=loop)
         finally:
             report = sender.close()
     report.problems = [f"{source.file.shown}: {source.file.problem}" for source in sources if source.file.problem]

@@ -4,7 +4,7 @@ import logging
 
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, RAW_LOGS
+from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, RAW_LOGS, fewer_collections
 from hdfs_pipeline.streaming.champion import Champion
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.outbox import Outbox
@@ -53,6 +53,6 @@ def stream(
     port = metrics.serve(settings)
     worker = Worker(settings, stage, outbox, metrics, settings.kafka_partitions)
     _log.info("reading %s; metrics at http://%s:%d/metrics", begin, settings.metrics_host, port)
-    with Reporter(settings, metrics):
+    with fewer_collections(), Reporter(settings, metrics):
         worker.run()
 

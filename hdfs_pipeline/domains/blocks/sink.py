@@ -3,7 +3,6 @@
 Which topics, and into which tables, says `STREAMED`. Reading and decoding go on outside the store's lock.
 """
 
-import gc
 import shutil
 import tempfile
 import time
@@ -22,7 +21,7 @@ from hdfs_pipeline.domains.blocks.sink_messages import SINKS, MessageStage
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.offsets import OffsetConflict, advance_offsets, begin_epoch, find_epoch, offsets
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import RAW_LOGS, is_embedded
+from hdfs_pipeline.sources.kafka import RAW_LOGS, fewer_collections, is_embedded
 from hdfs_pipeline.sources.ranges import Plan, Range, RangeReader, Watermarks, plan, watermarks
 from hdfs_pipeline.store import Store, publish_into
 
@@ -238,7 +237,7 @@ def _ingest(store: Store, settings: Settings, task: _Task, folder: Path, done: S
             stage = LogStage(settings, topic, task.epoch, Sources.of(con, topic), folder)
     else:
         stage = MessageStage(settings, topic, task.epoch, folder)
-    with _fewer_collections():
+    with fewer_collections():
         stage.stage(reader.batches())
     if task.again and reader.gaps:
         raise DataError(f"{topic}: messages went from Kafka while they were read again: nothing is changed; try later")
@@ -258,17 +257,6 @@ def _ingest(store: Store, settings: Settings, task: _Task, folder: Path, done: S
         done.notes.append(f"{done.unkeyed:,} {_ROUTE}")
     if done.missing:
         done.notes.append(f"{done.missing:,} messages were gone before they could be read: see stream_gaps")
-
-
-@contextmanager
-def _fewer_collections() -> Iterator[None]:
-    """Let Python look for cycles once a batch of messages, not every few hundred: it would take half of the time."""
-    before = gc.get_threshold()
-    gc.set_threshold(200_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _joined(before: Mapping[int, list[Range]], while_reading: Mapping[int, list[Range]]) -> dict[int, list[Range]]:

@@ -155,7 +155,24 @@ def train_window(
     )
     on_step("saving")
     models.save(settings, training.models)
+    rows = [_model_row(settings, model) for model in training.models.values()]
+    with store.write() as con:
+        same = "(detector, version) IN (SELECT detector, version FROM publish_source)"
+        publish_into(con, "models", pa.Table.from_pylist(rows), replace=same)
     return training
+
+
+def _model_row(settings: Settings, model: models.Model) -> dict[str, Any]:
+    """A row of `models`; there it has the name of its folder."""
+    card, folder = model.card, models.folder_of(settings, model.card.detector)
+    return {
+        "detector": folder.name,
+        "version": card.version,
+        "threshold": card.threshold,
+        "path": str(folder / f"{card.version:04d}"),
+        "card": json.dumps(card.to_json()),
+        "created_at": datetime.fromisoformat(card.created_at),
+    }
 
 
 def _left_out(store: Store, name: str, since: float, until: float, with_incidents: bool) -> list[tuple[Span, str]]:

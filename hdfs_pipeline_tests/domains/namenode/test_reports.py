@@ -69,6 +69,8 @@ def test_the_status_tells_what_serves_and_what_it_learned_from(trained: Home) ->
     found = model_status(trained.settings)
     assert found["serving"] == 1 and found["versions"] == [1] and found["namenode"] == NAMENODE and found["steps"] == 30
     assert set(found["detectors"]) == {"lstm_autoencoder", "pca_residual", "deviation"}
+    recorded = dict(trained.rows("SELECT detector, threshold FROM models WHERE version = 1"))
+    assert recorded == {f"namenode_{name}": each["threshold"] for name, each in found["detectors"].items()}
     assert found["detectors"]["pca_residual"]["opens_incidents"] is False
     assert json.dumps(found) and {each["kind"] for each in found["findings"]} == {"short", "idle operations"}
 

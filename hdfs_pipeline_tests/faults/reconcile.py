@@ -1,0 +1,89 @@
+"""Holds what went into a broker against what the workers said and what the sinks stored: nothing lost or doubled."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hdfs_pipeline.domains.blocks.sink import ingest_range
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, RAW_LOGS, producer
+from hdfs_pipeline.store import Store
+from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.streaming.conftest import read_topic
+from hdfs_pipeline_tests.streaming.workers import batch_counts, batch_flagged, vectors, verdicts, wait_until_equal
+
+SUNK = (RAW_LOGS, AGGREGATED_EVENTS, ANOMALIES)
+
+
+def send(home: Home, topic: str, messages: list[tuple[bytes | None, bytes | None, int]], **more: Any) -> list[int]:
+    """Send messages (key, value, partition); their offsets, -1 for one that the brokers refused."""
+    client = producer(home.settings, message_max_bytes=20_000_000, compression_type="lz4", **more)
+    offsets = [-1] * len(messages)
+
+    def heard(at: int, error: Any, message: Any) -> None:
+        if error is None:
+            offsets[at] = message.offset()
+
+    for at, (key, value, part) in enumerate(messages):
+        client.produce(topic, value, key, partition=part, on_delivery=lambda e, m, at=at: heard(at, e, m))
+        client.poll(0)
+    assert client.flush(60) == 0
+    return offsets
+
+
+def reconcile(home: Home, trained: Home, records: int, limit_s: float = 90) -> str:
+    """Wait for the batch's last words in the stream, store all of it, and compare; says what was counted."""
+    wait_until_equal(home, trained, limit_s=limit_s)
+    sink(home)
+    said, judged = vectors(home), verdicts(home)
+    stored = home.rows("SELECT count(*), count(DISTINCT (source_id, position)) FROM raw_logs")
+    assert stored == [(records, records)], "each record is stored once"
+    assert len(read_topic(home.settings, RAW_LOGS)) == records
+    counts: dict[int, dict[str, int]] = {}
+    for block, found in home.rows("SELECT block_id, counts FROM aggregated_events"):
+        total = counts.setdefault(block, {})
+        for event, n in found.items():
+            total[event] = total.get(event, 0) + n
+    assert counts == batch_counts(trained)
+    assert home.rows("SELECT count(*) FROM aggregated_events") == [
+        (len({(vector.block_id, vector.partition, vector.first_offset) for vector in said}),)
+    ]
+    standing = home.rows("SELECT DISTINCT block_id FROM stream_anomalies WHERE status <> 'withdrawn'")
+    assert {block for (block,) in standing} == batch_flagged(trained)
+    return (
+        f"{records:,} records sent = stored; {len(counts):,} blocks counted as the batch counts them, "
+        f"in {len(said):,} vectors; {len(standing)} anomalies as the batch finds them, in {len(judged)} verdicts"
+    )
+
+
+def sink(home: Home) -> None:
+    """All that the topics hold, into the store."""
+    for topic in SUNK:
+        while ingest_range(home.store, home.settings, topic).messages:
+            pass
+
+
+@contextmanager
+def sinking(home: Home) -> Iterator[list[str]]:
+    """Runs of the sinks, one after the other, whatever becomes of the broker; what they have said in trouble."""
+    troubles: list[str] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        store = Store(home.settings.store_path, lock_timeout_s=60.0, memory_limit="500MB")
+        while not stop.wait(0.5):
+            for topic in SUNK:
+                try:
+                    ingest_range(store, home.settings, topic, stall_s=5.0)
+                except SetupError as error:
+                    troubles.append(str(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield troubles
+    finally:
+        stop.set()
+        thread.join(90)
+        assert not thread.is_alive()

@@ -25,7 +25,7 @@ setup: $(VENV)/.installed  ## make .venv and install (a few minutes, once)
 demo: $(VENV)/.installed  ## the main job on real logs, with a summary
 	$(BIN)/hdfs-pipeline demo
 
-up: $(VENV)/.installed  ## Dagster's web page and daemon on 127.0.0.1:3000
+up: $(VENV)/.installed  ## Kafka, Dagster on 127.0.0.1:3000, a stream worker and a replay, until Ctrl-C
 	$(BIN)/hdfs-pipeline up
 
 test: $(VENV)/.installed-dev  ## the test suite

@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         0, ge=0, description="Records from which an open block gets a provisional verdict; 0 leaves it out."
     )
     stream_memory_mb: int = Field(512, ge=1, description="MiB that a worker's blocks may take, open and remembered.")
-    stream_gather_ms: int = Field(15, ge=0, description="Milliseconds that a worker gathers records before it parses.")
+    stream_gather_ms: int = Field(10, ge=0, description="Milliseconds that a worker gathers records before it parses.")
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
     metrics_host: str = Field("127.0.0.1", description="Address of a worker's Prometheus metrics.")
     metrics_port: int = Field(9464, ge=0, le=65535, description="Their port; 0 takes a free one.")

@@ -101,15 +101,16 @@ class Champion:
         matrix = features(np.array(blocks, np.int64), counted.counts, alarms, catalogue)[self.scorer.card.family]
         scores = self.scorer.score(matrix)
         found = np.flatnonzero(scores >= self.threshold)
-        verdicts = {}
-        for at, reason in zip(found.tolist(), self._explain(matrix.values[found]), strict=True):
-            verdicts[at] = self._verdict(vectors[at], origin, status, float(scores[at]), reason)
-            self.remember(verdicts[at])
-        for at in [at for at, block in enumerate(blocks) if block in self._flagged and at not in verdicts]:
-            if status == FINAL and self._flagged[blocks[at]] == _place(vectors[at], origin):
-                verdicts[at] = self._verdict(vectors[at], origin, WITHDRAWN, float(scores[at]), None)
-                del self._flagged[blocks[at]]
-        return [verdicts[at] for at in sorted(verdicts)]
+        reasons = dict(zip(found.tolist(), self._explain(matrix.values[found]), strict=True))
+        verdicts = []
+        for at, block in enumerate(blocks):  # in this order: a start reads back several vectors of one block
+            if at in reasons:
+                verdicts.append(self._verdict(vectors[at], origin, status, float(scores[at]), reasons[at]))
+                self.remember(verdicts[-1])
+            elif block in self._flagged and status == FINAL and self._flagged[block] == _place(vectors[at], origin):
+                verdicts.append(self._verdict(vectors[at], origin, WITHDRAWN, float(scores[at]), None))
+                del self._flagged[block]
+        return verdicts
 
     def remember(self, verdict: Verdict) -> None:
         """Keep in mind what was said of a block, so that it can be withdrawn."""

@@ -88,13 +88,15 @@ class Grouping:
         parts = []
         for part in found:
             batch, message = part.batch, part.message
-            named = _names(batch["block_ids"], ids[message]) & known[message]
-            lengths = np.diff(batch["block_ids"].offsets.to_numpy())
-            self.unkeyed += int(np.count_nonzero(~named & (lengths > 0)))
+            named, lengths = _names(batch["block_ids"], ids[message])
+            named &= known[message]
             time = batch["time"].cast("int64").to_numpy()
             alarm = batch["alarm"].to_numpy(zero_copy_only=False)
-            columns = (message, time, self._matcher.match(batch), alarm)
-            parts.append([column[named] for column in columns])
+            columns = [message, time, self._matcher.match(batch), alarm]
+            if not named.all():
+                self.unkeyed += int(np.count_nonzero(~named & (lengths > 0)))
+                columns = [column[named] for column in columns]
+            parts.append(columns)
         message, time, event, alarm = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         if len(parts) > 1:
             order = np.argsort(message, kind="stable")
@@ -179,7 +181,7 @@ class Grouping:
     def restore(self, vector: Vector, output: int) -> np.ndarray | None:
         """Take up a vector that stands at offset `output` of `aggregated_events`; its counts (d,).
 
-        None where it is of another catalogue.
+        None where it is of another catalogue, or where its numbers are none that a worker could have counted.
         """
         places = {name: at for at, name in enumerate(self.catalogue.columns)}
         if vector.catalogue != self.catalogue.label or not vector.counts.keys() <= places.keys():
@@ -187,10 +189,13 @@ class Grouping:
         counts = np.zeros(len(places), np.int32)
         counts[[places[name] for name in vector.counts]] = list(vector.counts.values())
         row = np.zeros((), ROW)
-        first, last = (self._local(time) for time in (vector.first_time, vector.last_time))
-        values = (vector.block_id, vector.lines, vector.alarms, first, last, vector.partition)
-        for name, value in zip(_FIELDS, (*values, vector.first_offset, vector.last_offset), strict=True):
-            row[name] = value
+        try:
+            first, last = (self._local(time) for time in (vector.first_time, vector.last_time))
+            values = (vector.block_id, vector.lines, vector.alarms, first, last, vector.partition)
+            for name, value in zip(_FIELDS, (*values, vector.first_offset, vector.last_offset), strict=True):
+                row[name] = value
+        except OverflowError:  # a stranger's message: it must not keep every worker from starting
+            return None
         row["state"] = CLOSED
         self.blocks.restore(row, counts)
         self.heard(vector, output)
@@ -216,10 +221,12 @@ class Grouping:
 _FIELDS: Final = ("block", "lines", "alarms", "first_time", "last_time", "partition", "first_offset", "last_offset")
 
 
-def _names(block_ids: Any, wanted: np.ndarray) -> np.ndarray:
-    """Whether each list of block ids holds the wanted one: (n,) bool."""
+def _names(block_ids: Any, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each list of block ids holds the wanted one, (n,) bool, and its length."""
     offsets = block_ids.offsets.to_numpy()
     lengths = np.diff(offsets)
+    values = block_ids.values.to_numpy()[offsets[0] : offsets[-1]]
+    if len(values) == len(lengths) and (lengths == 1).all():
+        return values == wanted, lengths
     row = np.repeat(np.arange(len(lengths)), lengths)
-    same = block_ids.values.to_numpy()[offsets[0] : offsets[-1]] == wanted[row]
-    return np.bincount(row[same], minlength=len(lengths)) > 0
+    return np.bincount(row[values == wanted[row]], minlength=len(lengths)) > 0, lengths

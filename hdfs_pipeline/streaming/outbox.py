@@ -29,6 +29,8 @@ class Outbox:
 
     def send(self, topic: str, key: bytes, value: bytes, partition: int, heard: Heard | None = None) -> None:
         """Queue a message. Raises: SetupError where the brokers take nothing any more, or have refused a message."""
+        from confluent_kafka import KafkaException
+
         deadline = time.monotonic() + _PATIENCE_S
         told = partial(self._told, self._next, heard)
         while True:
@@ -39,6 +41,8 @@ class Outbox:
                 if time.monotonic() > deadline:
                     raise SetupError(f"the brokers have taken nothing for {_PATIENCE_S:g} s: see their logs") from None
                 self.poll(0.1)
+            except KafkaException as error:  # refused before it is sent: too long, or no such partition
+                raise SetupError(f"a message was not taken: {topic}/{partition}: {error.args[0].str()}") from None
         self._waiting[self._next] += 1
 
     def _told(self, mark: int, heard: Heard | None, error: Any, message: Any) -> None:

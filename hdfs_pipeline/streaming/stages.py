@@ -214,6 +214,8 @@ class VectorStage:
     def _vector(self, message: Any) -> Vector:
         vector = wire.decode_vector(message.value())
         if self.topic != HDFS_LOGS:
+            if vector.partition != message.partition():
+                raise DataError(f"says that it is of partition {vector.partition}: no worker's of ours")
             return vector
         offset = message.offset()
         places = {"partition": message.partition(), "first_offset": offset, "last_offset": offset}

@@ -67,6 +67,7 @@ class Worker:
         self._snapshots: deque[tuple[int, np.ndarray]] = deque()
         self._mine: set[int] = set()
         self._silent_since: float | None = None  # when the last broker went away
+        self._failure: Exception | None = None  # of a callback
         self._generation = 0  # of the assignment: what was gathered under another one is not worked on
         self._consumer = consumer(
             settings,
@@ -89,7 +90,8 @@ class Worker:
         Raises: SetupError where the brokers refuse something for good.
         """
         client, stage = self._consumer, self._stage
-        client.subscribe([stage.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+        moves = {"on_assign": self._assign, "on_revoke": self._revoke, "on_lost": self._lose}
+        client.subscribe([stage.topic], **{name: self._kept(move) for name, move in moves.items()})
         ticked = 0.0
         with stop_on_signals() as stopped:
             try:
@@ -110,6 +112,17 @@ class Worker:
             finally:
                 self._mine.clear()  # what is not settled now is the successor's
                 client.close()
+
+    def _kept(self, move: Callable[[Any, list[Any]], None]) -> Callable[[Any, list[Any]], None]:
+        """A callback whose error is kept until the client is left: on the way through it, it would become another."""
+
+        def call(client: Any, partitions: list[Any]) -> None:
+            try:
+                move(client, partitions)
+            except Exception as error:  # noqa: BLE001 - raised by `_gather`
+                self._failure = self._failure or error
+
+        return call
 
     def _hear(self, error: Any) -> None:
         from confluent_kafka import KafkaError
@@ -137,6 +150,8 @@ class Worker:
         # Below a millisecond the client would not wait at all.
         while len(found) < _BATCH and (left := deadline - time.monotonic()) > 0.001:
             more = self._consumer.consume(_CONSUME, left)
+            if self._failure is not None:
+                raise self._failure
             if generation != self._generation:  # their offsets come again, after others
                 generation, found = self._generation, []
             found += more

@@ -5,13 +5,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from hdfs_pipeline.domains.blocks.sink import ingest_range
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, RAW_LOGS, producer
 from hdfs_pipeline.store import Store
 from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic
-from hdfs_pipeline_tests.streaming.workers import batch_counts, batch_flagged, vectors, verdicts, wait_until_equal
+from hdfs_pipeline_tests.streaming.workers import (
+    batch_counts,
+    batch_flagged,
+    final_counts,
+    flagged,
+    vectors,
+    verdicts,
+    wait_until_equal,
+)
 
 SUNK = (RAW_LOGS, AGGREGATED_EVENTS, ANOMALIES)
 
@@ -34,7 +44,10 @@ def send(home: Home, topic: str, messages: list[tuple[bytes | None, bytes | None
 
 def reconcile(home: Home, trained: Home, records: int, limit_s: float = 90) -> str:
     """Wait for the batch's last words in the stream, store all of it, and compare; says what was counted."""
-    wait_until_equal(home, trained, limit_s=limit_s)
+    try:
+        wait_until_equal(home, trained, limit_s=limit_s)
+    except AssertionError:
+        pytest.fail(difference(home, trained))
     sink(home)
     said, judged = vectors(home), verdicts(home)
     stored = home.rows("SELECT count(*), count(DISTINCT (source_id, position)) FROM raw_logs")
@@ -55,6 +68,16 @@ def reconcile(home: Home, trained: Home, records: int, limit_s: float = 90) -> s
         f"{records:,} records sent = stored; {len(counts):,} blocks counted as the batch counts them, "
         f"in {len(said):,} vectors; {len(standing)} anomalies as the batch finds them, in {len(judged)} verdicts"
     )
+
+
+def difference(home: Home, trained: Home) -> str:
+    """What the stream says otherwise than the batch."""
+    wanted, found = batch_counts(trained), final_counts(vectors(home))
+    counts = {block: (found.get(block), wanted.get(block)) for block in {*wanted, *found}}
+    other = {block: pair for block, pair in counts.items() if pair[0] != pair[1]}
+    verdict = batch_flagged(trained) ^ flagged(verdicts(home))
+    logs = "\n".join(path.read_text(errors="replace") for path in home.settings.home.glob("worker.*.log"))
+    return f"counts (stream, batch) differ: {other}\nverdicts differ: {verdict}\n{logs}"
 
 
 def sink(home: Home) -> None:

@@ -18,7 +18,7 @@ from hdfs_pipeline_tests.streaming.workers import settle_in, worker
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
 KILLS = 3
-FLOWS_S = 40.0
+FLOWS_S = 70.0  # on a busy machine a broker takes 20 s to come back
 
 
 def test_a_broker_that_is_killed_comes_back_and_all_go_on(

@@ -99,6 +99,7 @@ def test_one_worker_three_and_one_again_while_records_flow(
             assert third.end() == 0
             assert second.end(signal.SIGKILL) == -signal.SIGKILL
         assert sender.wait(60) == 0
+        assert first.process.poll() is None, first.log
         told = reconcile(home, trained, lines(excerpt.log))
         moves = first.log.count("taken over")
         assert moves >= 3

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,13 @@ VERDICT = Verdict(
 
 
 def send(home: Home, *values: bytes) -> None:
+    def delivered(error: Any, _message: Any) -> None:
+        assert error is None, error
+
     client = producer(home.settings)
     for number, value in enumerate(values):
-        client.produce(ANOMALIES, value, partition=number % home.settings.kafka_partitions)
+        # A compacted topic takes nothing without a key.
+        client.produce(ANOMALIES, value, b"blk_%d" % number, partition=number, on_delivery=delivered)
     assert client.flush(30) == 0
 
 
@@ -78,7 +83,7 @@ def test_a_reader_that_has_enough_ends_it(broker: Home) -> None:
 
 
 def test_no_broker_is_a_setup_error(new_home) -> None:
-    done = run_command(new_home(), "watch")
+    done = run_command(new_home(kafka_bootstrap_servers=""), "watch")
     assert done.returncode == 3 and "no Kafka broker" in done.stderr
 
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 HDFS_PIPELINE_HOME ?= data
 export HDFS_PIPELINE_HOME
 
-.PHONY: help setup demo up test test-slow namenode lint format bench bench-peers clean
+.PHONY: help setup demo up test test-slow faults namenode lint format bench bench-peers clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 
 namenode: $(VENV)/.installed-dev  ## find faults in a real NameNode (Hadoop 3.4.2, where HDFS_PIPELINE_SHARED holds it; 10 minutes)
 	$(BIN)/python -m pytest -m real_namenode hdfs_pipeline_tests/domains/namenode/test_real_namenode.py
+
+faults: $(VENV)/.installed-dev  ## kill, pause, poison, lock what runs, and count what is left (docs/faults.md)
+	$(BIN)/python -m pytest --numprocesses 2 -m faults hdfs_pipeline_tests/faults
 
 lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, compose file
 	$(BIN)/ruff check .

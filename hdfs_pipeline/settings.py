@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     namenode_ca: Path | None = Field(None, description="PEM file of the authority behind the NameNodes' certificates.")
     namenode_kerberos: bool = Field(False, description="Whether to log in with the Kerberos ticket at hand (SPNEGO).")
     namenode_raw_days: float = Field(1.0, ge=0, description="Days to keep each /jmx document as it came; 0 keeps none.")
+    namenode_first_polls: int = Field(
+        720, ge=31, description="Polls after which a home without a NameNode model gets its first: an hour of them."
+    )
     namenode_sequence_length: int = Field(30, ge=2, description="Steps in a window of the LSTM autoencoder.")
     namenode_latent_dim: int = Field(10, ge=1, description="Numbers that a window is pressed into.")
     namenode_epochs: int = Field(

@@ -255,7 +255,7 @@ class Store:
             instance.users += 1
             con = instance.base.cursor()
         try:
-            con.execute("USE store")
+            con.execute("USE store; SET enable_progress_bar = false")
             self._check_schema(con, write)
             yield con
         finally:

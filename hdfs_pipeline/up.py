@@ -20,6 +20,7 @@ SAMPLES: Final = PROJECT / "data" / "sample"
 SAMPLE: Final = SAMPLES / "hdfs_v1"
 RATE: Final = 500.0  # records a second: the sample in four minutes, an anomaly every second or so
 SHOWN_S: Final = 5.0  # seconds between two anomalies that are shown
+_FIRST_POLLS: Final = 50  # four minutes; the recording's first fault comes after nearly five
 _NAME: Final = "up"
 _MODEL: Final = "put logs and labels.csv into {incoming}, or use `hdfs-pipeline train`"
 _LOCAL: Final = ("localhost", "127.", "[::1]", "::1")
@@ -61,7 +62,29 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, rate: fl
         say(_NAME, f"the sample goes to raw_logs{where}, {rate:g} records a second, over and over (--no-replay)")
         send = ("produce", "raw", str(SAMPLE), "--rate", f"{rate:g}", "--loop", "--fresh")
         found.append(_streaming(_command("replay", *send), settings))
+        if not settings.namenode_urls:
+            found = _with_namenode(found, say)
     return found
+
+
+def _with_namenode(found: list[Process], say: Say) -> list[Process]:
+    """With a recorded NameNode, which Dagster polls; its first model comes before its first fault."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        f"{PREFIX}NAMENODE_URLS": f"http://127.0.0.1:{port}",
+        f"{PREFIX}NAMENODE_FIRST_POLLS": str(_FIRST_POLLS),
+    }
+    found = [
+        with_(each, environment={**each.environment, **environment}) if each.name == "dagster" else each
+        for each in found
+    ]
+    recorded = with_(_command("namenode", "namenode", "replay", "--loop", "--port", str(port)), needs=("dagster",))
+    # Not Dagster's sensor, which comes late while the main job keeps the machine busy; it rests meanwhile.
+    collector = with_(_command("collect", "collect"), needs=("namenode",), environment=environment)
+    say(_NAME, "a recorded NameNode is polled every 5 s; set HDFS_PIPELINE_NAMENODE_URLS to watch your own")
+    return [*found, recorded, collector]
 
 
 def _workers(settings: Settings, number: int) -> Iterator[Process]:
@@ -87,7 +110,7 @@ def _streaming(process: Process, settings: Settings, *, model: bool = True) -> P
 
 
 def _command(name: str, *arguments: str) -> Process:
-    return Process(name, [sys.executable, "-W", "ignore", "-m", "hdfs_pipeline.cli", *arguments])
+    return Process(name, [sys.executable, "-W", "ignore", "-m", "hdfs_pipeline", *arguments])
 
 
 def _answers(settings: Settings) -> bool:

@@ -247,6 +247,26 @@ def namenode_score_every_five_minutes(home: Home) -> dg.RunRequest | dg.SkipReas
     return dg.RunRequest() if waiting else dg.SkipReason("every sample is scored")
 
 
+@dg.sensor(
+    job=namenode_train_job,
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Trains the first NameNode model once there are `namenode_first_polls` samples.",
+)
+def namenode_first_model(home: Home) -> dg.RunRequest | dg.SkipReason:
+    """One run in a home that has enough samples of a NameNode and no model; again with as many more where it failed."""
+    wanted = home.settings.namenode_first_polls
+    if models.serving(home.settings) is not None:
+        return dg.SkipReason("there is a model; the nightly schedule trains it anew")
+    if not _namenodes(home.store):
+        return dg.SkipReason("no NameNode samples yet")
+    with home.store.read() as con:
+        most = con.execute("SELECT count(*) FROM namenode_metrics GROUP BY namenode ORDER BY 1 DESC").fetchall()[0][0]
+    if most < wanted:
+        return dg.SkipReason(f"the first model needs {wanted} polls of a NameNode, has {most}")
+    return dg.RunRequest(f"first-{most // wanted}")
+
+
 def _cron() -> str:
     """The setting, read once when the definitions are loaded."""
     try:

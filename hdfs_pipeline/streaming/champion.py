@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from hdfs_pipeline.detectors import detector_row
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.matrix import features
 from hdfs_pipeline.domains.blocks.wire import Vector, Verdict
@@ -40,9 +41,11 @@ class Champion:
     """
 
     def __init__(self, settings: Settings, detector: str | None = None, threshold: float | None = None) -> None:
+        if detector is not None:
+            detector_row(detector)
         self._settings, self._detector, self._threshold = settings, detector, threshold
         self._folder = self._present()
-        self._refused: Path | None = None
+        self._refused: tuple[Path, int] | None = None
         self._flagged: dict[int, tuple[str, int, int]] = {}  # by block, the oldest first
         self._use(*self._load())
 
@@ -79,13 +82,13 @@ class Champion:
         folder = self._folder
         try:
             folder = self._present()
-            if folder in (self._folder, self._refused):
+            if folder == self._folder or _state(folder) == self._refused:
                 return False
             self._use(*self._load())
         except PipelineError as error:
-            if self._refused != folder:
+            if self._refused != _state(folder):
                 _log.error("the new model cannot be used, %s goes on serving: %s", self.label, error)
-            self._refused = folder
+            self._refused = _state(folder)
             return False
         self._folder, self._refused = folder, None
         _log.info("now serving: %s, threshold %g", self.label, self.threshold)
@@ -154,6 +157,14 @@ class Champion:
             scored_at=datetime.now(UTC),
             closed_by=vector.closed_by,
         )
+
+
+def _state(folder: Path) -> tuple[Path, int]:
+    """A model's folder and when it changed: one that is mended, or made anew under its number, is looked at again."""
+    try:
+        return folder, folder.stat().st_mtime_ns
+    except OSError:
+        return folder, 0
 
 
 def _place(named: Vector | Verdict, origin: str) -> tuple[str, int, int]:

@@ -2,9 +2,17 @@
 
 import logging
 
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, RAW_LOGS, fewer_collections
+from hdfs_pipeline.sources.kafka import (
+    AGGREGATED_EVENTS,
+    ANOMALIES,
+    HDFS_LOGS,
+    RAW_LOGS,
+    bootstrap_servers,
+    fewer_collections,
+)
+from hdfs_pipeline.sources.ranges import reachable
 from hdfs_pipeline.streaming.champion import Champion
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.outbox import Outbox
@@ -34,6 +42,8 @@ def stream(
     if end not in WAYS.get(begin, ()):
         ways = ", ".join(f"{start} to {' or '.join(ends)}" for start, ends in WAYS.items())
         raise DataError(f"no stage leads from {begin} to {end}; there are {ways}")
+    if not reachable(settings):
+        raise SetupError(f"no Kafka broker answers at {bootstrap_servers(settings)}: start it, then this worker")
     ensure_topics(settings)
     metrics = Metrics(begin)
     outbox = Outbox(settings)
@@ -55,4 +65,3 @@ def stream(
     _log.info("reading %s; metrics at http://%s:%d/metrics", begin, settings.metrics_host, port)
     with fewer_collections(), Reporter(settings, metrics):
         worker.run()
-

@@ -1,4 +1,4 @@
-"""A real Kafka broker that a test may kill: started from jars beside the repository, where they and Java are at hand."""
+"""A real Kafka broker that a test may kill, where the script that starts one and Java are at hand."""
 
 import os
 import shutil

@@ -127,7 +127,9 @@ def test_poison_in_every_topic_harms_nothing(
         stack.enter_context(start_command(home, "route"))
         counts = batch_counts(trained)
         expected = {
-            (topic, *place) for topic in (RAW_LOGS, AGGREGATED_EVENTS, HDFS_LOGS, SHIPPED_LOGS) for place in places[topic]
+            (topic, *place)
+            for topic in (RAW_LOGS, AGGREGATED_EVENTS, HDFS_LOGS, SHIPPED_LOGS)
+            for place in places[topic]
         }
         lines = excerpt.log.read_bytes().splitlines(keepends=True)
         half = home.settings.home / "half.log"
@@ -156,8 +158,8 @@ def test_poison_in_every_topic_harms_nothing(
     assert home.rows("SELECT count(*) FROM raw_logs") == [(len(lines),)]
     assert home.rows("SELECT count(*) FROM hdfs_logs") == [(len(counts),)]
     reconciled(
-        f"{len(expected)} poisoned messages in 4 topics told of once each by 3 workers and the router, all {len(lines):,} "
-        f"records and {len(counts)} feature rows came through; sinks buried: {', '.join(stored)}"
+        f"{len(expected)} poisoned messages in 4 topics told of once each by 3 workers and the router, all "
+        f"{len(lines):,} records and {len(counts)} feature rows came through; sinks buried: {', '.join(stored)}"
     )
 
 

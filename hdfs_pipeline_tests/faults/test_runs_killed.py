@@ -83,7 +83,9 @@ def test_a_run_killed_in_its_transaction_and_one_after_it(
         process.join(120)
         assert process.exitcode == 0
     assert agreed(streamed) == RECORDS + POISON
-    reconciled(f"{RECORDS} rows + {POISON} dead letters = {RECORDS + POISON} offsets, after a kill before the commit and after")
+    reconciled(
+        f"{RECORDS} rows + {POISON} dead letters = {RECORDS + POISON} offsets, after a kill before the commit and after"
+    )
 
 
 def test_runs_killed_at_random_moments(
@@ -108,4 +110,7 @@ def test_runs_killed_at_random_moments(
     assert streamed.rows("SELECT count(*) FROM raw_logs") == [(RECORDS,)]
     assert not list(streamed.settings.home.glob(".staging.*"))
     finished = done.read_text().count("ran")
-    reconciled(f"{KILLS} kills -9 between {finished} runs, offsets then at {stood[1:]}; at the end {RECORDS} rows + {POISON} dead")
+    reconciled(
+        f"{KILLS} kills -9 between {finished} runs, offsets then at {stood[1:]}; "
+        f"at the end {RECORDS} rows + {POISON} dead letters"
+    )

@@ -54,13 +54,13 @@ def names(settings: Settings, *, replay: bool | None = None, workers: int = 1) -
 
 def test_an_empty_home_gets_a_broker_a_model_and_a_replay(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True).settings)
-    assert started == ["broker", "dagster", "sample", "anomalies", "worker", "replay"]
+    assert started == ["broker", "dagster", "sample", "anomalies", "worker", "replay", "namenode", "collect"]
     assert any("--no-replay" in line for line in said)
 
 
 def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True, kafka_bootstrap_servers="localhost:9092").settings)
-    assert started == ["dagster", "sample", "anomalies", "worker", "replay"]
+    assert started == ["dagster", "sample", "anomalies", "worker", "replay", "namenode", "collect"]
     assert any("raw_logs of localhost:9092" in line for line in said)
 
 
@@ -70,7 +70,15 @@ def test_a_broker_elsewhere_gets_the_sample_only_where_asked(make: Callable[...,
     started, said = names(settings)
     assert started == ["dagster", "anomalies", "worker"]
     assert "is not on this machine" in said[0] and "no model in this home yet" in said[1]
-    assert names(settings, replay=True)[0] == ["dagster", "sample", "anomalies", "worker", "replay"]
+    assert names(settings, replay=True)[0] == [
+        "dagster",
+        "sample",
+        "anomalies",
+        "worker",
+        "replay",
+        "namenode",
+        "collect",
+    ]
 
 
 def put_source(home: Home, path: Path) -> None:
@@ -85,7 +93,15 @@ def test_a_home_with_logs_of_its_own_never_gets_the_sample_by_itself(
     put_source(home, tmp_path / "hadoop-hdfs-namenode.log")
     assert own_cluster(home.settings) == "this home has logs of its own"
     assert names(home.settings)[0] == ["broker", "dagster", "anomalies", "worker"]
-    assert names(home.settings, replay=True)[0] == ["broker", "dagster", "anomalies", "worker", "replay"]
+    assert names(home.settings, replay=True)[0] == [
+        "broker",
+        "dagster",
+        "anomalies",
+        "worker",
+        "replay",
+        "namenode",
+        "collect",
+    ]
 
 
 def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., Home], trained: Home) -> None:
@@ -96,7 +112,22 @@ def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., 
     assert "sample" in names(home.settings)[0]  # a first run that was cut short
     with home.store.write() as con:
         con.execute("INSERT INTO evaluations (detector, version, split) VALUES ('random_forest', 1, 'random')")
-    assert names(home.settings)[0] == ["broker", "dagster", "anomalies", "worker", "replay"]
+    assert names(home.settings)[0] == ["broker", "dagster", "anomalies", "worker", "replay", "namenode", "collect"]
+
+
+def test_a_recorded_namenode_is_polled_where_there_is_no_other(make: Callable[..., Home]) -> None:
+    def polled(settings: Settings, replay: bool) -> str | None:
+        found = {p.name: p for p in processes(settings, replay=replay, workers=1, rate=5.0, say=lambda *_: None)}
+        address = found["dagster"].environment.get(f"{PREFIX}NAMENODE_URLS")
+        assert ("namenode" in found) == (address is not None)
+        if address is not None:
+            assert found["collect"].environment[f"{PREFIX}NAMENODE_URLS"] == address
+            assert found["namenode"].command[-1] == address.rsplit(":", 1)[1]
+        return address
+
+    assert polled(make("a", bare=True).settings, True) is not None
+    assert polled(make("b", bare=True).settings, False) is None
+    assert polled(make("c", bare=True, namenode_urls=("http://nn:9870",)).settings, True) is None
 
 
 def test_workers_have_a_port_for_their_metrics_each(make: Callable[..., Home]) -> None:

@@ -34,7 +34,7 @@ def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.
     if threads:
         config["threads"] = str(threads)
     con = duckdb.connect(config=config)
-    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return con
 
 

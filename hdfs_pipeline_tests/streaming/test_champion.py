@@ -1,0 +1,55 @@
+"""What the serving model says of blocks that come more than once, and of models that change under it."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.domains.blocks.matrix import load_dataset
+from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.scoring.models import load_model, promote_model, save_model
+from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS
+from hdfs_pipeline.streaming.champion import FINAL, WITHDRAWN, Champion, Counted
+from hdfs_pipeline.streaming.stages import counting_catalogue
+from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import copy_home
+from hdfs_pipeline_tests.streaming.workers import batch_flagged
+
+
+def test_several_vectors_of_one_block_are_judged_in_their_order(trained: Home) -> None:
+    """As a start reads them back."""
+    champion = Champion(trained.settings, "random_forest")
+    catalogue = counting_catalogue(trained.settings, champion)
+    matrix = load_dataset(trained.store, trained.settings).matrix("events")
+    wanted = batch_flagged(trained)
+    odd = next(row for key, row in zip(matrix.keys, matrix.values, strict=True) if int(key) in wanted)
+    plain = next(row for key, row in zip(matrix.keys, matrix.values, strict=True) if int(key) not in wanted)
+    vector = Vector(1, catalogue.label, {}, partition=0, first_offset=0)
+    other = replace(vector, first_offset=50)
+
+    def judge(*blocks: tuple[Vector, np.ndarray]) -> list[tuple[int, str]]:
+        counted = Counted([block for block, _ in blocks], np.array([row for _, row in blocks], np.int32))
+        found = champion.judge(counted, catalogue, AGGREGATED_EVENTS)
+        return [(verdict.first_offset, verdict.status) for verdict in found]
+
+    assert judge((vector, odd), (vector, plain), (vector, plain)) == [(0, FINAL), (0, WITHDRAWN)]
+    assert judge((vector, plain)) == []
+    assert judge((vector, plain), (vector, odd)) == [(0, FINAL)]
+    assert judge((vector, plain), (other, plain)) == [(0, WITHDRAWN)]
+    assert judge((vector, odd), (other, plain), (vector, plain)) == [(0, FINAL), (0, WITHDRAWN)]
+
+
+def test_a_damaged_model_that_is_made_anew_under_its_number_is_taken_up(trained: Home, tmp_path: Path) -> None:
+    home = copy_home(trained, tmp_path / "home")
+    cls = detector_row("random_forest").cls
+    champion = Champion(home.settings, "random_forest")
+    broken = home.settings.models / "random_forest" / "0002"
+    save_model(load_model(cls, home.settings), home.settings)
+    shutil.rmtree(broken)
+    assert not champion.refresh() and champion.scorer.card.version == 1
+    save_model(load_model(cls, home.settings, 1), home.settings, promote=False)
+    assert broken.is_dir()
+    promote_model(home.settings, "random_forest", 2)
+    assert champion.refresh() and champion.scorer.card.version == 2

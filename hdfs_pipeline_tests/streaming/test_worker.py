@@ -179,7 +179,9 @@ def test_an_unknown_catalogue_is_a_dead_letter(home: Home) -> None:
         send(home, HDFS_LOGS, [(b"blk_1", good), (b"blk_1", good.replace(b'"v":1', b'"v":7')), (None, None)])
         letters = wait_for(lambda: len(found := read_topic(home.settings, DEAD_LETTERS)) == 3 and found)
     reasons = sorted(json.loads(message.value())["reason"] for message in letters)
-    assert [
-        r.split(":")[0].split(";")[0] for r in reasons
-    ] == ["counted by the catalogue other.v1", "no value", "version 7"]
+    assert [r.split(":")[0].split(";")[0] for r in reasons] == [
+        "counted by the catalogue other.v1",
+        "no value",
+        "version 7",
+    ]
     assert final_counts(vectors(home)) == {}

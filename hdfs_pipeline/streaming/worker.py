@@ -168,6 +168,9 @@ class Worker:
     def _work(self, messages: list[Any]) -> None:
         partition = np.array([message.partition() for message in messages], np.int32)
         offset = np.array([message.offset() for message in messages], np.int64)
+        if not self._mine.issuperset(np.unique(partition).tolist()):  # taken away meanwhile: a successor counts them
+            self._work([message for message in messages if message.partition() in self._mine])
+            return
         parts, firsts = (found.tolist() for found in np.unique(partition, return_index=True))
         for part, first in zip(parts, firsts, strict=True):
             self._check_gap(part, int(offset[first]))
@@ -201,16 +204,24 @@ class Worker:
             return
         lag = {}
         caught_up = np.zeros(len(self._positions), bool)
-        for partition in self._mine:
+        for partition, reached in self._reached().items():
             high = self._watermarks(partition)[1]
-            if self._positions[partition] >= 0 and high >= 0:
-                lag[partition] = max(high - int(self._positions[partition]), 0)
+            if reached >= 0 and high >= 0:
+                lag[partition] = max(high - reached, 0)
                 caught_up[partition] = lag[partition] == 0
         self._metrics.lag(lag)
         if self._stage.tick(caught_up):
             self._begin_anew()
             return
         self._snapshots.append((self._outbox.mark(), self._floors()))
+
+    def _reached(self) -> dict[int, int]:
+        """Next offset to read by partition, -1 where nothing is known: the marks that transactions leave are passed."""
+        from confluent_kafka import TopicPartition
+
+        places = [TopicPartition(self._stage.topic, partition) for partition in self._mine]
+        found = self._consumer.position(places) if places else []
+        return {place.partition: max(place.offset, int(self._positions[place.partition]), -1) for place in found}
 
     def _floors(self) -> np.ndarray:
         return self._stage.floors(self._positions)

@@ -38,9 +38,13 @@ def home(broker: Home, trained: Home) -> Home:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    told = [(report.nodeid.split("::")[-1], report.user_properties) for report in reports if report.when == "call"]
+    told = [
+        f"{report.nodeid.split('::')[-1]}: {value}"
+        for report in reports
+        for key, value in report.user_properties
+        if key == "reconciled" and report.when == "call"
+    ]
     if told:
         terminalreporter.section(f"what was reconciled ({VARIABLE}={SEED})")
-    for name, properties in told:
-        for line in (str(value) for key, value in properties if key == "reconciled"):
-            terminalreporter.write_line(f"{name}: {line}")
+    for line in told:
+        terminalreporter.write_line(line)

@@ -1,6 +1,7 @@
 """Dead letters that nobody takes: the worker ends before it commits past the message, and the next one goes on."""
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,19 +16,19 @@ from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import wait_until_equal, worker
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
-BAD = b"\x01" * 1000  # 6,000 bytes and more as JSON
+BAD = random.Random(1).randbytes(600).hex().encode()  # no compression makes a small message of it
 
 
 @contextmanager
 def refused_dead_letters(home: Home) -> Iterator[None]:
     """The brokers refuse them; the embedded one cannot, so there the client does, as by a limit of its own."""
     if REAL:
-        with configured(home, [DEAD_LETTERS], "max.message.bytes", "1000"):
+        with configured(home, [DEAD_LETTERS], "max.message.bytes", "400"):
             yield
         return
     path = home.settings.home / "settings.toml"
     before = path.read_text()
-    path.write_text(before + '[kafka]\n"message.max.bytes" = "4000"\n')
+    path.write_text(before + '[kafka]\n"message.max.bytes" = "1000"\n')
     yield
     path.write_text(before)
 

@@ -185,3 +185,18 @@ def test_an_unknown_catalogue_is_a_dead_letter(home: Home) -> None:
         "version 7",
     ]
     assert final_counts(vectors(home)) == {}
+
+
+@pytest.mark.real_broker
+def test_the_last_blocks_close_behind_the_mark_of_a_transaction(home: Home, tmp_path: Path) -> None:
+    """As a router leaves it: the partition's end is no message."""
+    sender = producer(home.settings, transactional_id=str(tmp_path))
+    sender.init_transactions(60)
+    line = b"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_1 src: /a dest: /b"
+    with worker(home) as running:
+        sender.begin_transaction()
+        sender.produce(RAW_LOGS, line, b"blk_1", partition=5)
+        sender.commit_transaction(60)
+        wait_for(lambda: vectors(home), what="the block is closed by the clock")
+        assert running.end() == 0
+    assert [(vector.lines, vector.closed_by) for vector in vectors(home)] == [(1, "quiet")]

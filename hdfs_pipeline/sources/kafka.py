@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Producer
+    from confluent_kafka import Consumer, Producer, TopicPartition
 
 RAW_LOGS: Final = "raw_logs"
 AGGREGATED_EVENTS: Final = "aggregated_events"
@@ -104,6 +106,29 @@ def consumer(settings: Settings, **extra: Any) -> "Consumer":
         return Consumer(config)
     except (KafkaException, TypeError, ValueError) as error:
         raise explained(error, settings=settings) from None
+
+
+def committed(client: "Consumer", places: list["TopicPartition"], limit_s: float = 30.0) -> list["TopicPartition"]:
+    """What a group has committed of `places`. A broker that has just started is asked again, for `limit_s`.
+
+    Raises: SetupError where it goes on refusing.
+    """
+    from confluent_kafka import KafkaException
+
+    def passes(error: BaseException) -> bool:
+        return isinstance(error, KafkaException) and (error.args[0].retriable() or "oordinator" in error.args[0].str())
+
+    again = Retrying(
+        retry=retry_if_exception(passes), stop=stop_after_delay(limit_s), wait=wait_fixed(0.2), reraise=True
+    )
+    try:
+        found = again(client.committed, places, timeout=limit_s)
+    except KafkaException as error:
+        raise explained(error, "the group's offsets") from None
+    for place in found:
+        if place.error is not None:
+            raise SetupError(f"the group's offsets of {place.topic}/{place.partition}: {place.error.str()}")
+    return list(found)
 
 
 def explained(error: Exception, what: str = "Kafka", *, settings: Settings | None = None) -> SetupError:

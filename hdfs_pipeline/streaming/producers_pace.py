@@ -7,10 +7,10 @@ the consumer group: it waits while more lies uncommitted in any partition than s
 import time
 from collections.abc import Callable
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import client_config, consumer, explained
+from hdfs_pipeline.sources.kafka import client_config, committed, consumer, explained
 
 _SLICE_S: Final = 0.01
 _BURST_S: Final = 0.1  # what a sender that fell behind its rate may make up for at once
@@ -139,10 +139,7 @@ class Throttle:
                 dict.fromkeys(self._places, OffsetSpec.latest()), request_timeout=_TIMEOUT_S
             )
             high = {place.partition: future.result(_TIMEOUT_S).offset for place, future in ends.items()}
-            done = {place.partition: max(place.offset, 0) for place in self._committed()}
+            done = {place.partition: max(place.offset, 0) for place in committed(self._client, self._places)}
         except KafkaException as error:
             raise explained(error, "the consumers' progress cannot be asked for") from None
         return max(high[part] - done[part] for part in high), sum(done.values())
-
-    def _committed(self) -> list[Any]:
-        return self._client.committed(self._places, timeout=_TIMEOUT_S)

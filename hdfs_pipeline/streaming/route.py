@@ -18,7 +18,16 @@ from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.messages import NO_HEAD, Shipped, unwrap
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import DEAD_LETTERS, RAW_LOGS, SHIPPED_LOGS, consumer, explained, is_embedded, producer
+from hdfs_pipeline.sources.kafka import (
+    DEAD_LETTERS,
+    RAW_LOGS,
+    SHIPPED_LOGS,
+    committed,
+    consumer,
+    explained,
+    is_embedded,
+    producer,
+)
 from hdfs_pipeline.streaming.replay import Cut
 from hdfs_pipeline.streaming.route_joins import Bad, Joined, Joins
 from hdfs_pipeline.streaming.topics import ensure_topics
@@ -215,7 +224,7 @@ class Router:
                 self._producer.poll(0.1)
 
     def _assigned(self, client: Any, places: list[Any]) -> None:
-        for place in client.committed(places, timeout=_TIMEOUT_S) if places else []:
+        for place in committed(client, places) if places else []:
             until = int(place.metadata) if (place.metadata or "").isdecimal() else 0
             self._joins.assigned(place.partition, max(place.offset, 0), until)
             self._committed[place.partition] = (max(place.offset, 0), until)

@@ -15,7 +15,7 @@ import numpy as np
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import consumer
+from hdfs_pipeline.sources.kafka import committed, consumer
 from hdfs_pipeline.sources.ranges import reachable
 from hdfs_pipeline.streaming.group import Batch
 from hdfs_pipeline.streaming.metrics import Metrics
@@ -256,11 +256,9 @@ class Worker:
 
     def _assign(self, client: Any, partitions: list[Any]) -> None:
         self._generation += 1
-        found = client.committed(partitions, timeout=30)
+        found = committed(client, partitions)
         notes = {}
         for place in found:
-            if place.error is not None:
-                raise SetupError(f"Kafka: {place.error.str()}")
             notes[place.partition] = place.metadata
             self._positions[place.partition] = self._committed[place.partition] = max(place.offset, -1)
         self._mine |= notes.keys()

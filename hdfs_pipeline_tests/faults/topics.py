@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hdfs_pipeline.sources.kafka import RAW_LOGS, consumer
+from hdfs_pipeline.sources.kafka import committed as committed_places
 from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL
 
@@ -14,7 +15,7 @@ def committed(home: Home, group: str, topic: str = RAW_LOGS) -> dict[int, int]:
 
     asked = consumer(home.settings, group_id=group, enable_auto_commit=False)
     places = [TopicPartition(topic, part) for part in range(home.settings.kafka_partitions)]
-    found = {place.partition: place.offset for place in asked.committed(places, timeout=20) if place.offset >= 0}
+    found = {place.partition: place.offset for place in committed_places(asked, places) if place.offset >= 0}
     asked.close()
     return found
 

@@ -10,7 +10,7 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import producer
 from hdfs_pipeline.streaming.producers_pace import Throttle
 
-LINGER_MS: Final = 50
+LINGER_MS: Final = 100
 LOW_LINGER_MS: Final = 10  # where records come one by one, a batch would only wait
 LOW_RATE: Final = 20_000  # records a second
 MESSAGE_TIMEOUT_S: Final = 60.0  # until a message that no broker takes counts as failed

@@ -117,7 +117,7 @@ class RawStage:
             if vector.partition != part or vector.last_offset >= end[part]:
                 continue
             found = self._grouping.restore(vector, offset)
-            if found is not None and 0 <= notes[part] <= offset:
+            if found is not None and notes[part] <= offset:
                 again.append(vector)
                 counts.append(found)
         if self._champion and again:

@@ -16,7 +16,7 @@ from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import wait_until_equal, worker
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
-BAD = random.Random(1).randbytes(600).hex().encode()  # no compression makes a small message of it
+BAD = bytes(random.Random(1).choices(range(14, 31), k=1000))  # 6,000 bytes as JSON, and no compression makes it small
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def refused_dead_letters(home: Home) -> Iterator[None]:
         return
     path = home.settings.home / "settings.toml"
     before = path.read_text()
-    path.write_text(before + '[kafka]\n"message.max.bytes" = "1000"\n')
+    path.write_text(before + '[kafka]\n"message.max.bytes" = "4000"\n')
     yield
     path.write_text(before)
 

@@ -42,7 +42,7 @@ def send(home: Home, topic: str, messages: list[tuple[bytes | None, bytes | None
     return offsets
 
 
-def reconcile(home: Home, trained: Home, records: int, limit_s: float = 90) -> str:
+def reconcile(home: Home, trained: Home, records: int, limit_s: float = 180) -> str:
     """Wait for the batch's last words in the stream, store all of it, and compare; says what was counted."""
     try:
         wait_until_equal(home, trained, limit_s=limit_s)
@@ -108,5 +108,5 @@ def sinking(home: Home) -> Iterator[list[str]]:
         yield troubles
     finally:
         stop.set()
-        thread.join(90)
+        thread.join(180)
         assert not thread.is_alive()

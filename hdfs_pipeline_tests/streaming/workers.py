@@ -117,7 +117,7 @@ def batch_flagged(trained: Home, detector: str = "random_forest") -> set[int]:
     return set(matrix.keys[scorer.score(matrix) >= scorer.card.threshold].tolist())
 
 
-def wait_until_equal(home: Home, trained: Home, check: Callable[[], Any] = lambda: None, limit_s: float = 90) -> None:
+def wait_until_equal(home: Home, trained: Home, check: Callable[[], Any] = lambda: None, limit_s: float = 180) -> None:
     """Until the stream's last words are the batch's."""
     expected, wanted = batch_counts(trained), batch_flagged(trained)
 

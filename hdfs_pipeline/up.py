@@ -11,7 +11,8 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.orchestration import dagster_process, require_free
 from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
-from hdfs_pipeline.sources.kafka import bootstrap_servers, is_embedded
+from hdfs_pipeline.sources.kafka import is_embedded
+from hdfs_pipeline.sources.ranges import reachable
 from hdfs_pipeline.store import Store
 from hdfs_pipeline.streaming.signals import stop_on_signals
 from hdfs_pipeline.supervisor import Process, Say, supervise
@@ -114,12 +115,10 @@ def _command(name: str, *arguments: str) -> Process:
 
 
 def _answers(settings: Settings) -> bool:
-    """Whether somebody listens at the first address of the brokers."""
+    """Whether there are brokers, and one of them listens."""
     try:
-        host, port = bootstrap_servers(settings).split(",")[0].strip().rsplit(":", 1)
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=0.5):
-            return True
-    except (SetupError, OSError, ValueError):
+        return reachable(settings, 0.5)
+    except SetupError:
         return False
 
 

@@ -63,14 +63,10 @@ class Champion:
         return scorer, known.get(scorer.card.source)
 
     def _use(self, scorer: Scorer, catalogue: Catalogue | None) -> None:
-        self.scorer, self._catalogue = scorer, catalogue
+        self.scorer = scorer
+        self.catalogue = catalogue  # that the model's columns come from; None for one that needs none (keywords)
         self.threshold = self._threshold if self._threshold is not None else scorer.card.threshold
         self._explained: dict[bytes, Explanation] = {}
-
-    @property
-    def catalogue(self) -> Catalogue | None:
-        """The catalogue that the model's columns come from; None for a model that needs none (keywords)."""
-        return self._catalogue
 
     @property
     def label(self) -> str:
@@ -129,7 +125,7 @@ class Champion:
         if len(self._explained) > _EXPLAINED:
             self._explained.clear()
         fresh = {key: at for at, key in enumerate(keys) if key not in self._explained}
-        reasons = explain_values(self.scorer, self._catalogue, values[list(fresh.values())])
+        reasons = explain_values(self.scorer, self.catalogue, values[list(fresh.values())])
         self._explained.update(zip(fresh, reasons, strict=True))
         return [self._explained[key] for key in keys]
 

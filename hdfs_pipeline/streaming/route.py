@@ -35,7 +35,6 @@ from hdfs_pipeline.streaming.topics import ensure_topics
 _BATCH: Final = 2000
 _GATHER_S: Final = 0.2
 _TIMEOUT_S: Final = 30.0
-_EXCERPT: Final = 1000  # characters of a dead letter that are kept
 _BROKER_BYTES: Final = 1_000_000  # what a broker takes by its default: joined lines must not come to more
 _PATH_HEADERS: Final = ("path", "file", "filename")
 
@@ -208,10 +207,9 @@ class Router:
             done.records += 1
             done.copies += len(block_ids) or 1
         for each in bad:
-            text = each.text[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT]
-            letter = wire.DeadLetter(SHIPPED_LOGS, each.partition, each.offset, each.reason, text, datetime.now(UTC))
-            key = f"{SHIPPED_LOGS}/{each.partition}/{each.offset}".encode()
-            self._hand_over(DEAD_LETTERS, wire.encode(letter), key, None)
+            place, now = (SHIPPED_LOGS, each.partition, each.offset), datetime.now(UTC)
+            letter = wire.DeadLetter(*place, each.reason, wire.excerpt(each.text), now)
+            self._hand_over(DEAD_LETTERS, wire.encode(letter), letter.key, None)
             done.dead_letters += 1
         return done
 

@@ -15,14 +15,13 @@ from hdfs_pipeline.domains.blocks.wire import DeadLetter, Vector, Verdict
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, DEAD_LETTERS, HDFS_LOGS, RAW_LOGS
-from hdfs_pipeline.sources.ranges import RangeReader, watermarks
+from hdfs_pipeline.sources.ranges import RangeReader, Watermarks, watermarks
 from hdfs_pipeline.streaming.champion import PROVISIONAL, Champion, Counted
 from hdfs_pipeline.streaming.group import Batch, Grouping
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.outbox import Outbox
 
 _log = logging.getLogger(__name__)
-_EXCERPT: Final = 1000  # characters of a dead letter
 _REMEMBERED: Final = 2000  # vectors and verdicts per partition that a start reads back for late records
 _SCAN_COST: Final = 20  # looking for blocks to close may take one part in so many of the time …
 _SCAN_S: Final = 0.5  # … but happens this often
@@ -52,30 +51,27 @@ class Sender:
         for index, reason in bad:
             message = messages[index]
             place = message.topic(), message.partition(), message.offset()
-            text = (message.value() or b"")[: 4 * _EXCERPT].decode(errors="replace")[:_EXCERPT]
-            letter = DeadLetter(*place, reason, text, now)
-            key = "{}/{}/{}".format(*place).encode()
-            self.outbox.send(DEAD_LETTERS, key, wire.encode(letter), message.partition())
+            letter = DeadLetter(*place, reason, wire.excerpt(message.value()), now)
+            self.outbox.send(DEAD_LETTERS, letter.key, wire.encode(letter), message.partition())
         if bad:
             self.metrics.dead(len(bad))
             _log.warning("%d messages to dead_letters, such as %s/%d/%d: %s", len(bad), *place, bad[-1][1])
 
 
-def read_back(settings: Settings, topic: str, starts: dict[int, int]) -> Iterator[Any]:
-    """The messages of some partitions of a topic up to now: from `starts`, and so many before as are remembered."""
-    marks = watermarks(settings, topic)
+def read_back(settings: Settings, marks: Watermarks, starts: dict[int, int]) -> Iterator[Any]:
+    """The messages of some partitions of a topic up to `marks`: from `starts`, and so many before as are remembered."""
     ranges = {}
     for part, start in starts.items():
         high = marks.high[part]
         first = high - _REMEMBERED if start < 0 else min(start, high - _REMEMBERED)
         ranges[part] = (max(first, marks.low[part]), high)
-    for batch in RangeReader(settings, topic, ranges).batches():
+    for batch in RangeReader(settings, marks.topic, ranges).batches():
         yield from batch.messages
 
 
 def remember_verdicts(settings: Settings, champion: Champion, partitions: Sequence[int]) -> None:
     """Let the champion know what was called anomalous before, so that it can be withdrawn."""
-    for message in read_back(settings, ANOMALIES, dict.fromkeys(partitions, -1)):
+    for message in read_back(settings, watermarks(settings, ANOMALIES), dict.fromkeys(partitions, -1)):
         try:
             champion.remember(wire.decode_verdict(message.value()))
         except DataError:
@@ -100,14 +96,14 @@ class RawStage:
         """Read back what was published from these partitions after their commits, and judge it again."""
         notes = {part: int(note) if note and note.isdecimal() else -1 for part, note in places.items()}
         end = watermarks(self._settings, self.topic).high
-        for part, output in watermarks(self._settings, AGGREGATED_EVENTS).high.items():
-            if part in places:
-                self._grouping.begin(part, output)
+        published = watermarks(self._settings, AGGREGATED_EVENTS)
+        for part in places:
+            self._grouping.begin(part, published.high[part])
         if self._champion:
             remember_verdicts(self._settings, self._champion, list(places))
         again: list[Vector] = []
         counts: list[np.ndarray] = []
-        for message in read_back(self._settings, AGGREGATED_EVENTS, notes):
+        for message in read_back(self._settings, published, notes):
             part, offset = message.partition(), message.offset()
             try:
                 vector = wire.decode_vector(message.value())

@@ -84,7 +84,7 @@ class Worker:
             error_cb=self._hear,
         )
 
-    def run(self, ready: Callable[[], None] = lambda: None) -> None:
+    def run(self) -> None:
         """Work until SIGTERM, SIGINT or SIGHUP; then send, commit, leave.
 
         Raises: SetupError where the brokers refuse something for good.
@@ -105,8 +105,6 @@ class Worker:
                     if time.monotonic() - ticked >= _EVERY_S:
                         ticked = time.monotonic()
                         self._tick()
-                        if self._mine:
-                            ready()
                 _log.info("stopping: sending what is counted, committing, leaving the group")
                 self._settle(sorted(self._mine))
             finally:
@@ -168,10 +166,10 @@ class Worker:
     def _work(self, messages: list[Any]) -> None:
         partition = np.array([message.partition() for message in messages], np.int32)
         offset = np.array([message.offset() for message in messages], np.int64)
-        if not self._mine.issuperset(np.unique(partition).tolist()):  # taken away meanwhile: a successor counts them
+        parts, firsts = (found.tolist() for found in np.unique(partition, return_index=True))
+        if not self._mine.issuperset(parts):  # taken away meanwhile: a successor counts them
             self._work([message for message in messages if message.partition() in self._mine])
             return
-        parts, firsts = (found.tolist() for found in np.unique(partition, return_index=True))
         for part, first in zip(parts, firsts, strict=True):
             self._check_gap(part, int(offset[first]))
         stamps = {part: messages[first].timestamp()[1] / 1000 for part, first in zip(parts, firsts, strict=True)}
@@ -213,7 +211,7 @@ class Worker:
         if self._stage.tick(caught_up):
             self._begin_anew()
             return
-        self._snapshots.append((self._outbox.mark(), self._floors()))
+        self._snapshots.append((self._outbox.mark(), self._stage.floors(self._positions)))
 
     def _reached(self) -> dict[int, int]:
         """Next offset to read by partition, -1 where nothing is known: the marks that transactions leave are passed."""
@@ -222,9 +220,6 @@ class Worker:
         places = [TopicPartition(self._stage.topic, partition) for partition in self._mine]
         found = self._consumer.position(places) if places else []
         return {place.partition: max(place.offset, int(self._positions[place.partition]), -1) for place in found}
-
-    def _floors(self) -> np.ndarray:
-        return self._stage.floors(self._positions)
 
     def _commit(self) -> None:
         """Commit the newest of the points in time that are settled."""
@@ -250,7 +245,7 @@ class Worker:
             _log.warning("not all was acknowledged in time: it is sent again by whoever reads on")
             return
         self._snapshots.clear()
-        if places := self._places(self._floors(), partitions):
+        if places := self._places(self._stage.floors(self._positions), partitions):
             with suppress(KafkaException):  # no longer a member of the group: the successor reads a little more
                 self._consumer.commit(offsets=places, asynchronous=False)
 

@@ -11,6 +11,7 @@ from hdfs_pipeline.defs import namenode_models
 from hdfs_pipeline.defs.namenode_models import (
     TrainWindow,
     metrics_fresh,
+    namenode_first_model,
     namenode_incidents,
     namenode_model,
     namenode_retrain_nightly,
@@ -71,6 +72,20 @@ def test_from_samples_to_incidents(lean: Home) -> None:
     assert checks["baseline_healthy"].passed
     assert not checks["metrics_fresh"].passed, "the recording is old"
     assert isinstance(schedule(namenode_score_every_five_minutes, lean), dg.SkipReason), "all is scored"
+
+
+def test_the_first_model_is_asked_for_once_there_are_polls_enough(lean: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tick() -> Any:
+        return namenode_first_model(dg.build_sensor_context(resources={"home": lean}))
+
+    open_home(Path(lean.path))
+    assert "no NameNode samples" in tick().skip_message
+    watch(open_home(Path(lean.path)))
+    assert "needs 720 polls of a NameNode, has 95" in tick().skip_message
+    monkeypatch.setenv("HDFS_PIPELINE_NAMENODE_FIRST_POLLS", "40")
+    assert tick().run_key == "first-2"
+    assert materialize(lean, namenode_model).success
+    assert "there is a model" in tick().skip_message
 
 
 def test_too_little_to_train_on_is_told_not_raised(lean: Home) -> None:

@@ -22,13 +22,13 @@ from hdfs_pipeline.domains.blocks.records import (
     detect_layout,
     split_records,
 )
+from hdfs_pipeline.domains.blocks.wire import EXCERPT
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.schema import quoted
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile, find_files
 from hdfs_pipeline.store import Connection, Store, count, publish_into
 
-_EXCERPT = 1000  # characters of a dead letter that are kept
 _SAMPLE = 1 << 20  # bytes that tell a file's layout
 _STAGING = ".staging.ingest."
 
@@ -217,7 +217,7 @@ def _stage(
     cut = [] if file.problem is None else [(tally.lines + 1, file.problem)]
     con.execute(
         f"""COPY (
-            SELECT source_id, $source AS source, position, reason, left(message, {_EXCERPT}) AS text, now() AS seen_at
+            SELECT source_id, $source AS source, position, reason, left(message, {EXCERPT}) AS text, now() AS seen_at
             FROM {quoted(str(all_path))} WHERE reason IS NOT NULL
             UNION ALL SELECT {source_id}, $source, row[1]::BIGINT, row[2], '', now()
             FROM (SELECT unnest($cut::VARCHAR[][]) AS row)) TO {quoted(str(dead))} (FORMAT parquet)""",

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_EXCERPT: Final = 1000  # characters of a dead letter that are kept
+from hdfs_pipeline.domains.blocks.wire import excerpt
+
 _SCHEMA: Final = pa.schema(
     [
         ("source_id", pa.int32()),
@@ -47,7 +48,7 @@ class Letters:
                 "source": source_path(self.topic, self.epoch, part),
                 "position": offset,
                 "reason": reason,
-                "text": (value or b"")[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT],
+                "text": excerpt(value),
                 "seen_at": datetime.now(UTC),
             }
         )

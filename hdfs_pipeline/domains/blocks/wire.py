@@ -14,6 +14,7 @@ import orjson
 from hdfs_pipeline.errors import DataError
 
 VERSION: Final = 1
+EXCERPT: Final = 1000  # characters of a dead letter that are kept
 _BLOCK_ID = re.compile(r"blk_(-?\d{1,19})")
 _SMALLEST, _BEYOND = -(2**63), 2**63
 
@@ -81,6 +82,11 @@ class Verdict:
     closed_by: str | None = None
 
 
+def excerpt(value: bytes | None) -> str:
+    """The beginning of a message that could not be used."""
+    return (value or b"")[: 4 * EXCERPT].decode("utf-8", "replace")[:EXCERPT]
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A message that could not be used: where it stands, why, and its beginning."""
@@ -91,6 +97,11 @@ class DeadLetter:
     reason: str
     text: str
     seen_at: datetime
+
+    @property
+    def key(self) -> bytes:
+        """Its key: the same message has the same, however often it is told of."""
+        return f"{self.topic}/{self.partition}/{self.offset}".encode()
 
 
 @dataclass(frozen=True)

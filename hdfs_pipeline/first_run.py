@@ -12,7 +12,7 @@ from typing import Final
 
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.orchestration import dagster_answers, page, run_blocks_job
-from hdfs_pipeline.scoring.models import trained_detectors
+from hdfs_pipeline.scoring.models import named_champion, trained_detectors
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings, load_settings
 
@@ -26,6 +26,7 @@ def first_champion(settings: Settings, sample: Path, tell: Tell) -> Card:
     It is judged on nothing and not recorded in MLflow: the main job, which trains the next version, does both. That
     takes most of its time, and stream workers need only the model.
     """
+    from hdfs_pipeline.detectors import families
     from hdfs_pipeline.domains.blocks.ingest import ingest
     from hdfs_pipeline.domains.blocks.labels import load_labels
     from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
@@ -41,9 +42,10 @@ def first_champion(settings: Settings, sample: Path, tell: Tell) -> Card:
     parse(store, settings)
     load_labels(store, sample / "labels.csv")
     build_matrix(store, settings)
-    data = load_dataset(store, settings)
-    tell(f"{settings.champion} learns from {len(data):,} blocks")
-    card = save_model(fit(data, settings.champion, settings), settings).card
+    name = named_champion(settings)
+    data = load_dataset(store, settings, families([name]))
+    tell(f"{name} learns from {len(data):,} blocks")
+    card = save_model(fit(data, name, settings), settings).card
     publish_model(store, settings, card)
     tell(f"{card.detector} version {card.version} is ready to serve")
     return card

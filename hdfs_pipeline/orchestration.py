@@ -7,12 +7,13 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Callable
+from datetime import date
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
-from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 from hdfs_pipeline.streaming.signals import stop_on_signals
 from hdfs_pipeline.supervisor import Process, Say, supervise
@@ -74,6 +75,32 @@ def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_
         hooked = job.with_hooks({tell})
         result = hooked.execute_in_process({"ops": ops, "loggers": loggers}, instance=instance)
     return result.success
+
+
+def run_backtest(settings: Settings, tried: dict[str, object], first: date, last: date) -> bool:
+    """Run `backtest_job` for the days from `first` to `last` in this process, as one run; whether it succeeded.
+
+    `tried` is the asset's configuration: detector, version, threshold. The run is kept in the home's Dagster history.
+    Raises: what the asset raised; DataError for days that no partition stands for.
+    """
+    prepare_instance(settings)
+    import dagster as dg
+
+    from hdfs_pipeline.definitions import defs
+    from hdfs_pipeline.defs.backtest import DAYS
+
+    keys = [day.isoformat() for day in (first, last)]
+    if not DAYS.has_partition_key(keys[0]) or not DAYS.has_partition_key(keys[1]):
+        raise DataError(
+            f"{keys[0]} to {keys[1]}: days can be backtested from {DAYS.get_first_partition_key()} (backtest_start) to "
+            f"{DAYS.get_last_partition_key()}"
+        )
+    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[1]}
+    given = {name: value for name, value in tried.items() if value is not None}
+    config = {"ops": {"backtest": {"config": given}}, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    job = defs().resolve_job_def("backtest_job")
+    with dg.DagsterInstance.get() as instance:
+        return job.execute_in_process(config, instance=instance, tags=tags).success
 
 
 def dagster_process(settings: Settings) -> Process:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,16 @@ labels (block_id): What is known about blocks from outside.
     block_id  BIGINT   HDFS block id, without `blk_`; may be negative.
     label     VARCHAR  'normal', 'anomaly' or 'ambiguous'.
     kind      VARCHAR  Kind of anomaly, where it is known.
+feedback (block_id): What people said of blocks: the newest verdict on each.
+    block_id     BIGINT       HDFS block id, without `blk_`; may be negative.
+    verdict      VARCHAR      'real' (an anomaly), 'false' (a false alarm) or 'expected' (nothing to learn from).
+    note         VARCHAR      Why, in their words.
+    given_by     VARCHAR      Who said it.
+    given_at     TIMESTAMPTZ  When it was said, UTC.
+    detector     VARCHAR      Detector that served then; NULL where none did.
+    version      INTEGER      Version of its model.
+    score        DOUBLE       What it scored the block.
+    was_anomaly  BOOLEAN      Whether it called it anomalous.
 event_matrix (block_id): One row per block: what the detectors see.
     block_id    BIGINT       HDFS block id, without `blk_`; may be negative.
     first_time  TIMESTAMPTZ  Time of the block's first event, UTC.
@@ -135,6 +145,33 @@ anomalies (block_id, detector): The anomalous blocks, with the reason in words.
     first_time   TIMESTAMPTZ  Time of the block's first event, UTC.
     last_time    TIMESTAMPTZ  Time of the block's last event, UTC.
     lines        INTEGER      Log records that name the block.
+backtests (trial, day): What a model or a threshold would have flagged, by day, beside what was flagged.
+    trial           VARCHAR      What was tried: detector, version and threshold in one name.
+    day             DATE         UTC day of the blocks' first events.
+    detector        VARCHAR      Name of the detector that was tried.
+    version         INTEGER      Version of its model.
+    threshold       DOUBLE       Score from which a block counts as flagged.
+    against         VARCHAR      Detector whose rows of `scores` it was held against: the one that served.
+    blocks          INTEGER      Blocks that began on the day.
+    unscored        INTEGER      Those of them without a verdict in `scores`; no further figure counts them.
+    flagged_before  INTEGER      Blocks that `scores` calls anomalous.
+    flagged_after   INTEGER      Blocks that the trial calls anomalous.
+    gained          INTEGER      Flagged by the trial alone.
+    lost            INTEGER      Flagged by `scores` alone.
+    anomalies       INTEGER      Blocks known to be anomalous, by label or feedback.
+    gained_real     INTEGER      Gained blocks that are known to be anomalous.
+    gained_false    INTEGER      Gained blocks that are known to be normal.
+    lost_real       INTEGER      Lost blocks that are known to be anomalous.
+    lost_false      INTEGER      Lost blocks that are known to be normal.
+    tested_at       TIMESTAMPTZ  When it was tried, UTC.
+backtest_blocks (trial, day, block_id): The blocks whose verdict a backtest would have changed.
+    trial         VARCHAR  What was tried, as in `backtests`.
+    day           DATE     UTC day of the block's first event.
+    block_id      BIGINT   HDFS block id, without `blk_`; may be negative.
+    change        VARCHAR  'gained' or 'lost'.
+    known         VARCHAR  'normal' or 'anomaly' by label or feedback, where that is known.
+    score         DOUBLE   Its score in the backtest.
+    score_before  DOUBLE   Its score in `scores`, by the detector that served.
 aggregated_events (block_id, part, first_offset): Blocks that the stream workers closed: the latest count of each.
     block_id      BIGINT                 HDFS block id, without `blk_`; may be negative.
     catalogue     VARCHAR                Name of the template catalogue.

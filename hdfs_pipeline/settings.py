@@ -5,9 +5,10 @@ Sources, strongest first: arguments, environment (``HDFS_PIPELINE_*``), ``<home>
 
 import os
 import tomllib
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -41,17 +42,62 @@ class Settings(BaseSettings):
     autoencoder_quantile: float = Field(
         0.999, gt=0, lt=1, description="Quantile of the training errors above which a block is anomalous."
     )
+    isolation_forest_contamination: float = Field(
+        0.03, gt=0, lt=1, description="Share of all blocks that the isolation forest takes for anomalous in training."
+    )
+    kmeans_quantile: float = Field(
+        0.999, gt=0, lt=1, description="Quantile of the training distances above which a block is anomalous."
+    )
+    pca_quantile: float = Field(
+        0.999, gt=0, lt=1, description="Quantile of the training residuals above which a block is anomalous."
+    )
+    logistic_regression_threshold: float = Field(
+        0.5, ge=0, le=1, description="Probability from which a block is anomalous."
+    )
+    sgd_threshold: float = Field(0.5, ge=0, le=1, description="Probability from which a block is anomalous.")
     catalogue: str = Field("auto", description="Template catalogue, such as hdfs_3.v2; auto looks at the lines once.")
-    champion: str = Field("random_forest", description="Detector whose verdicts fill `anomalies`.")
+    online_delay_s: float = Field(
+        900.0, ge=0, description="Seconds until `compare --split online` learns the label of a block that was flagged."
+    )
+    ensemble_members: tuple[str, ...] = Field(
+        ("autoencoder", "combinations"), min_length=1, description="Detectors that the ensemble is made of; JSON."
+    )
+    hybrid_threshold: float = Field(0.75, ge=0, le=1, description="Score from which the hybrid flags a block.")
+    champion: str = Field(
+        "random_forest", description="Detector whose verdicts fill `anomalies`; best: the one that retrainings choose."
+    )
     test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
     retrain_batch_size: int = Field(1000, ge=1, description="New blocks from which a challenger is trained.")
     retrain_holdout_share: float = Field(
         0.2, gt=0, lt=1, description="Share of the new blocks, the latest, on which challenger and champion are judged."
     )
     retrain_holdout_blocks: int = Field(100, ge=1, description="Fewest blocks that they are judged on.")
-    champion_margin: float = Field(
-        0.0, ge=0, le=1, description="F1 by which a challenger may stay below the champion and still serve."
+    retrain_feedback: int = Field(
+        10, ge=1, description="Verdicts of people, new or changed, from which a challenger is trained in any case."
     )
+    feedback_labels: int = Field(
+        20, ge=2, description="Real verdicts that take the place of labels in a home without any."
+    )
+    champion_metric: Literal["f1", "pr_auc", "precision", "recall"] = Field(
+        "f1", description="Figure by which challengers and detectors are chosen: f1, pr_auc, precision or recall."
+    )
+    champion_margin: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="That figure by which a challenger may stay below the champion and still serve; and by which a "
+        "detector must lead to become the `best`.",
+    )
+    champion_min_blocks: int = Field(
+        20, ge=1, description="Fewest labelled blocks to judge by labels on; with fewer a challenger must be steady."
+    )
+    champion_min_anomalies: int = Field(3, ge=1, description="Fewest anomalies among them.")
+    drift_blocks: int = Field(2000, ge=1, description="Latest blocks, new to a model, that are watched for drift.")
+    drift_min_blocks: int = Field(500, ge=2, description="Fewest new blocks from which drift is told.")
+    drift_psi: float = Field(0.25, gt=0, description="Population stability index from which a column has drifted.")
+    drift_unknown: float = Field(0.01, gt=0, lt=1, description="Rise of the share of events that match no template.")
+    drift_unseen: float = Field(0.05, gt=0, lt=1, description="Share of blocks with counts that were never seen.")
+    backtest_start: date = Field(date(2008, 11, 1), description="First day that can be backtested, UTC.")
     bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")
     kafka_bootstrap_servers: str = Field(
         default_factory=lambda: os.environ.get(BOOTSTRAP, ""),

@@ -158,4 +158,4 @@ def test_package_data_is_shipped() -> None:
     files = [path.relative_to(PROJECT) for path in (PROJECT / "hdfs_pipeline").rglob("*") if path.is_file()]
     left = re.compile(r"^(\.|__pycache__)")  # caches of Python and of tools
     kinds = {path.suffix for path in files if not any(left.match(part) for part in path.parts)}
-    assert kinds == {".py", ".csv"}, "other files would not be installed"
+    assert kinds == {".py", ".csv", ".html"}, "other files would not be installed"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hdfs_pipeline.cli import bench, blocks, home, models, namenode, namenode_models, streaming, terminal, up, worker
+from hdfs_pipeline.cli import (
+    bench,
+    blocks,
+    experiments,
+    feedback,
+    home,
+    models,
+    namenode,
+    namenode_models,
+    streaming,
+    terminal,
+    up,
+    watching,
+    worker,
+)
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.settings import PREFIX
 
@@ -20,7 +35,7 @@ app = typer.Typer(
     help="Watches Hadoop HDFS: logs become scored and explained anomalies.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 machine or store not ready, 4 data that cannot be used, 5 not trained.",
 )
-for part in (blocks, home, models, namenode, streaming, up, worker):
+for part in (blocks, experiments, feedback, home, models, namenode, streaming, up, watching, worker):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
 namenode.group.add_typer(namenode_models.app)
@@ -52,8 +67,8 @@ def _arrange(arguments: list[str]) -> list[str]:
         elif argument.startswith("-") and argument != "-":  # "-" is standard input
             option = argument
             after.append(argument)
-        elif option == "--logs" and after[-1] != "--logs":
-            after += ["--logs", argument]
+        elif option in ("--logs", "--test-logs") and after[-1] != option:
+            after += [option, argument]
         else:
             after.append(argument)
     return before + after
@@ -82,6 +97,7 @@ def _run() -> int:
         terminal.err.print("interrupted")
         return 130
     except Exception:  # noqa: BLE001 - a fault of ours: the traceback is what a report needs
-        terminal.err.print_exception()
+        # Not rich's: it never ends where a cause leads back to its effect, as with what a Dagster run raises.
+        traceback.print_exc()
         return 1
     return 0

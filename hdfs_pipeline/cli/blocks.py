@@ -88,8 +88,10 @@ def _ingest(settings: Settings, store: Any, paths: list[str], labels: Path | Non
 
 
 def _names(detector: str, trained: list[str] | None = None) -> list[str]:
-    from hdfs_pipeline.detectors import DETECTORS, detector_row
+    from hdfs_pipeline.detectors import DETECTORS, STANDARD, detector_row
 
+    if detector == "standard":
+        return list(STANDARD)
     if detector == "all":
         return list(DETECTORS) if trained is None else [name for name in DETECTORS if name in trained]
     detector_row(detector)
@@ -97,10 +99,12 @@ def _names(detector: str, trained: list[str] | None = None) -> list[str]:
 
 
 @app.command()
-def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, as_json: Json = False) -> None:
+def train(detector: Detector = "standard", logs: Logs = None, labels: Labels = None, as_json: Json = False) -> None:
     """Train detectors on the home's blocks (read --logs and --labels first, where given) and register them."""
+    from hdfs_pipeline.detectors import families
     from hdfs_pipeline.domains.blocks.matrix import load_dataset
     from hdfs_pipeline.experiments.tracking import publish_evaluations, train_and_track
+    from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.serving.console import detectors_table
     from hdfs_pipeline.store import Store
 
@@ -109,7 +113,7 @@ def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, 
     store = Store.open(settings)
     if logs or labels:
         _ingest(settings, store, logs or [], labels)
-    data = load_dataset(store, settings)
+    data = load_dataset(store, settings, families(names))
     cards = []
     with terminal.steps() as progress:
         bar = progress.add_task("training", total=len(names))
@@ -121,7 +125,7 @@ def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, 
                 publish_evaluations(store, card)
                 cards.append(card.to_json())
             except DataError as error:
-                if detector != "all":
+                if len(names) == 1:
                     raise
                 terminal.err.print(
                     f"[yellow]{name} is left out:[/] {escape(str(error))}", highlight=False, soft_wrap=True
@@ -138,6 +142,8 @@ def train(detector: Detector = "all", logs: Logs = None, labels: Labels = None, 
     terminal.out.print(
         "Models, trained on all blocks: " + ", ".join(f"{c['detector']} version {c['version']}" for c in cards)
     )
+    for told in [f"feedback: {c['detector']}: {feedback_sentence(c['feedback'])}" for c in cards if c["feedback"]]:
+        terminal.out.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -206,6 +212,7 @@ def explain(
     from dataclasses import asdict
 
     from hdfs_pipeline.serving.console import explanation_table
+    from hdfs_pipeline.serving.feedback_tables import said_sentence
     from hdfs_pipeline.serving.verdicts import explain_block, serving_detector
     from hdfs_pipeline.store import Store
 
@@ -220,6 +227,8 @@ def explain(
         f"threshold {report.threshold:.4g}" + (f"; labelled {report.label}" if report.label else ""),
         highlight=False,
     )
+    if report.feedback:
+        terminal.out.print(said_sentence(report.feedback), markup=False, highlight=False, soft_wrap=True)
     terminal.out.print(f"{report.explanation.reason}\n", markup=False, highlight=False, soft_wrap=True)
     terminal.out.print(explanation_table(report))
     for line in report.lines:

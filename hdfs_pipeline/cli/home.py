@@ -38,7 +38,7 @@ def export(
 @app.command()
 def settings(as_json: Json = False) -> None:
     """Show every setting: value, environment variable and meaning. Passwords and the like are hidden."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from hdfs_pipeline.sources.jmx import without_password
     from hdfs_pipeline.sources.kafka import masked
@@ -49,7 +49,7 @@ def settings(as_json: Json = False) -> None:
     if as_json:
         terminal.print_json(found.model_dump(mode="json"))
         return
-    table = Table("setting", "value", "environment", "meaning")
+    table = Table(Column("setting", no_wrap=True), "value", "environment", "meaning")
     for name, field in Settings.model_fields.items():
         value = escape(str(getattr(found, name)))
         table.add_row(name, value, f"{PREFIX}{name.upper()}", escape(field.description or ""))

@@ -15,12 +15,12 @@ app = typer.Typer()
 
 def _names(detector: str, trained: list[str]) -> list[str]:
     """The detectors that an option names: `all` are those that have a model."""
-    from hdfs_pipeline.detectors import DETECTORS, detector_row
+    from hdfs_pipeline.detectors import DETECTORS, STANDARD, detector_row
 
-    if detector != "all":
+    if detector not in ("all", "standard"):
         detector_row(detector)
         return [detector]
-    return [name for name in DETECTORS if name in trained]
+    return [name for name in (DETECTORS if detector == "all" else STANDARD) if name in trained]
 
 
 @app.command()
@@ -31,7 +31,9 @@ def retrain(
 ) -> None:
     """Train a challenger on what is new; it serves only if it is not worse than the champion on the latest blocks."""
     from hdfs_pipeline.errors import NotTrainedError
+    from hdfs_pipeline.experiments.choice import choose_detector
     from hdfs_pipeline.experiments.retraining import retrain as run
+    from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.scoring.models import trained_detectors
     from hdfs_pipeline.serving.console import retrainings_table
     from hdfs_pipeline.store import Store
@@ -55,7 +57,7 @@ def retrain(
                 )
                 found.append(done)
             except PipelineError as error:
-                if detector != "all":
+                if len(names) == 1:
                     raise
                 terminal.err.print(
                     f"[yellow]{name} is left as it is:[/] {escape(str(error))}", highlight=False, soft_wrap=True
@@ -63,12 +65,17 @@ def retrain(
             progress.advance(bar)
     if not found:
         raise DataError("no detector could be retrained")
+    choice = choose_detector(store, settings)
     if as_json:
         terminal.print_json([each.to_json() for each in found])
-        return
-    terminal.out.print(retrainings_table(found))
-    for each in found:
-        terminal.out.print(f"{each.detector}: {each.verdict}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        terminal.out.print(retrainings_table(found))
+    told = [f"{each.detector}: {each.verdict}" for each in found if not as_json]
+    told += [f"feedback: {each.detector}: {feedback_sentence(each.feedback)}" for each in found if each.feedback]
+    told += [f"champion: {choice.verdict}"] if choice else []
+    for line in told:
+        stream = terminal.err if as_json else terminal.out
+        stream.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -95,8 +102,11 @@ def rollback(
 @app.command()
 def models(detector: Detector = "all", as_json: Json = False) -> None:
     """Show every version of each model: which serves, when it was made, of how many blocks, its figures."""
-    from hdfs_pipeline.scoring.models import cards, champion_version, trained_detectors
+    from hdfs_pipeline.experiments.judgement import policy_sentence
+    from hdfs_pipeline.scoring.feedback import feedback_sentence
+    from hdfs_pipeline.scoring.models import BEST, cards, champion_version, read_choice, trained_detectors
     from hdfs_pipeline.serving.console import models_table
+    from hdfs_pipeline.serving.verdicts import serving_detector
 
     settings = load_settings()
     names = _names(detector, trained_detectors(settings))
@@ -107,3 +117,13 @@ def models(detector: Detector = "all", as_json: Json = False) -> None:
         terminal.print_json([card.to_json() | {"serves": serves} for card, serves in rows])
         return
     terminal.out.print(models_table(rows))
+    choice = read_choice(settings) if settings.champion == BEST else None
+    told = [f"Policy: {policy_sentence(settings)}. Verdicts come from {serving_detector(settings)}."]
+    told += [f"Chosen on {choice['decided_at'][:10]}: {choice['verdict']}"] if choice else []
+    told += [
+        f"feedback: {card.detector} version {card.version}: {feedback_sentence(card.feedback)}"
+        for card, serves in rows
+        if serves and card.feedback
+    ]
+    for line in told:
+        terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)

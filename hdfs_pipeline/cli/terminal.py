@@ -15,7 +15,7 @@ out, err = (Console(width=None if stream.isatty() else 110, file=stream) for str
 Paths = Annotated[list[str], typer.Argument(help="Files (.gz, .zst too), folders, globs; - for standard input.")]
 Logs = Annotated[list[str] | None, typer.Option("--logs", help="Logs: file, folder or glob; may be repeated.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="CSV of BlockId,Label or block_id,label[,kind].")]
-Detector = Annotated[str, typer.Option("--detector", help="Name of a detector, or all.")]
+Detector = Annotated[str, typer.Option("--detector", help="Name of a detector, standard, or all.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 

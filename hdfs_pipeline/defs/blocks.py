@@ -3,13 +3,17 @@
 import dagster as dg
 
 from hdfs_pipeline.defs.incoming import log_files
-from hdfs_pipeline.defs.metadata import OWNERS, preview, row_count, table_metadata
+from hdfs_pipeline.defs.metadata import OWNERS, markdown, preview, row_count, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
 from hdfs_pipeline.domains.blocks.matrix import build_matrix
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.feedback import VERDICTS
+from hdfs_pipeline.serving.feedback import all_verdicts
+
+_LATEST = 20  # verdicts that the asset shows
 
 
 class LogPaths(dg.Config):
@@ -140,5 +144,35 @@ def labels(home: Home, config: LabelPath) -> dg.MaterializeResult:
             **row_count(store, "labels"),
             "source": config.path or "left as they were",
             "by label": preview(store, counts),
+        }
+    )
+
+
+@dg.asset(
+    deps=[event_matrix],
+    group_name="blocks",
+    kinds={"duckdb", "python"},
+    owners=OWNERS,
+    metadata=table_metadata("feedback"),
+)
+def feedback(home: Home) -> dg.MaterializeResult:
+    """What people said of blocks, beside what the serving model says of them now; trainings take it into account.
+
+    `hdfs-pipeline feedback BLOCK --verdict real|false|expected` gives a verdict.
+    """
+    rows = all_verdicts(home.store, home.settings)
+    judged = [row["now"]["agrees"] for row in rows if row["now"] and row["now"]["agrees"] is not None]
+    latest = [
+        (row["block_id"], row["verdict"], row["given_by"], row["note"], row["given_at"].isoformat(" ", "minutes"))
+        + ((row["now"]["flagged"], row["now"]["agrees"], row["now"]["why"]) if row["now"] else (None, None, None))
+        for row in rows[: -_LATEST - 1 : -1]
+    ]
+    names = ["block", "verdict", "by", "note", "given at", "flagged now", "agrees", "why not"]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(rows),
+            **{verdict: sum(row["verdict"] == verdict for row in rows) for verdict in VERDICTS},
+            "serving model agrees": f"{sum(judged):,} of {len(judged):,}",
+            "latest": markdown(names, latest),
         }
     )

@@ -9,20 +9,17 @@ from typing import Any
 
 import dagster as dg
 
-from hdfs_pipeline.defs.blocks import event_matrix, labels
+from hdfs_pipeline.defs.blocks import event_matrix, feedback, labels
 from hdfs_pipeline.defs.metadata import OWNERS, preview, row_count, table_metadata
 from hdfs_pipeline.defs.models import evaluation_metadata, mlflow_metadata
 from hdfs_pipeline.defs.resources import Home
-from hdfs_pipeline.detectors import DETECTORS
+from hdfs_pipeline.detectors import DETECTORS, families
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.models import trained_detectors
+from hdfs_pipeline.scoring.feedback import feedback_sentence
+from hdfs_pipeline.scoring.models import named_champion, trained_detectors
 from hdfs_pipeline.serving.verdicts import load_scorer, publish_anomalies, score_blocks, serving_detector
 
-_KINDS = {
-    "random_forest": {"scikitlearn", "onnx", "mlflow"},
-    "autoencoder": {"pytorch", "onnx", "mlflow"},
-}
 _NO_MODEL = "no model in this home: nothing to do"
 
 
@@ -31,11 +28,11 @@ def _model(name: str) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=f"{name}_model",
-        deps=[event_matrix, labels],
+        deps=[event_matrix, labels, feedback],
         description=f"Model of {name}: {DETECTORS[name].about}. Judged on two splits, then fitted on all blocks; a run "
         "in MLflow and a new version of its registered model, `champion` from then on.",
         check_specs=[learned],
-        kinds=_KINDS.get(name, {"numpy", "mlflow"}),
+        kinds={*DETECTORS[name].kinds, "mlflow"},
         group_name="models",
         owners=OWNERS,
         metadata=table_metadata("models"),
@@ -45,7 +42,7 @@ def _model(name: str) -> dg.AssetsDefinition:
         from hdfs_pipeline.experiments.tracking import train_and_track
 
         settings = home.settings
-        data = load_dataset(home.store, settings)
+        data = load_dataset(home.store, settings, families([name]))
         try:
             with home.alone("training"):
                 card, run_id = train_and_track(home.store, data, name, settings, context.log.info)
@@ -56,6 +53,7 @@ def _model(name: str) -> dg.AssetsDefinition:
             return _result({"status": f"not trained: {error}"}, name in trained_detectors(settings))
         mlflow.set_tag(f"{name}_model", card.version)  # on the Dagster run's own MLflow run
         about = {"version": card.version, "threshold": card.threshold, "blocks": card.blocks, "catalogue": card.source}
+        about |= {"feedback": feedback_sentence(card.feedback)} if card.feedback else {}
         return _result({"status": "trained", **about, **mlflow_metadata(settings, run_id)}, learned=True)
 
     def _result(metadata: dict[str, Any], learned: bool) -> dg.MaterializeResult:
@@ -103,7 +101,7 @@ def _scores(name: str) -> dg.AssetsDefinition:
         name=f"{name}_scores",
         deps=[event_matrix, f"{name}_model", "champion"],
         description=f"Score of every block by the present model of {name}, and whether it reaches the threshold.",
-        kinds={"duckdb", "onnx"} if name in _KINDS else {"duckdb", "numpy"},
+        kinds={"duckdb", "onnx" if "onnx" in DETECTORS[name].kinds else "numpy"},
         group_name="scores",
         owners=OWNERS,
         metadata=table_metadata("scores"),
@@ -149,15 +147,15 @@ def anomalies(context: dg.AssetExecutionContext, home: Home) -> dg.MaterializeRe
     Where the champion that the settings name has no model, the next detector that has one stands in, and this says so.
     """
     settings, store = home.settings, home.store
-    name = serving_detector(settings)
-    if name != settings.champion:
-        context.log.warning(f"the champion {settings.champion} has no model in this home: {name} stands in")
+    name, named = serving_detector(settings), named_champion(settings)
+    if name != named:
+        context.log.warning(f"the champion {named} has no model in this home: {name} stands in")
     found = publish_anomalies(store, settings, name)
     reasons = "SELECT reason, count(*) AS blocks FROM anomalies WHERE detector = $name GROUP BY reason"
     return dg.MaterializeResult(
         metadata={
             **row_count(store, "anomalies"),
-            "detector": name if name == settings.champion else f"{name}, in place of {settings.champion}",
+            "detector": name if name == named else f"{name}, in place of {named}",
             "anomalous blocks": found,
             "reasons": preview(store, f"{reasons} ORDER BY blocks DESC, reason LIMIT 10", {"name": name}),
         }

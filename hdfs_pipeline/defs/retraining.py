@@ -10,7 +10,11 @@ from hdfs_pipeline.defs.metadata import OWNERS, markdown, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.errors import PipelineError
+from hdfs_pipeline.experiments.judgement import METRICS, policy_sentence
+from hdfs_pipeline.experiments.retraining import Retraining
+from hdfs_pipeline.scoring.feedback import feedback_sentence
 from hdfs_pipeline.scoring.models import cards, champion_version, newest_version, trained_detectors
+from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.settings import Settings
 
 _RUNNING = [
@@ -21,6 +25,7 @@ _RUNNING = [
     dg.DagsterRunStatus.CANCELING,
 ]
 _FIGURES = {"f1": "F1", "pr_auc": "PR-AUC"}
+_SIDES = ["detector", "figure", "champion", "challenger", "margin", "judged by", "blocks", "anomalies", "decision"]
 
 
 class Retrain(dg.Config):
@@ -54,9 +59,10 @@ def champion(
     Where enough blocks are new, a challenger learns from them and is judged beside the champion on the latest ones; it
     serves only if it is not worse. `hdfs-pipeline rollback` goes back.
     """
+    from hdfs_pipeline.experiments.choice import choose_detector
     from hdfs_pipeline.experiments.retraining import retrain
 
-    settings, rows = home.settings, []
+    settings, rows, sides = home.settings, [], []
     found: dict[str, Any] = {}
     for name in [name for name in DETECTORS if name in trained_detectors(settings)]:
         try:
@@ -68,6 +74,8 @@ def champion(
             continue
         rows.append((name, champion_version(settings, name), done.status, done.verdict))
         found[f"{name} new blocks"] = done.new
+        sides += [_sides(done)] if done.judgement else []
+        found |= {f"{name} feedback": feedback_sentence(done.feedback)} if done.feedback else {}
         for side in ("champion", "challenger"):
             for figure, title in _FIGURES.items():
                 value = done.judgement.get(side, {}).get(figure)
@@ -76,34 +84,61 @@ def champion(
             mlflow.set_tag(f"{name}_challenger", done.challenger)  # on the Dagster run's own MLflow run
         found[f"{name} version"] = champion_version(settings, name)
     decisions = markdown(["detector", "version that serves", "decision", "why"], rows)
+    found |= {"policy": policy_sentence(settings), "by the policy": markdown(_SIDES, sides)}
+    choice = choose_detector(home.store, settings) if trained_detectors(settings) else None
+    found |= {"detector that serves": serving_detector(settings), "choice": choice.verdict} if choice else {}
     return dg.MaterializeResult(metadata={"decisions": decisions, **found}, check_results=[_compare(settings)])
 
 
+def _sides(done: Retraining) -> tuple[Any, ...]:
+    """A row of the policy's table; without enough labels its figures are missing."""
+    judged = done.judgement
+    policy = judged["policy"]
+    figures = [judged[side].get(policy["metric"]) for side in ("champion", "challenger")]
+    facts = (policy["margin"], judged["by"], judged["blocks"], judged["anomalies"], done.status)
+    return (done.detector, METRICS[policy["metric"]], *figures, *facts)
+
+
 def _compare(settings: Settings) -> dg.AssetCheckResult:
-    leads: dict[str, float] = {}
+    leads: dict[str, tuple[str, float]] = {}
     for name in trained_detectors(settings):
-        lead = _lead(settings, name)
-        leads |= {name: lead} if lead is not None else {}
-    behind = [f"{name} by {-lead:.3f}" for name, lead in leads.items() if lead < 0]
-    told = f"behind in F1: {', '.join(behind)}" if behind else "none is behind" if leads else "nothing was judged yet"
+        found = _lead(settings, name)
+        leads |= {name: found} if found is not None else {}
+    behind = [f"{name} by {-lead:.3f} in {metric}" for name, (metric, lead) in leads.items() if lead < 0]
+    told = f"behind: {', '.join(behind)}" if behind else "none is behind" if leads else "nothing was judged yet"
     return dg.AssetCheckResult(
         check_name=_not_worse.name,
         passed=not behind,
         severity=dg.AssetCheckSeverity.WARN,
         description=told,
-        metadata={f"{name} lead in F1": lead for name, lead in leads.items()},
+        metadata={f"{name} lead in {metric}": lead for name, (metric, lead) in leads.items()},
     )
 
 
-def _lead(settings: Settings, name: str) -> float | None:
-    """F1 of the version that serves less the other's, from the newest judgement; None where it was not part of it."""
+def _lead(settings: Settings, name: str) -> tuple[str, float] | None:
+    """The policy's figure of the version that serves less the other's, from the newest judgement, with its name.
+
+    None where that version was not part of it.
+    """
     judged = [card for card in cards(settings, name) if card.judgement.get("by") == "labels"]
     if not judged:
         return None
     card, serving = judged[-1], champion_version(settings, name)
     old, new = card.judgement["champion"], card.judgement["challenger"]
-    leads: dict[int | None, float] = {old["version"]: old["f1"] - new["f1"], card.version: new["f1"] - old["f1"]}
-    return leads.get(serving)
+    metric = card.judgement.get("policy", {}).get("metric", "f1")  # older releases knew F1 alone
+    lead = float(new[metric] - old[metric])
+    leads: dict[int | None, float] = {old["version"]: -lead, card.version: lead}
+    return (METRICS[metric], leads[serving]) if serving in leads else None
+
+
+def new_verdicts(home: Home) -> dict[str, int]:
+    """How many verdicts of people are new to each trained detector."""
+    from hdfs_pipeline.experiments.retraining import changed_verdicts
+
+    settings = home.settings
+    if not home.store.path.exists():
+        return {}
+    return {name: changed_verdicts(home.store, settings, name) for name in trained_detectors(settings)}
 
 
 def new_blocks(home: Home) -> dict[str, int]:
@@ -120,20 +155,26 @@ def new_blocks(home: Home) -> dict[str, int]:
     job=retrain_job,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Retrains once `retrain_batch_size` labelled or scored blocks are new to a detector, and not while "
-    "another retraining runs.",
+    description="Retrains once `retrain_batch_size` labelled or scored blocks, or `retrain_feedback` verdicts of "
+    "people, are new to a detector, and not while another retraining runs.",
 )
 def enough_new_blocks(context: dg.SensorEvaluationContext, home: Home) -> dg.RunRequest | dg.SkipReason:
     """A run for each batch of new blocks; a run that failed is asked for again only after one more batch."""
     settings = home.settings
     try:
-        waiting = new_blocks(home)
+        waiting, said = new_blocks(home), new_verdicts(home)
     except PipelineError as error:
         return dg.SkipReason(str(error))
-    batches = {name: count // settings.retrain_batch_size for name, count in waiting.items()}
+    batches = {
+        name: count // settings.retrain_batch_size + said[name] // settings.retrain_feedback
+        for name, count in waiting.items()
+    }
     if not any(batches.values()):
-        most = max(waiting.values(), default=0)
-        return dg.SkipReason(f"{most:,} new blocks of the {settings.retrain_batch_size:,} that a retraining waits for")
+        most, verdicts = max(waiting.values(), default=0), max(said.values(), default=0)
+        return dg.SkipReason(
+            f"{most:,} new blocks of the {settings.retrain_batch_size:,} that a retraining waits for, and {verdicts:,} "
+            f"verdicts of people of the {settings.retrain_feedback:,}"
+        )
     if context.instance.get_runs(dg.RunsFilter(job_name=retrain_job.name, statuses=_RUNNING), limit=1):
         return dg.SkipReason("a retraining is under way")
     state = ",".join(f"{name}.{newest_version(settings, name)}.{count}" for name, count in sorted(batches.items()))

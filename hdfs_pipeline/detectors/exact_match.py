@@ -82,7 +82,10 @@ class ExactMatch(Detector):
 
         path = folder / "model.safetensors"
         with reading(cls.name, path):
-            normals = load(path.read_bytes())["normals"]
+            arrays = load(path.read_bytes())
+            normals = arrays.pop("normals")
+            if arrays:
+                raise ValueError("not a model of this detector")
             if normals.ndim != 2 or normals.dtype != np.float32 or not len(normals):
                 raise ValueError("not a matrix of normal vectors")
         return cls()._remember(normals)

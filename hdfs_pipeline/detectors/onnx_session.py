@@ -26,6 +26,8 @@ class OnnxDetector(Detector):
     """The ONNX file; empty before `fit`."""
     threads: int = 1
     """Threads of one session. One is fastest for single rows, and leaves the cores to the other processes."""
+    chunk_rows: int = CHUNK_ROWS
+    """Rows in one run of the session; fewer where a row takes more room between the layers."""
     _session: Any = None
 
     @property
@@ -52,8 +54,8 @@ class OnnxDetector(Detector):
         values = np.ascontiguousarray(values, np.float32)
         session = self.session
         parts = [
-            session.run([output], {"values": values[start : start + CHUNK_ROWS]})[0]
-            for start in range(0, len(values), CHUNK_ROWS)
+            session.run([output], {"values": values[start : start + self.chunk_rows]})[0]
+            for start in range(0, len(values), self.chunk_rows)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

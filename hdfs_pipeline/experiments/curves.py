@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from io import BytesIO
+from itertools import cycle
 
 import numpy as np
 
@@ -10,16 +11,18 @@ from hdfs_pipeline.experiments.training import Tested
 
 def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
     """Both curves, one line per entry of `tests`, with the point at the fixed threshold marked."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for name, tested in tests.items():
-        precision, recall, false = _curve(tested.scores, tested.labels)
+    colours = colormaps["tab10" if len(tests) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
+    for (name, tested), colour in zip(tests.items(), cycle(colours), strict=False):
+        precision, recall, false = curve(tested.scores, tested.labels)
         found = tested.evaluation
         area, roc = found.pr_auc, found.roc_auc
         areas = [f"{area:.3f}" if area is not None else "–", f"{roc:.4f}" if roc is not None else "–"]
-        line = left.step(recall, precision, where="post", label=f"{name} (PR-AUC {areas[0]})")[0]
+        line = left.step(recall, precision, where="post", color=colour, label=f"{name} (PR-AUC {areas[0]})")[0]
         left.plot(found.recall, found.precision, "o", color=line.get_color())
         right.step(false, recall, where="post", color=line.get_color(), label=f"{name} (ROC-AUC {areas[1]})")
     left.set(xlabel="recall", ylabel="precision", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
@@ -35,7 +38,7 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
     return buffer.getvalue()
 
 
-def _curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision, recall and share of normal blocks flagged at each distinct score, from the highest down."""
     distinct, place = np.unique(-scores, return_inverse=True)
     hits = np.bincount(place, weights=labels, minlength=len(distinct)).cumsum()

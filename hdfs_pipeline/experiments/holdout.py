@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hdfs_pipeline.detectors import families
 from hdfs_pipeline.domains.blocks.ingest import Ingested, ingest
 from hdfs_pipeline.domains.blocks.labels import read_labels
 from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
@@ -42,13 +43,19 @@ class Holdout:
 
 @contextmanager
 def read_apart(
-    settings: Settings, logs: Iterable[str], scorers: Iterable[Scorer], labels: pa.Table | None = None
+    settings: Settings,
+    logs: Iterable[str],
+    scorers: Iterable[Scorer] = (),
+    labels: pa.Table | None = None,
+    *,
+    catalogue: str = "",
 ) -> Iterator[tuple[Store, Settings, Ingested, Parsed]]:
-    """Logs, parsed for `scorers`, in a store of their own that is thrown away at the end of the block.
+    """Logs, parsed for `scorers` or with `catalogue`, in a store of their own, thrown away at the end of the block.
 
     Yields the store, its settings, and what was read. Raises: DataError where the scorers need different catalogues.
     """
-    sources = {scorer.card.source for scorer in scorers if scorer.card.family == "events"}
+    sources = {scorer.card.source for scorer in scorers if scorer.card.family != "keywords"}
+    sources |= {catalogue} - {""}
     if len(sources) > 1:
         raise DataError(f"models of different catalogues ({', '.join(sorted(sources))}): train them all again")
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -81,7 +88,7 @@ def evaluate_files(
     known = read_labels(labels)
     on_step("reading and parsing")
     with read_apart(settings, logs, scorers.values(), known) as (store, apart, read, parsed):
-        data = load_dataset(store, apart)
+        data = load_dataset(store, apart, families(detectors))
         tests = {}
         for name, scorer in scorers.items():
             on_step(name)
@@ -98,7 +105,7 @@ def score_files(settings: Settings, logs: Iterable[str], name: str) -> list[dict
     """
     scorer = load_scorer(settings, name)
     with read_apart(settings, logs, [scorer]) as (store, apart, _, _):
-        data = load_dataset(store, apart)
+        data = load_dataset(store, apart, families([name]))
         with store.read() as con:
             facts = con.execute("SELECT lines, first_time FROM event_matrix ORDER BY block_id").fetchall()
     matrix = data.matrix(scorer.card.family)

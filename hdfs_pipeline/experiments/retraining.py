@@ -10,15 +10,17 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.detectors import detector_row, families
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.experiments.judgement import compare, latest
 from hdfs_pipeline.experiments.tracking import log_training, move_alias, publish_evaluations, publish_model
-from hdfs_pipeline.experiments.training import Trained, fit, learnable
+from hdfs_pipeline.experiments.training import Trained, fit, learnable, taught
 from hdfs_pipeline.scoring.dataset import NORMAL, UNLABELLED, Dataset
+from hdfs_pipeline.scoring.feedback import VERDICTS, feedback_figures
 from hdfs_pipeline.scoring.models import (
     champion_version,
+    known_verdicts,
     marked_blocks,
     model_folder,
     previous_version,
@@ -41,7 +43,7 @@ class Retraining:
     `status`: promoted (the challenger serves), kept (the champion serves on), waiting (too few blocks are new), or
     nothing to learn. `new` blocks came since the newest version, or have another label or other counts since then.
     `champion` and `challenger` are versions, the champion the one from before; `judgement` is that of the challenger's
-    card; `run_id` its run in MLflow.
+    card; `run_id` its run in MLflow; `feedback` how it does by the verdicts of people (`feedback.feedback_figures`).
     """
 
     detector: str
@@ -52,6 +54,7 @@ class Retraining:
     challenger: int | None = None
     judgement: dict[str, Any] = field(default_factory=dict)
     run_id: str | None = None
+    feedback: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -68,15 +71,18 @@ class Material:
     @classmethod
     def of(cls, store: Store, settings: Settings, name: str) -> "Material":
         """The home's. Unlabelled blocks that the serving detector calls normal count so where others have labels."""
-        data = load_dataset(store, settings)
+        given = load_dataset(store, settings, families([name]))
+        data = taught(given, name, settings)
         labels = data.labels.copy()
         if (labels >= 0).any() and detector_row(name).cls.learns_from == "normals":
             with store.read() as con:
                 rows = con.execute(_SCORED_NORMAL, {"serving": serving_detector(settings)}).fetchnumpy()
             scored = np.isin(data.matrix("events").keys, rows["block_id"])
             labels[(labels == UNLABELLED) & scored] = NORMAL
-        kept = learnable(labels)
-        return cls(replace(data, labels=labels).take(kept), data.labels[kept] >= 0)
+        kept = learnable(labels, detector_row(name).cls.learns_from)
+        # Verdicts on blocks that are left out, as real ones are without labels, rule their vectors all the same.
+        material = replace(replace(data, labels=labels).take(kept), feedback=data.feedback)
+        return cls(material, given.labels[kept] >= 0)
 
 
 def waiting_blocks(store: Store, settings: Settings, name: str) -> int:
@@ -94,10 +100,26 @@ def waiting_blocks(store: Store, settings: Settings, name: str) -> int:
             FROM event_matrix LEFT JOIN labels USING (block_id)""",
             {"serving": serving_detector(settings)},
         ).fetchall()[0]
+    if detector_row(name).cls.learns_from == "all":
+        known += other
     if detector_row(name).cls.learns_from == "normals":
         known = known + scored if known else other
     card = read_card(settings, name, _newest(store, settings, name))
     return max(0, known - card.blocks - card.judgement.get("blocks", 0))
+
+
+def changed_verdicts(store: Store, settings: Settings, name: str) -> int:
+    """How many verdicts of people came, changed or were withdrawn since a detector's newest version.
+
+    Raises: NotTrainedError where the newest version cannot be read.
+    """
+    if detector_row(name).cls.learns_from == "nothing":
+        return 0
+    with store.read() as con:
+        rows = con.execute("SELECT block_id, verdict FROM feedback SEMI JOIN event_matrix USING (block_id)").fetchall()
+    now = {(block_id, VERDICTS[verdict]) for block_id, verdict in rows}
+    then = set(known_verdicts(settings, name, _newest(store, settings, name)).items())
+    return len({block_id for block_id, _ in now ^ then})
 
 
 def retrain(
@@ -109,6 +131,8 @@ def retrain(
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Retraining:
     """Train a challenger where `at_least` blocks are new (`retrain_batch_size`), and judge it beside the champion.
+
+    As news count `retrain_feedback` verdicts of people, too.
 
     It is saved, recorded in `models` and in MLflow, and becomes the champion only if it is not worse. Whatever goes
     wrong on the way, the champion serves on.
@@ -135,9 +159,12 @@ def _retrain(store: Store, settings: Settings, name: str, least: int, on_step: C
     given.data.matrix(family).require(champion.card.columns, champion.card.source, champion.card.source_fingerprint)
     marks = given.data.marks(family)
     new = _new_blocks(settings, name, _newest(store, settings, name), marks)
-    if new < least:
+    said = changed_verdicts(store, settings, name)
+    if new < least and said < settings.retrain_feedback:
         verdict = (
-            f"{new:,} new blocks of the {least:,} that a retraining waits for: nothing to do (--force does it now)"
+            f"{new:,} new blocks of the {least:,} that a retraining waits for"
+            + (f", {said:,} changed verdicts of the {settings.retrain_feedback:,}" if said else "")
+            + ": nothing to do (--force does it now)"
         )
         return Retraining(name, "waiting", new, verdict, version)
     on_step(f"{name}: training a challenger on what is new")
@@ -149,7 +176,8 @@ def _retrain(store: Store, settings: Settings, name: str, least: int, on_step: C
     judgement, tests = compare(champion, challenger, given.data, held, settings)
     judgement["known_to_champion"] = None if known is None else int((held & ~fresh).sum())
     metrics = {split: tested.evaluation.to_json() for split, tested in tests.items()}
-    card = replace(challenger.card, metrics=metrics, judgement=judgement)
+    figures = feedback_figures(given.data.feedback, challenger, champion)
+    card = replace(challenger.card, metrics=metrics, judgement=judgement, feedback=figures)
     saved = save_model(replace(challenger, card=card), settings, promote=False, judged_on=marks[held])
     return _record(store, settings, Trained(saved, tests), version, new, on_step)
 
@@ -186,7 +214,7 @@ def _record(
         publish_evaluations(store, card)
     publish_model(store, settings, card)  # last: it says that all of this was done
     status: Status = "promoted" if judged["passed"] else "kept"
-    return Retraining(name, status, new, judged["verdict"], champion, card.version, judged, run_id)
+    return Retraining(name, status, new, judged["verdict"], champion, card.version, judged, run_id, card.feedback)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -16,7 +16,11 @@ from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Store, publish_into
 
+if TYPE_CHECKING:
+    from hdfs_pipeline.experiments.comparison import Comparison
+
 EXPERIMENT = "hdfs_blocks"
+_FEEDBACK = ("verdicts", "real", "false", "expected", "judged", "agrees")
 _FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
 
 
@@ -53,6 +57,7 @@ def log_training(
         mlflow.log_params({"catalogue": card.source, "blocks": card.blocks, "data": card.fingerprint})
         mlflow.log_metric("threshold", card.threshold)
         about = {"version": str(card.version)} | {key: str(value) for key, value in (tags or {}).items()}
+        about |= {f"feedback_{key}": str(card.feedback[key]) for key in _FEEDBACK if card.feedback}
         mlflow.set_tags(about)
         for split, tested in trained.tests.items():
             figures = tested.evaluation.to_json()
@@ -62,6 +67,33 @@ def log_training(
             _log_picture(run.info.run_id, curves_png(trained.tests, card.detector))
         mlflow.log_artifacts(str(model_folder(settings, card.detector, card.version)), "model")
         _register(f"{EXPERIMENT}_{card.detector}", run, about, champion=champion)
+    return str(run.info.run_id)
+
+
+def log_comparison(found: "Comparison", settings: Settings, report: Path) -> str:
+    """Log a comparison as a run with one nested run per judged detector, and its report; the id of the run.
+
+    Nothing is registered, since no model of a comparison serves. See `log_training` for runs inside a run.
+    """
+    import mlflow
+
+    experiment = start_tracking(settings)
+    nested = mlflow.active_run() is not None
+    learned, judged = found.data["learned"], found.data["judged"]
+    with mlflow.start_run(experiment_id=experiment, run_name=f"comparison {found.split}", nested=nested) as run:
+        mlflow.log_params({"split": found.split, "seed": found.seed, "catalogue": found.data["catalogue"]})
+        mlflow.log_params({f"learned_{name}": learned[name] for name in ("blocks", "anomalies", "fingerprint")})
+        mlflow.log_params({f"judged_{name}": judged[name] for name in ("blocks", "anomalies", "fingerprint")})
+        mlflow.set_tags({"comparison": found.split, "best": found.ranked[0].detector})
+        mlflow.log_artifact(str(report))
+        mlflow.log_dict(found.to_json(), "comparison.json")
+        for entry in found.ranked:
+            with mlflow.start_run(experiment_id=experiment, run_name=entry.detector, nested=True):
+                mlflow.log_params({"detector": entry.detector, "threshold_rule": entry.card.rule, **entry.card.params})
+                mlflow.set_tag("comparison", found.split)
+                figures = entry.evaluation.to_json()
+                measured = {f"{found.split}.{name}": figures[name] for name in _FIGURES if figures[name] is not None}
+                mlflow.log_metrics(measured | {"threshold": figures["threshold"], **vars(entry.cost)})
     return str(run.info.run_id)
 
 

@@ -19,12 +19,17 @@ class Detector(ABC):
     """
 
     name: ClassVar[str]
-    learns_from: ClassVar[Literal["labels", "normals", "nothing"]]
-    """`labels`: needs both labels. `normals`: learns the vectors labelled normal (all, where there are no labels)."""
-    features: ClassVar[Literal["events", "keywords"]] = "events"
-    """Which matrix of a domain it reads."""
+    learns_from: ClassVar[Literal["labels", "normals", "all", "nothing"]]
+    """`labels`: needs both labels. `normals`: learns the vectors labelled normal (all, where there are no labels).
+    `all`: learns every vector, whatever its label."""
+    features: ClassVar[Literal["events", "keywords", "sequences"]] = "events"
+    """Which matrix of a domain it reads: counts of events, of alarm words, or the events in their order."""
     resumes: ClassVar[bool] = False
     """Whether `resume` keeps what was learned before."""
+    online: ClassVar[bool] = False
+    """Whether it learns piece by piece, through `partial_fit`."""
+    additive: ClassVar[bool] = False
+    """Whether a row's score is a sum over the columns, told by `parts`: then shares × score are these parts exactly."""
 
     def __init__(self, *, seed: int = 7, **params: Any) -> None:
         self.seed = seed
@@ -44,6 +49,14 @@ class Detector(ABC):
         """
         return self.fit(values, labels, weights)
 
+    def partial_fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Learn from more blocks on top of what was learned, after `fit`, `load` or nothing (`online` ones only).
+
+        Any piece will do: one block, or blocks of one kind. What is not in a piece is not forgotten, but weighs less
+        with each piece that follows. The model's file holds all that is needed to go on. See `fit`.
+        """
+        raise NotImplementedError(f"{self.name} does not learn online")
+
     @abstractmethod
     def score(self, values: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 of `values` (n, d) float32; no rows give no scores."""
@@ -54,6 +67,10 @@ class Detector(ABC):
 
         `nearest` (n, d) is the nearest normal vector of each row.
         """
+
+    def parts(self, values: np.ndarray) -> np.ndarray:
+        """What each column adds to each row's score: (n, d) float64, not negative (`additive` ones only)."""
+        raise NotImplementedError(f"the score of {self.name} is no sum over the columns")
 
     @abstractmethod
     def save(self, folder: Path) -> None:

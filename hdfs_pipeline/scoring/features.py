@@ -59,6 +59,12 @@ class FeatureMatrix:
         raise DataError(f"{what}, but the model was trained on {source!r}: train it again in this home")
 
 
+def repeats(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which rows of `values` (n, d) occur among `known` (m, d): (n,) bool."""
+    inverse = distinct_rows(np.concatenate([known, values])).inverse
+    return np.isin(inverse[len(known) :], inverse[: len(known)])
+
+
 @dataclass(frozen=True)
 class Distinct:
     """Distinct rows of a matrix.

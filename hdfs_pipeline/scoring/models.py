@@ -1,6 +1,7 @@
 """Saved models: ``models/<detector>/<version>/`` holds the model, the vectors it learned from, its card; no pickle.
 
 Beside the versions lie `champion`, a file that holds the version which serves, and `served.jsonl`, what has served.
+Beside the detectors lies `best.json`, the latest choice between them, where the setting `champion` is `best`.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -21,7 +23,10 @@ from hdfs_pipeline.scoring.contracts import Detector, reading
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
 
+BEST = "best"
+"""What the setting `champion` says where retrainings are to choose the detector."""
 _CHAMPION = "champion"
+_CHOICE = "best.json"
 _SERVED = "served.jsonl"
 _VECTORS = "vectors.safetensors"
 _BLOCKS = "blocks.safetensors"
@@ -43,11 +48,15 @@ def save_model(
     try:
         scorer.detector.save(staging)
         vectors = {"normals": scorer.normals, "seen": scorer.seen}
+        if scorer.told is not None and scorer.told_labels is not None and len(scorer.told):
+            vectors |= {"told": scorer.told, "told_labels": scorer.told_labels}
         # safetensors writes the bytes as they lie: an array that is not in C order would come back with others.
         save_file({name: np.ascontiguousarray(rows) for name, rows in vectors.items()}, staging / _VECTORS)
         if scorer.learned is not None:
             judged = np.zeros(0, np.uint64) if judged_on is None else judged_on
-            save_file({"learned": np.sort(scorer.learned), "judged": np.sort(judged)}, staging / _BLOCKS)
+            blocks = {"learned": np.sort(scorer.learned), "judged": np.sort(judged)}
+            blocks |= {"verdicts": scorer.verdicts} if scorer.verdicts is not None else {}
+            save_file(blocks, staging / _BLOCKS)
         files = {path.name: _digest(path) for path in sorted(staging.iterdir())}
         staging.chmod(0o755)
         for path in staging.iterdir():  # safetensors writes for its owner only
@@ -197,6 +206,17 @@ def marked_blocks(settings: Settings, name: str, version: int) -> tuple[np.ndarr
         return blocks["learned"], blocks["judged"]
 
 
+def known_verdicts(settings: Settings, name: str, version: int) -> dict[int, int]:
+    """The verdicts that were known when a version was trained: label by block id."""
+    from safetensors import safe_open
+
+    path = model_folder(settings, name, version) / _BLOCKS
+    if not path.exists():
+        return {}
+    with reading(name, path), safe_open(path, "numpy") as file:
+        return dict(file.get_tensor("verdicts").tolist()) if "verdicts" in file.keys() else {}  # noqa: SIM118
+
+
 def model_folder(settings: Settings, name: str, version: int | None = None) -> Path:
     """Folder of a version of a detector's model, of the champion by default. Raises: NotTrainedError."""
     if version is None:
@@ -220,7 +240,38 @@ def load_model(cls: type[Detector], settings: Settings, version: int | None = No
     with reading(cls.name, folder / _VECTORS):
         vectors = load_file(folder / _VECTORS)
         normals, seen = vectors["normals"], vectors["seen"]
-    return Scorer(cls.load(folder), card, normals, seen)
+    told, told_labels = vectors.get("told"), vectors.get("told_labels")
+    return Scorer(cls.load(folder), card, normals, seen, told=told, told_labels=told_labels)
+
+
+def named_champion(settings: Settings) -> str:
+    """The detector that is to serve, by the settings or, where they say `best`, by the latest choice.
+
+    Before the first choice that is random_forest.
+    """
+    if settings.champion != BEST:
+        return settings.champion
+    return str((read_choice(settings) or {}).get("detector", Settings.model_fields["champion"].default))
+
+
+def read_choice(settings: Settings) -> dict[str, Any] | None:
+    """The latest choice between the detectors of a home, as `keep_choice` was given it; None before the first."""
+    try:
+        found = json.loads((settings.models / _CHOICE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("detector"), str) else None
+
+
+def keep_choice(settings: Settings, choice: dict[str, Any]) -> None:
+    """Write a choice between detectors (`detector` and whatever led to it); readers find the old one or this one."""
+    settings.models.mkdir(parents=True, exist_ok=True)
+    path = settings.models / f".{_CHOICE}.{os.getpid()}"
+    with path.open("w") as file:
+        file.write(json.dumps(choice, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    path.replace(settings.models / _CHOICE)
 
 
 def trained_detectors(settings: Settings) -> list[str]:

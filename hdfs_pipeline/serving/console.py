@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from hdfs_pipeline.experiments.comparison import Comparison
 from hdfs_pipeline.experiments.holdout import Holdout
 from hdfs_pipeline.experiments.retraining import Retraining
 from hdfs_pipeline.scoring.evaluation import Evaluation
@@ -32,6 +33,29 @@ def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]
             f"{found['pr_auc']:.3f}" if found["pr_auc"] is not None else "–",
             f"{found['false_alarms_per_10k']:.1f}",
             f"{found['threshold']:.4g}",
+        )
+    return table
+
+
+def costs_table(found: Comparison) -> Table:
+    """What else is known of the detectors of a comparison, the best by F1 first, and those that were not judged."""
+    table = Table(title="Beyond F1", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("detector", no_wrap=True)
+    without = [f"F1 without\n{escape(', '.join(found.without))}"] if found.without else []
+    for name in ("ROC-AUC", "95 % of PR-AUC", "F1 unseen", *without, "s to train", "blocks/s", "model kB"):
+        table.add_column(name, justify="right", no_wrap=name not in without, overflow="fold")
+    for entry in found.ranked:
+        low, high = entry.evaluation.intervals.get("pr_auc", (None, None))
+        unseen = entry.evaluation.unseen
+        table.add_row(
+            entry.detector,
+            "–" if entry.evaluation.roc_auc is None else f"{entry.evaluation.roc_auc:.4f}",
+            f"{low:.3f}–{high:.3f}" if low is not None else "–",
+            _figure(unseen["f1"] if unseen.get("blocks") else None),
+            *([_figure(entry.without.f1)] if entry.without else []),
+            f"{entry.cost.train_s:.2f}",
+            f"{entry.cost.rows_per_s:,.0f}",
+            f"{entry.cost.model_bytes / 1000:,.1f}",
         )
     return table
 

@@ -2,24 +2,31 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.detectors import DETECTORS, detector_row
+from hdfs_pipeline.detectors import DETECTORS, detector_row, families
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.feedback import verdicts
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.domains.blocks.records import LAYOUTS
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.scoring.dataset import ANOMALY, NORMAL
 from hdfs_pipeline.scoring.explain import Explanation, explain_rows
-from hdfs_pipeline.scoring.models import load_model, trained_detectors
+from hdfs_pipeline.scoring.explain_sequences import explain_sequences
+from hdfs_pipeline.scoring.models import load_model, named_champion, trained_detectors
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Store, publish_into
 
+_SAID = {
+    ANOMALY: "people called a block with the same events a real anomaly; ",
+    NORMAL: "people called a block with the same events a false alarm; ",
+}
 _LINES = 200  # raw records that `explain` shows
 
 
@@ -29,17 +36,18 @@ def load_scorer(settings: Settings, name: str) -> Scorer:
 
 
 def serving_detector(settings: Settings) -> str:
-    """The champion that the settings name; where it has no model, the first detector that has one stands in."""
-    trained = trained_detectors(settings)
-    if settings.champion in trained:
-        return settings.champion
-    return next((name for name in DETECTORS if name in trained), settings.champion)
+    """The champion (`named_champion`); where it has no model, the first detector on counts that has one stands in."""
+    trained, champion = trained_detectors(settings), named_champion(settings)
+    if champion in trained:
+        return champion
+    stand_ins = (name for name in DETECTORS if name in trained and DETECTORS[name].cls.features != "sequences")
+    return next(stand_ins, champion)
 
 
 def score_blocks(store: Store, settings: Settings, name: str) -> pa.Table:
     """Score every block of the home with one detector and publish its rows of `scores`, which are returned."""
     scorer = load_scorer(settings, name)
-    matrix = load_dataset(store, settings).matrix(scorer.card.family)
+    matrix = load_dataset(store, settings, families([name])).matrix(scorer.card.family)
     scores = scorer.score(matrix)
     table = pa.table(
         {
@@ -60,7 +68,7 @@ def score_blocks(store: Store, settings: Settings, name: str) -> pa.Table:
 def publish_anomalies(store: Store, settings: Settings, name: str) -> int:
     """Explain the blocks that a detector's `scores` call anomalous and publish them as `anomalies`; how many."""
     scorer = load_scorer(settings, name)
-    data = load_dataset(store, settings)
+    data = load_dataset(store, settings, families([name]))
     with store.read() as con:
         found = con.sql(
             """SELECT block_id, version, score, threshold, first_time, last_time, lines
@@ -90,8 +98,18 @@ def explain_values(scorer: Scorer, catalogue: Catalogue | None, values: np.ndarr
         return []
     distinct, inverse = np.unique(values, axis=0, return_inverse=True)
     describe = catalogue.describe if catalogue else _describe_alarms
-    nearest, shares = scorer.explain(distinct)
-    reasons = explain_rows(distinct, nearest, shares, scorer.card.columns, describe)
+    if scorer.card.family == "sequences":
+        if catalogue is None:
+            raise SetupError(
+                f"the model's catalogue {scorer.card.source} is not in this home: put it back, or train again"
+            )
+        shares = scorer.detector.explain(distinct, distinct)
+        reasons = explain_sequences(distinct, scorer.normals, shares, catalogue.columns, describe)
+    else:
+        nearest, shares = scorer.explain(distinct)
+        reasons = explain_rows(distinct, nearest, shares, scorer.card.columns, describe)
+    said = [_SAID.get(label, "") for label in scorer.said(distinct).tolist()]
+    reasons = [replace(found, reason=told + found.reason) for found, told in zip(reasons, said, strict=True)]
     return [reasons[at] for at in inverse.reshape(-1)]
 
 
@@ -101,7 +119,10 @@ def _describe_alarms(column: str) -> str:
 
 @dataclass(frozen=True)
 class BlockReport:
-    """All there is to say of one block; `lines` are its raw records by time, the first 200 of `records`."""
+    """All there is to say of one block; `lines` are its raw records by time, the first 200 of `records`.
+
+    `feedback` is its row in that table, None where nobody has said anything of it.
+    """
 
     block_id: str
     detector: str
@@ -114,6 +135,7 @@ class BlockReport:
     label: str | None
     records: int
     lines: list[dict[str, Any]]
+    feedback: dict[str, Any] | None = None
 
 
 def parse_block_id(text: str) -> int:
@@ -137,14 +159,26 @@ def explain_block(store: Store, settings: Settings, text: str, name: str) -> Blo
         if not known:
             raise DataError(f"no log of this home names blk_{block_id}; `hdfs-pipeline ingest PATH` reads more")
         lines = _raw_lines(con, block_id, settings.log_timezone)
-    matrix = load_dataset(store, settings).matrix(scorer.card.family)
+        said = next(iter(verdicts(con, block_id)), None)
+    matrix = load_dataset(store, settings, families([name])).matrix(scorer.card.family)
     row = matrix.take(np.flatnonzero(matrix.keys == block_id))
     score = float(scorer.score(row)[0])
     first, last, label, records = known[0]
     reason = explain_matrix(scorer, settings, row.values)[0]
     anomalous = score >= scorer.card.threshold
     return BlockReport(
-        f"blk_{block_id}", name, score, scorer.card.threshold, anomalous, reason, first, last, label, records, lines
+        f"blk_{block_id}",
+        name,
+        score,
+        scorer.card.threshold,
+        anomalous,
+        reason,
+        first,
+        last,
+        label,
+        records,
+        lines,
+        said,
     )
 
 

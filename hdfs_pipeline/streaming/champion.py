@@ -37,7 +37,9 @@ class Counted:
 class Champion:
     """The serving detector of a home (or the one that is named), with its threshold (or the one that is given).
 
-    Raises: NotTrainedError, SetupError, DataError where there is no model to begin with.
+    Workers count the events of a block and forget their order: a detector that reads it cannot serve here.
+
+    Raises: NotTrainedError, SetupError, DataError where there is no model to begin with, or one that cannot serve here.
     """
 
     def __init__(self, settings: Settings, detector: str | None = None, threshold: float | None = None) -> None:
@@ -56,7 +58,13 @@ class Champion:
         return model_folder(self._settings, self._name())
 
     def _load(self) -> tuple[Scorer, Catalogue | None]:
-        scorer = load_scorer(self._settings, self._name())
+        name = self._name()
+        if detector_row(name).cls.features == "sequences":
+            raise SetupError(
+                f"{name} reads the events of a block in their order, and the stream keeps only their counts: name a "
+                "detector on counts, such as random_forest, with --detector or the setting `champion`"
+            )
+        scorer = load_scorer(self._settings, name)
         known = catalogues(self._settings.catalogues)
         if scorer.card.family == "events" and scorer.card.source not in known:
             raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")

@@ -8,7 +8,7 @@ import dagster as dg
 
 from hdfs_pipeline.defs.checks import champion_above_keywords, conservation, no_dead_letters, template_coverage
 from hdfs_pipeline.defs.resources import Home
-from hdfs_pipeline.detectors import DETECTORS
+from hdfs_pipeline.detectors import STANDARD
 from hdfs_pipeline_tests.defs.conftest import LINES, Ran
 
 
@@ -31,9 +31,9 @@ def test_everything_is_materialized(ran: Ran, definitions: dg.Definitions) -> No
     for key in definitions.resolve_job_def("blocks_job").asset_layer.executable_asset_keys:
         assert _metadata(ran, key.to_user_string())
     assert _count(ran, "parsed_events") == LINES
-    assert _count(ran, "models") == len(DETECTORS)
-    assert _count(ran, "evaluations") == 2 * len(DETECTORS)
-    assert _count(ran, "scores") == len(DETECTORS) * _count(ran, "event_matrix")
+    assert _count(ran, "models") == len(STANDARD)
+    assert _count(ran, "evaluations") == 2 * len(STANDARD)
+    assert _count(ran, "scores") == len(STANDARD) * _count(ran, "event_matrix")
     assert _count(ran, "anomalies") > 0
 
 
@@ -68,7 +68,7 @@ def test_trainings_are_nested_in_one_finished_mlflow_run(ran: Ran) -> None:
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.data.tags["dagster_run_id"] for run in parents] == [ran.run.run_id]
-    assert len(runs) == 1 + len(DETECTORS)
+    assert len(runs) == 1 + len(STANDARD)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.data.tags.get("mlflow.parentRunId", parents[0].info.run_id) for run in runs} == {parents[0].info.run_id}
 

@@ -11,9 +11,10 @@ import pytest
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.defs.retraining import enough_new_blocks
 from hdfs_pipeline.defs.schedules import retrain_nightly
-from hdfs_pipeline.detectors import DETECTORS
+from hdfs_pipeline.detectors import STANDARD
 from hdfs_pipeline.experiments.retraining import roll_back
 from hdfs_pipeline.scoring.models import champion_version
+from hdfs_pipeline.serving.feedback import give_verdict
 from hdfs_pipeline.settings import Settings, load_settings
 from hdfs_pipeline.store import Store
 from hdfs_pipeline_tests.defs.conftest import Ran, lean_home
@@ -68,9 +69,9 @@ def test_a_batch_of_new_blocks_starts_one_run_at_a_time(grown: Settings, definit
     with dg.DagsterInstance.ephemeral() as instance:
         found, check = run(definitions, instance)
         assert "0 new blocks of the 100" in tick(grown, instance).skip_message
-    served = {name: champion_version(grown, name) for name in DETECTORS}
+    served = {name: champion_version(grown, name) for name in STANDARD}
     assert served["keywords"] == 1
-    assert {name: found[f"{name} version"] for name in DETECTORS} == served
+    assert {name: found[f"{name} version"] for name in STANDARD} == served
     assert found["random_forest new blocks"] == NEW
     lead = found["random_forest challenger F1"] - found["random_forest champion F1"]
     if lead:
@@ -114,3 +115,45 @@ def test_what_a_night_is_worth(grown: Settings) -> None:
 def test_nothing_starts_in_a_home_without_a_model(home: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert "0 new blocks" in tick(home, instance).skip_message
+
+
+def say(settings: Settings, label: str, verdict: str, count: int) -> None:
+    """A verdict on each of some labelled blocks."""
+    with Store(settings.store_path).read() as con:
+        rows = con.execute(
+            f"""SELECT block_id FROM event_matrix JOIN labels USING (block_id) WHERE label = '{label}'
+            ORDER BY block_id LIMIT {count}"""
+        ).fetchall()
+    for (block_id,) in rows:
+        give_verdict(Store(settings.store_path), settings, str(block_id), verdict, by="Ann")
+
+
+def test_verdicts_of_people_start_a_run_and_show(
+    grown: Settings, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HDFS_PIPELINE_RETRAIN_BATCH_SIZE", "5000")
+    monkeypatch.setenv("HDFS_PIPELINE_CHAMPION", "best")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "0 verdicts of people of the 10" in tick(grown, instance).skip_message
+        say(grown, "normal", "false", 9)
+        assert "9 verdicts of people of the 10" in tick(grown, instance).skip_message
+        say(grown, "anomaly", "real", 1)
+        assert isinstance(tick(grown, instance), dg.RunRequest)
+        found, _ = run(definitions, instance)
+        assert "10 verdicts used (1 real, 9 false, 0 expected)" in found["random_forest feedback"]
+        assert found["policy"] == "by F1 with a margin of 0, on at least 20 blocks with 3 anomalies"
+        assert "| random_forest | F1 |" in found["by the policy"]
+        assert found["detector that serves"] in found["choice"]
+        assert "0 verdicts of people" in tick(grown, instance).skip_message
+        done = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=[dg.AssetKey("feedback")], instance=instance
+        )
+    (event,) = done.asset_materializations_for_node("feedback")
+    assert {name: event.metadata[name].value for name in ("dagster/row_count", "real", "false", "expected")} == {
+        "dagster/row_count": 10,
+        "real": 1,
+        "false": 9,
+        "expected": 0,
+    }
+    assert event.metadata["serving model agrees"].value == "10 of 10"
+    assert event.metadata["latest"].value.count("Ann") == 10

@@ -26,7 +26,7 @@ def test_detectors_that_need_no_labels_are_trained_and_one_stands_in(unlabelled:
         models = con.execute("SELECT DISTINCT detector FROM models ORDER BY 1").fetchall()
         scored = con.execute("SELECT DISTINCT detector FROM scores ORDER BY 1").fetchall()
         judged = con.execute("SELECT count(*) FROM evaluations").fetchall()
-    assert models == scored == [("autoencoder",), ("exact_match",), ("keywords",)]
+    assert models == scored == [("autoencoder",), ("combinations",), ("exact_match",), ("keywords",)]
     assert judged == [(0,)]
     assert str(_metadata(unlabelled, "anomalies")["detector"].value) == "autoencoder, in place of random_forest"
 

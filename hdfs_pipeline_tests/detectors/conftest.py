@@ -34,7 +34,7 @@ class Blocks:
         return values[labels == 0]
 
 
-def make_blocks(seed: int, normal: int = 600, anomalous: int = 60) -> Blocks:
+def make_blocks(seed: int, normal: int = 600, anomalous: int = 20) -> Blocks:
     """Blocks of three replicas: five columns that follow the number of replicas, four that vary, and the two above."""
     rng = np.random.default_rng(seed)
     count = normal + anomalous

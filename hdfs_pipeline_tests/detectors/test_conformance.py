@@ -6,21 +6,26 @@ import pickletools
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import hdfs_pipeline
 from hdfs_pipeline.detectors import DETECTORS, make_detector
-from hdfs_pipeline.errors import NotTrainedError
+from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.contracts import Detector
+from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import load_settings
-from hdfs_pipeline_tests.detectors.conftest import PLANTED, Blocks
+from hdfs_pipeline_tests.detectors.conftest import CONSTANT, PLANTED, Blocks, make_blocks
 
 PROJECT = Path(hdfs_pipeline.__file__).parent.parent
 CHECKS: list[Callable[["Case"], None]] = []
+STEPS = 64
+"""Events of a block that a matrix of sequences holds here."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,22 @@ class Case:
         """The detector in question, trained."""
         return self.others[self.name]
 
-    @property
-    def planted(self) -> int:
-        """The planted column in this detector's matrix."""
-        return PLANTED if self.detector.features == "events" else 0
+    before_it_loads: str = ""
+    """Python that a fresh process runs first: what makes a detector known that is not among the project's."""
+
+    def planted(self, values: np.ndarray) -> np.ndarray:
+        """Where the planted cause stands in rows of this detector's matrix: (n, d) bool."""
+        if self.detector.features == "sequences":
+            return values == 1 + PLANTED
+        return np.arange(values.shape[1])[None] == (PLANTED if self.detector.features == "events" else 0)
+
+    def scorer(self) -> Scorer:
+        """The detector with a card, as it serves."""
+        columns = tuple(f"c{at}" for at in range(self.train.values.shape[1]))
+        facts: dict[str, Any] = {field.name: None for field in fields(Card) if field.default is MISSING}
+        facts |= {"detector": self.name, "family": self.detector.features, "columns": columns}
+        facts |= {"source": "here.v1", "threshold": 0.5}
+        return Scorer(self.detector, Card(**facts), self.train.normals, self.train.normals)
 
     def again(self, values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Detector:
         """Another detector of the same kind and seed, trained on what is given."""
@@ -57,31 +74,39 @@ class Case:
 
 def view(blocks: Blocks, features: str) -> Blocks:
     """The matrix that a detector with these features reads; the planted column plays the part of the alarms."""
+    if features == "sequences":
+        return Blocks(in_order(blocks.values), blocks.labels)
     return blocks if features == "events" else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
+
+
+def in_order(counts: np.ndarray) -> np.ndarray:
+    """Events (n, STEPS) float32 of blocks with these counts (n, d), one column's after the other's, then 0."""
+    values = np.zeros((len(counts), STEPS), np.float32)
+    for row, each in zip(values, counts.astype(np.int64), strict=True):
+        events = np.repeat(np.arange(1, len(each) + 1), each)
+        row[: len(events)] = events
+    return values
 
 
 @pytest.fixture(scope="module")
 def all_trained(train: Blocks) -> dict[str, Detector]:
     """Every detector, trained once for all checks."""
-    trained = {}
-    for name, row in DETECTORS.items():
-        trained[name] = make_detector(name, load_settings()).fit(*view(train, row.cls.features).distinct)
-    return trained
+    return {name: trained(name, train) for name in DETECTORS}
 
 
-@pytest.fixture
+def trained(name: str, blocks: Blocks) -> Detector:
+    """A detector that has learned its view of the blocks."""
+    detector = make_detector(name, load_settings())
+    return detector.fit(*view(blocks, detector.features).distinct)
+
+
 def make_case(
-    all_trained: dict[str, Detector], train: Blocks, held_out: Blocks, tmp_path: Path
-) -> Callable[[str], Case]:
-    """Makes the case of a detector, with a new folder."""
-
-    def make(name: str) -> Case:
-        features = all_trained[name].features
-        folder = tmp_path / "model"
-        folder.mkdir()
-        return Case(name, all_trained, view(train, features), view(held_out, features), folder)
-
-    return make
+    name: str, others: dict[str, Detector], train: Blocks, held_out: Blocks, folder: Path, before_it_loads: str = ""
+) -> Case:
+    """The case of a detector among others, with a new folder."""
+    features = others[name].features
+    folder.mkdir(parents=True)
+    return Case(name, others, view(train, features), view(held_out, features), folder, before_it_loads)
 
 
 def check(function: Callable[[Case], None]) -> Callable[[Case], None]:
@@ -96,6 +121,7 @@ def a_fresh_process_gives_the_same_scores(case: Case) -> None:
     folder = case.file.parent
     np.save(case.folder.parent / "values.npy", case.held_out.values)
     program = (
+        f"{case.before_it_loads}\n"
         "import sys, pathlib, numpy; from hdfs_pipeline.detectors import detector_row\n"
         "name, folder, parent = sys.argv[1], *map(pathlib.Path, sys.argv[2:])\n"
         "scores = detector_row(name).cls.load(folder).score(numpy.load(parent / 'values.npy'))\n"
@@ -145,7 +171,8 @@ def learning_goes_on_from_a_saved_model(case: Case) -> None:
     one, same = (make_detector(case.name, load_settings()).resume(before, *both.distinct) for _ in range(2))
     scores = one.score(both.values)
     np.testing.assert_array_equal(same.score(both.values), scores)
-    assert roc_auc_score(both.labels, scores) >= 0.95
+    # Among all blocks, a twentieth of them alike in what is wrong, what is wrong is less odd than among normal ones.
+    assert roc_auc_score(both.labels, scores) >= (0.9 if one.learns_from == "all" else 0.95)
 
 
 @check
@@ -178,8 +205,9 @@ def no_rows_give_no_scores(case: Case) -> None:
 
 @check
 def scores_are_finite_numbers(case: Case) -> None:
-    """Float64, one per row, finite, also for counts far beyond training."""
-    values = np.vstack([case.held_out.values, np.full((1, case.held_out.values.shape[1]), 1e6, np.float32)])
+    """Float64, one per row, finite, also for counts far beyond training, or nothing but an event never seen."""
+    beyond = 1 + CONSTANT if case.detector.features == "sequences" else 1e6
+    values = np.vstack([case.held_out.values, np.full((1, case.held_out.values.shape[1]), beyond, np.float32)])
     scores = case.detector.score(values)
     assert scores.shape == (len(values),)
     assert scores.dtype == np.float64
@@ -216,15 +244,17 @@ def other_layouts_score_the_same(case: Case) -> None:
 @check
 def the_planted_column_explains_most(case: Case) -> None:
     """Shares have the matrix's shape, are not negative and sum to 1; the cause has the largest."""
-    nearest = case.train.normals[:20]
-    values = nearest.copy()
-    values[:, case.planted] += 4
+    normals = make_blocks(3).normals[:20]
+    changed = normals.copy()
+    changed[:, PLANTED] += 4
+    values, nearest = (view(Blocks(each, np.zeros(20)), case.detector.features).values for each in (changed, normals))
     shares = case.detector.explain(values, nearest)
     assert shares.shape == values.shape
     assert shares.dtype == np.float64
     assert (shares >= 0).all()
     np.testing.assert_allclose(shares.sum(axis=1), 1)
-    assert (shares.argmax(axis=1) == case.planted).all()
+    largest = shares == shares.max(axis=1, keepdims=True)
+    assert (largest & case.planted(values)).any(axis=1).all()
 
 
 @check
@@ -233,6 +263,63 @@ def shares_of_a_normal_row_sum_to_one_or_nothing(case: Case) -> None:
     normals = case.train.normals
     total = case.detector.explain(normals, normals).sum(axis=1)
     assert (np.isclose(total, 1) | (total == 0)).all()
+
+
+@check
+def shares_are_parts_of_the_score_where_that_is_claimed(case: Case) -> None:
+    """Of an additive detector: parts add up to the score, and share × score is each column's part."""
+    values = case.held_out.values
+    if not case.detector.additive:
+        with pytest.raises(NotImplementedError):
+            case.detector.parts(values)
+        return
+    parts, scores = case.detector.parts(values), case.detector.score(values)
+    assert (parts >= 0).all()
+    assert scores.max() > 1
+    np.testing.assert_allclose(parts.sum(axis=1), scores, rtol=1e-6, atol=1e-8)
+    shares = case.detector.explain(values, values)
+    np.testing.assert_allclose(shares * scores[:, None], parts, rtol=1e-5, atol=1e-8)
+    assert case.detector.parts(values[:0]).shape == values[:0].shape
+
+
+@check
+def pieces_teach_what_the_whole_does(case: Case) -> None:
+    """Of an online detector: pieces of any size, and of one kind; put away and loaded again on the way."""
+    from sklearn.metrics import roc_auc_score
+
+    train, held_out = case.train, case.held_out
+    if not case.detector.online:
+        with pytest.raises(NotImplementedError):
+            case.detector.partial_fit(train.values, train.labels, np.ones(len(train.labels)))
+        return
+    draw = np.random.default_rng(2)
+    mixed = draw.permutation(len(train.labels))
+    by_label = np.argsort(train.labels, kind="stable")
+    cuts = np.sort(draw.choice(np.arange(1, len(mixed)), 12, replace=False))
+    for order, where in ((mixed, cuts), (mixed, [1, 2, 3]), (by_label, [300, 600]), (by_label[::-1], [20])):
+        one = make_detector(case.name, load_settings())
+        for rows in np.split(order, where):
+            one = one.partial_fit(train.values[rows], train.labels[rows], np.ones(len(rows)))
+            kept = type(one)
+            one.save(case.folder)
+            one, before = kept.load(case.folder), one.score(held_out.values)
+            np.testing.assert_array_equal(one.score(held_out.values), before)
+        assert roc_auc_score(held_out.labels, one.score(held_out.values)) >= 0.95, where
+
+
+@check
+def other_columns_are_refused_by_name(case: Case) -> None:
+    """Missing, unexpected, in another order: the scorer says which."""
+    scorer, values = case.scorer(), case.held_out.values
+    keys, columns = np.arange(len(values)), scorer.card.columns
+    assert len(scorer.score(FeatureMatrix(values, keys, columns, "here.v1"))) == len(values)
+    with pytest.raises(DataError, match="unexpected .*'more'"):
+        more = np.column_stack([values, values[:, 0]])
+        scorer.score(FeatureMatrix(more, keys, (*columns, "more"), "here.v1"))
+    with pytest.raises(DataError, match=f"missing .*'{columns[-1]}'"):
+        scorer.score(FeatureMatrix(values[:, :-1], keys, columns[:-1], "here.v1"))
+    with pytest.raises(DataError, match=r"here\.v1"):
+        scorer.score(FeatureMatrix(values, keys, columns, "there.v1"))
 
 
 @check
@@ -270,6 +357,13 @@ def another_detectors_model_is_refused(case: Case) -> None:
 
 @pytest.mark.parametrize("promise", CHECKS, ids=[function.__name__ for function in CHECKS])
 @pytest.mark.parametrize("name", DETECTORS)
-def test_conformance(make_case: Callable[[str], Case], name: str, promise: Callable[[Case], None]) -> None:
+def test_conformance(
+    all_trained: dict[str, Detector],
+    train: Blocks,
+    held_out: Blocks,
+    tmp_path: Path,
+    name: str,
+    promise: Callable[[Case], None],
+) -> None:
     """One check of one detector."""
-    promise(make_case(name))
+    promise(make_case(name, all_trained, train, held_out, tmp_path / "model"))

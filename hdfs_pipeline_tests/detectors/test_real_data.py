@@ -23,7 +23,19 @@ def matrix(shared: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.array([row[2:] for row in rows], np.float32), np.array([row[1] == "Fail" for row in rows], np.int64)
 
 
-@pytest.mark.parametrize(("name", "least"), [("random_forest", 0.985), ("autoencoder", 0.97), ("exact_match", 0.93)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("random_forest", 0.985),
+        ("autoencoder", 0.97),
+        ("exact_match", 0.93),
+        ("isolation_forest", 0.77),
+        ("kmeans", 0.94),
+        ("pca", 0.88),
+        ("logistic_regression", 0.97),
+        ("sgd", 0.96),
+    ],
+)
 def test_f1_on_blocks_not_trained_on(matrix: tuple[np.ndarray, np.ndarray], name: str, least: float) -> None:
     """With the threshold that the home's settings give, over three random splits into half and half."""
     from sklearn.metrics import f1_score

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdfs_pipeline.experiments import training
-from hdfs_pipeline.experiments.curves import _curve, curves_png
+from hdfs_pipeline.experiments.curves import curve, curves_png
 from hdfs_pipeline.scoring.evaluation import evaluate
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -20,7 +20,7 @@ def both_kinds(found: list[tuple[float, int]]) -> bool:
 @given(rows.filter(both_kinds))
 def test_the_points_are_those_of_scikit_learn(found: list[tuple[float, int]]) -> None:
     scores, labels = (np.array(column) for column in zip(*found, strict=True))
-    precision, recall, false = _curve(scores, labels)
+    precision, recall, false = curve(scores, labels)
     false_rate, hit_rate, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
     np.testing.assert_allclose(false, false_rate)
     np.testing.assert_allclose(recall, hit_rate)

@@ -14,6 +14,7 @@ from hdfs_pipeline.scoring.dataset import (
     Dataset,
     split_chronological,
     split_random,
+    split_unseen,
 )
 from hdfs_pipeline.scoring.features import FeatureMatrix
 
@@ -98,3 +99,42 @@ def test_marks_tell_blocks_apart() -> None:
     assert len(np.unique(marks)) == 4000
     order = draw.permutation(4000)
     np.testing.assert_array_equal(data.take(order).marks("events"), marks[order])
+
+
+def repeating(vectors: list[int], labels: list[int]) -> Dataset:
+    """Blocks whose one count is given, so that vectors repeat."""
+    data = dataset(labels)
+    values = np.array(vectors, np.float32)[:, None]
+    events = FeatureMatrix(values, data.matrix("events").keys, ("E1",), "x.v1")
+    return Dataset(data.matrices | {"events": events}, data.time, data.labels, data.kinds)
+
+
+some_blocks = st.lists(st.tuples(st.integers(0, 12), st.sampled_from([NORMAL, ANOMALY])), max_size=80)
+
+
+@given(some_blocks, shares, st.integers(0, 2**32 - 1))
+def test_no_vector_of_the_unseen_split_is_on_both_sides(blocks: list[tuple[int, int]], share: float, seed: int) -> None:
+    data = repeating([vector for vector, _ in blocks], [label for _, label in blocks])
+    learn, test = split_unseen(data, share, seed)
+    assert sorted([*learn.tolist(), *test.tolist()]) == list(range(len(data)))
+    sides = [{vector for vector, _ in (blocks[at] for at in rows)} for rows in (learn, test)]
+    assert not sides[0] & sides[1]
+    bad = {vector for vector, label in blocks if label == ANOMALY}
+    good = {vector for vector, _ in blocks} - bad
+    for vectors in (bad, good):
+        if len(vectors) > 1:
+            assert sides[0] & vectors and sides[1] & vectors, "each side has some of both labels"
+            count = len(sides[1] & vectors)
+            assert count == max(1, int(np.floor(len(vectors) * share))) or abs(count - len(vectors) * share) < 1
+
+
+def test_the_unseen_split_follows_from_the_seed_and_shares_common_vectors_out() -> None:
+    """Of two neighbours by frequency each side gets one."""
+    vectors = [number for number in range(40) for _ in range(40 - number)]
+    data = repeating(vectors, [NORMAL] * len(vectors))
+    one, same, other = (split_unseen(data, 0.5, seed)[1].tolist() for seed in (7, 7, 8))
+    assert one == same
+    assert one != other
+    found = {vectors[at] for at in one}
+    assert all(len(found & {first, first + 1}) == 1 for first in range(0, 40, 2))
+    assert {first for first in range(0, 40, 2) if first in found} not in (set(), set(range(0, 40, 2)))

@@ -59,6 +59,20 @@ def test_anomalies_have_no_say(rows: list[tuple[float, int, int]], quantile: flo
     assert Quantile(quantile).fit(scores, labels, weights) == alone
 
 
+@given(blocks, quantiles)
+def test_among_all_blocks_labels_have_no_say(rows: list[tuple[float, int, int]], quantile: float) -> None:
+    """The threshold is that of all scores, as if there were no labels."""
+    scores, labels, weights = arrays(rows)
+    rule = Quantile(quantile, among="all")
+    assert rule.fit(scores, labels, weights) == rule.fit(scores, None, weights)
+    assert rule.fit(scores, labels, weights) == Quantile(quantile).fit(scores, None, weights)
+
+
+def test_among_all_blocks_anomalies_alone_will_do() -> None:
+    """A threshold that asks for no label needs no normal block."""
+    assert Quantile(0.5, among="all").fit(np.ones(2), np.ones(2), np.ones(2)) > 1
+
+
 def test_no_normals() -> None:
     """It says that labels with normal blocks are needed."""
     with pytest.raises(DataError, match="no normal blocks"):
@@ -74,3 +88,4 @@ def test_both_say_what_they_are() -> None:
     """In words that a report can print."""
     assert str(Fixed(0.75)) == "fixed 0.75"
     assert str(Quantile(0.999)) == "quantile 0.999 of the training scores"
+    assert str(Quantile(0.97, among="all")) == "quantile 0.97 of all training scores"

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.detectors import detector_row, families, make_detector
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.scoring.models import load_model, promote_model, save_model
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS
 from hdfs_pipeline.streaming.champion import FINAL, WITHDRAWN, Champion, Counted
 from hdfs_pipeline.streaming.stages import counting_catalogue
@@ -53,3 +56,19 @@ def test_a_damaged_model_that_is_made_anew_under_its_number_is_taken_up(trained:
     assert broken.is_dir()
     promote_model(home.settings, "random_forest", 2)
     assert champion.refresh() and champion.scorer.card.version == 2
+
+
+def test_a_detector_on_sequences_is_refused_and_the_message_says_what_to_do(trained: Home, tmp_path: Path) -> None:
+    """Named, and as the champion of the settings."""
+    home = copy_home(trained, tmp_path / "home")
+    data = load_dataset(home.store, home.settings, families(["lstm"]))
+    detector = make_detector("lstm", home.settings, steps=2)
+    matrix = data.matrix("sequences")
+    detector.fit(matrix.values, None, np.ones(len(matrix)))
+    card = replace(Champion(home.settings, "random_forest").scorer.card, detector="lstm", family="sequences")
+    save_model(Scorer(detector, card, matrix.values, matrix.values), home.settings)
+    with pytest.raises(SetupError, match="lstm reads the events .* in their order.*--detector or the setting"):
+        Champion(home.settings, "lstm")
+    chosen = home.settings.model_copy(update={"champion": "lstm"})
+    with pytest.raises(SetupError, match="name a detector on counts, such as random_forest"):
+        Champion(chosen)

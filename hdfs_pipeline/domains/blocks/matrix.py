@@ -1,14 +1,17 @@
 """The event matrix of a home: made of `parsed_events`, read back as a Dataset for the detectors."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
+from hdfs_pipeline.domains.blocks.feedback import overlay, verdicts
 from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
 from hdfs_pipeline.domains.blocks.parse import home_catalogue
+from hdfs_pipeline.domains.blocks.sequences import block_sequences
 from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import Settings
@@ -30,9 +33,11 @@ def build_matrix(store: Store, settings: Settings) -> pa.Table:
     return table
 
 
-def load_dataset(store: Store, settings: Settings) -> Dataset:
-    """The home's blocks as a Dataset, in the order of their ids.
+def load_dataset(store: Store, settings: Settings, families: Iterable[str] = ("events", "keywords")) -> Dataset:
+    """The home's blocks as a Dataset, in the order of their ids, with the matrices of `families`.
 
+    "events" and "keywords" come in any case; "sequences" costs a sort of all events, so only where it is asked for.
+    What people said of blocks (`feedback`) lies over their labels.
     Raises: DataError where nothing was ingested yet.
     """
     catalogue = home_catalogue(store, settings)
@@ -41,7 +46,10 @@ def load_dataset(store: Store, settings: Settings) -> Dataset:
             "SELECT m.block_id, first_time, alarms, counts, label, kind FROM event_matrix m "
             "LEFT JOIN labels USING (block_id) ORDER BY block_id"
         ).to_arrow_table()
-    return dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
+        ordered = {"sequences": block_sequences(con, catalogue)} if "sequences" in families else {}
+        said = [(row["block_id"], row["verdict"]) for row in verdicts(con)]
+    found = dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
+    return overlay(replace(found, matrices=found.matrices | ordered), said)
 
 
 def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None], kinds: Iterable[Any]) -> Dataset:

@@ -1,0 +1,34 @@
+"""Logistic regression on event counts (Cox, 1958); on HDFS: He, Zhu, He and Lyu, "Experience Report" (ISSRE 2016)."""
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows, need_both, one_thread
+
+
+class LogisticRegression(LinearDetector):
+    """Score: probability of an anomaly, from a weighted sum of standardised log counts.
+
+    `params` go to scikit-learn's LogisticRegression. The penalty is weak: labelled log data are all but separable, and
+    a rare kind of anomaly has but a few blocks to be heard with.
+    """
+
+    name = "logistic_regression"
+    DEFAULTS: ClassVar[dict[str, Any]] = {"C": 1000.0, "max_iter": 5000}
+
+    estimator: Any = None
+    """The fitted sklearn.linear_model.LogisticRegression; None after `load`."""
+
+    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Find the weights. See `Detector.fit`."""
+        from sklearn.linear_model import LogisticRegression as Estimator
+
+        rows, known, blocks = labelled_rows(self.name, values, labels, weights)
+        need_both(self.name, known)
+        scaling = Scaling.of(rows, blocks)
+        params = {**self.DEFAULTS, "random_state": self.seed, **self.params}
+        with one_thread():
+            self.estimator = Estimator(**params).fit(scaling.apply(rows), known, sample_weight=blocks)
+        self._keep_weights(scaling, self.estimator.coef_[0], float(self.estimator.intercept_[0]))
+        return self

@@ -1,0 +1,260 @@
+"""Detectors compared: learned from the same blocks, judged on the same others, and what each costs.
+
+There is one path: `training.fit` fixes the threshold on the blocks to learn from, `training.figures` gives the figures.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hdfs_pipeline.detectors import DETECTORS, STANDARD, detector_row
+from hdfs_pipeline.errors import DataError, PipelineError
+from hdfs_pipeline.experiments.bench import machine
+from hdfs_pipeline.experiments.comparison_data import Sides
+from hdfs_pipeline.experiments.online import walk
+from hdfs_pipeline.experiments.training import Tested, figures, fingerprint, fit
+from hdfs_pipeline.experiments.verdict import verdict
+from hdfs_pipeline.scoring.dataset import ANOMALY, Dataset
+from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.scoring.features import repeats
+from hdfs_pipeline.scoring.scorer import Card, Scorer
+from hdfs_pipeline.settings import Settings
+
+_BATCH, _ROWS = 2_000, 20_000
+_LONGEST_S = 10.0  # a slow detector's speed is known well enough after that
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a detector takes: seconds to fit (its threshold too), rows scored in a second, bytes of its saved files.
+
+    The speed is of raw rows in batches of 2,000, repeated until 20,000 rows (`scored_rows`) or 10 s are reached.
+    """
+
+    train_s: float
+    rows_per_s: float
+    scored_rows: int
+    model_bytes: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A detector that learned and was judged.
+
+    `without` are its figures with the kinds left out that the comparison was told to leave out.
+    """
+
+    detector: str
+    card: Card
+    tested: Tested
+    without: Evaluation | None
+    cost: Cost
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Its figures on the blocks to judge on."""
+        return self.tested.evaluation
+
+    @property
+    def learns_from(self) -> str:
+        """Labels, normals or nothing: see `Detector.learns_from`."""
+        return detector_row(self.detector).cls.learns_from
+
+    @property
+    def about(self) -> str:
+        """What it is, in a line."""
+        return detector_row(self.detector).about
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "detector": self.detector,
+            "status": "judged",
+            "learns_from": self.learns_from,
+            "rule": self.card.rule,
+            "params": self.card.params,
+            "evaluation": self.evaluation.to_json(),
+            "without": self.without.to_json() if self.without else None,
+            "cost": asdict(self.cost),
+        }
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A detector that could not learn or be judged, and why."""
+
+    detector: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"detector": self.detector, "status": "not judged", "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every detector on one split of one data set. `entries` stand in the order of `DETECTORS`.
+
+    `data` tells what was compared: see `_describe`. `verdict` are sentences, `warnings` what weakens them.
+    """
+
+    split: str
+    seed: int
+    test_share: float
+    without: tuple[str, ...]
+    data: dict[str, Any]
+    made_at: str
+    libraries: dict[str, str]
+    machine: dict[str, Any]
+    entries: tuple[Judged | LeftOut, ...]
+    verdict: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ranked(self) -> list[Judged]:
+        """The detectors that were judged, by F1, then PR-AUC, the best first."""
+        judged = [entry for entry in self.entries if isinstance(entry, Judged)]
+        return sorted(judged, key=lambda entry: (-entry.evaluation.f1, -(entry.evaluation.pr_auc or 0)))
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """Those that were not."""
+        return [entry for entry in self.entries if isinstance(entry, LeftOut)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("entries", "without")}
+        return plain | {"without": list(self.without), "detectors": [entry.to_json() for entry in self.entries]}
+
+
+def named_detectors(asked: Iterable[str]) -> list[str]:
+    """The detectors of names, `standard` or `all`, each once, in the order of `DETECTORS`. Raises: DataError."""
+    groups = {"all": tuple(DETECTORS), "standard": STANDARD}
+    found = {name for each in asked for name in groups.get(each, (each,))}
+    for name in found:
+        detector_row(name)
+    return [name for name in DETECTORS if name in found]
+
+
+def compare(
+    sides: Sides,
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    without: Collection[str] = (),
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Comparison:
+    """Let each detector learn from one side and judge it on the other.
+
+    `without` are kinds of labels that a second set of figures leaves out of the judging. A detector that cannot learn
+    is an entry with its reason. Raises: DataError where no detector can be judged, or for a kind that no block has.
+    """
+    learn, test = sides.learn, sides.test
+    kept = _kept(test, without)
+    values = [side.matrix("events").values for side in (test, learn)]
+    seen = repeats(*values)
+    entries: list[Judged | LeftOut] = []
+    for number, name in enumerate(names):
+        on_step(f"{name} ({number + 1} of {len(names)})")
+        entries.append(_enter(name, sides, settings, seen, kept, on_step))
+    cards = [entry.card for entry in entries if isinstance(entry, Judged)]
+    if not cards:
+        reasons = [f"{entry.detector}: {entry.reason}" for entry in entries if isinstance(entry, LeftOut)]
+        raise DataError("no detector could be judged: " + "; ".join(reasons))
+    found = Comparison(
+        split=sides.split,
+        seed=settings.seed,
+        test_share=settings.test_share,
+        without=tuple(without),
+        data=sides.facts | {"learned": _describe(learn), "judged": _describe(test) | {"repeated": float(seen.mean())}},
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        libraries=cards[0].libraries,
+        machine=machine(),
+        entries=tuple(entries),
+    )
+    sentences, warnings = verdict(found, settings)
+    return replace(found, verdict=sentences, warnings=warnings)
+
+
+def _kept(test: Dataset, without: Collection[str]) -> np.ndarray | None:
+    """Which rows (n,) bool stay where kinds are left out; None where none is."""
+    if not without:
+        return None
+    unknown = sorted(set(without) - set(test.kinds.tolist()))
+    if unknown:
+        there = ", ".join(sorted({kind for kind in test.kinds.tolist() if kind})) or "none"
+        raise DataError(f"no block to judge on is of kind {', '.join(unknown)}; kinds there are: {there}")
+    kept = ~np.isin(test.kinds.astype(str), list(without))
+    if len(set(test.labels[kept].tolist())) < 2:
+        raise DataError(f"without {', '.join(without)} there are no blocks of both labels left to judge on")
+    return kept
+
+
+def _enter(
+    name: str,
+    sides: Sides,
+    settings: Settings,
+    seen: np.ndarray,
+    kept: np.ndarray | None,
+    on_step: Callable[[str], None],
+) -> Judged | LeftOut:
+    learn, test = sides.learn, sides.test
+    try:
+        start = time.perf_counter()
+        scorer = fit(learn, name, settings)
+        train_s = time.perf_counter() - start
+        if sides.split == "online":  # thresholds change on the way: scores are multiples of them
+            scores, threshold = walk(scorer, learn, test, settings, on_step), 1.0
+        else:
+            scores, threshold = scorer.score(test.matrix(scorer.card.family)), scorer.card.threshold
+        found = figures(scores, threshold, test, settings, seen)
+        rest = None
+        if kept is not None:
+            rest = figures(scores[kept], threshold, test.take(kept), settings, seen[kept]).evaluation
+        return Judged(name, scorer.card, found, rest, Cost(train_s, *_speed(scorer, test), _size(scorer)))
+    except PipelineError as error:
+        return LeftOut(name, str(error))
+    except Exception as error:  # noqa: BLE001 - of one detector, which is no reason to lose the others' figures
+        return LeftOut(name, f"failed: {type(error).__name__}: {error}")
+
+
+def _speed(scorer: Scorer, test: Dataset) -> tuple[float, int]:
+    """Rows that the detector scores in a second, and how many were scored to know; no row is spared for its likes."""
+    values = test.matrix(scorer.card.family).values
+    batch = values[np.resize(np.arange(len(values)), _BATCH)]
+    scorer.detector.score(batch)  # what is made on first use is not timed
+    done, start = 0, time.perf_counter()
+    while done < _ROWS and time.perf_counter() - start < _LONGEST_S:
+        rows = np.arange(done, done + _BATCH) % len(values)
+        scorer.detector.score(values[rows])
+        done += _BATCH
+    return done / (time.perf_counter() - start), done
+
+
+def _size(scorer: Scorer) -> int:
+    """Bytes of the files that the detector itself saves: without its card and the vectors that explanations need."""
+    with tempfile.TemporaryDirectory() as folder:
+        scorer.detector.save(Path(folder))
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def _describe(data: Dataset) -> dict[str, Any]:
+    """Counts of one side, its time from and to (ISO, UTC), and a hash of its blocks."""
+    matrix = data.matrix("events")
+    first, last = (
+        datetime.fromtimestamp(int(data.time[at()]) / 1e6, UTC) for at in (data.time.argmin, data.time.argmax)
+    )
+    return {
+        "blocks": len(data),
+        "anomalies": int((data.labels == ANOMALY).sum()),
+        "vectors": len(matrix.distinct.first),
+        "from": first.isoformat(timespec="seconds"),
+        "to": last.isoformat(timespec="seconds"),
+        "fingerprint": fingerprint(data, "events"),
+    }

@@ -1,0 +1,126 @@
+"""A comparison as one HTML page that needs nothing else: no network, no other file."""
+
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hdfs_pipeline.experiments import pictures
+from hdfs_pipeline.experiments.bench import describe
+from hdfs_pipeline.experiments.comparison import Comparison, Cost, Judged
+from hdfs_pipeline.experiments.comparison_data import SPLITS
+from hdfs_pipeline.experiments.verdict import BARS
+
+_TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_report(found: Comparison, path: Path) -> Path:
+    """Write the page to `path`, whose folders are made; the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_report(found), encoding="utf-8")
+    return path
+
+
+def render_report(found: Comparison) -> str:
+    """The page. Names and paths come from outside: the template escapes all but the pictures, which escape theirs."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"figure": figure, "bytes": size, "prose": prose}
+    ranked = found.ranked
+    kinds = pictures.series([entry.detector for entry in found.entries])
+    return environment.get_template("report.html").render(
+        found=found,
+        data=found.data,
+        ranked=ranked,
+        failed=found.left_out,
+        kinds=kinds,
+        split=SPLITS[found.split],
+        bars=BARS,
+        f1=Markup(pictures.f1_picture(ranked, kinds, next(iter(BARS)))),  # noqa: S704 - escapes what it is given
+        pr=Markup(pictures.pr_picture(ranked, kinds)),  # noqa: S704 - the same
+        roc=Markup(pictures.roc_picture(ranked, kinds)),  # noqa: S704 - the same
+        scores=[
+            (entry, Markup(pictures.scores_picture(entry.tested, entry.detector, kinds[entry.detector])))  # noqa: S704
+            for entry in ranked
+        ],
+        costs=cost_rows(ranked),
+        maps=heat_maps(ranked),
+        settings=_facts(found),
+        machine=describe(found.machine),
+    )
+
+
+def heat_maps(ranked: list[Judged]) -> list[dict[str, Any]]:
+    """Share flagged by kind: one map for anomalies and one for normal blocks, the most frequent kinds first.
+
+    Labels without kinds give none of their own, since the figures say it all.
+    """
+    maps = []
+    for title, name in (("Anomalies found", "recall_by_kind"), ("Normal blocks flagged", "false_alarm_rate_by_kind")):
+        tables: list[dict[str, dict[str, float]]] = [getattr(e.evaluation, name) for e in ranked]
+        kinds = sorted(tables[0], key=lambda kind: -tables[0][kind]["blocks"])
+        rows = [
+            {"kind": kind, "blocks": tables[0][kind]["blocks"], "flagged": [each[kind]["flagged"] for each in tables]}
+            for kind in kinds
+        ]
+        maps.append({"title": title, "of": name, "rows": rows})
+    return maps if sum(len(each["rows"]) for each in maps) > 2 else []
+
+
+def cost_rows(ranked: list[Judged]) -> list[dict[str, Any]]:
+    """Each detector's cost with the length of its bars, 0 to 1 on logarithmic scales."""
+    named: dict[str, Callable[[Cost], float]] = {
+        "train_s": lambda cost: cost.train_s,
+        "rows_per_s": lambda cost: cost.rows_per_s,
+        "model_bytes": lambda cost: cost.model_bytes,
+    }
+    scales = {name: _lengths(of(entry.cost) for entry in ranked) for name, of in named.items()}
+    return [
+        {"entry": entry, "cost": entry.cost, **{name: scales[name](of(entry.cost)) for name, of in named.items()}}
+        for entry in ranked
+    ]
+
+
+def _lengths(values: Iterable[float]) -> Callable[[float], float]:
+    """A logarithmic scale from a third of the least to the most of `values`, so that the least still has a bar."""
+    found = [math.log(max(value, 1e-6)) for value in values]
+    low, high = min(found) - math.log(3), max(found)
+    return lambda value: (math.log(max(value, 1e-6)) - low) / (high - low)
+
+
+def _facts(found: Comparison) -> list[tuple[str, str]]:
+    """Names and values of how it was done."""
+    return [
+        ("split", f"{found.split}: {SPLITS[found.split]}"),
+        ("seed", str(found.seed)),
+        ("test_share", "–" if found.split == "other" else f"{found.test_share:g}"),
+        ("left out in the second F1", ", ".join(found.without) or "nothing"),
+        ("made at", found.made_at),
+        ("versions", ", ".join(f"{name} {version}" for name, version in found.libraries.items())),
+    ]
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A share with three digits, or a dash."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def prose(sentence: str) -> Any:
+    """A sentence with `commands` set as code, all else escaped."""
+    from markupsafe import Markup, escape
+
+    parts = str(escape(sentence)).split("`")
+    return Markup("".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts)))  # noqa: S704
+
+
+def size(count: float) -> str:
+    """Bytes for people: 116 B, 85.6 kB, 1.2 MB."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

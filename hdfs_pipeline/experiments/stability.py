@@ -1,0 +1,142 @@
+"""Whether two samples of numbers look alike: population stability index, its noise, and what was usual before.
+
+PSI = Σ (p − q) · ln(p / q) over bins, p and q the shares of both samples: Jeffreys' divergence (E. Lewis, An
+Introduction to Credit Scoring, 1994). The usual reading: below .1 alike, from .25 on another population.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+BINS: Final = 10
+"""Bins of values that vary without end; values that are frequent each have a bin of their own."""
+_FREQUENT: Final = 0.05
+_NOISE: Final = 0.999
+_DEVIATIONS: Final = 3.1  # of the normal distribution: one in a thousand lies beyond, as with `_NOISE`
+WINDOWS: Final = 20
+"""Stretches of the reference that tell what is usual."""
+
+
+def edges(reference: np.ndarray) -> np.ndarray:
+    """Upper edges (k,) float64 of bins for `reference` (n,), ascending; one more bin lies above the last.
+
+    A value that makes up 5 % of the reference has a bin of its own: counts, and scores that repeat. What is left is cut
+    at its quantiles, into bins of about a tenth of the reference. What lies between, below or above has a bin too.
+    """
+    values, counts = np.unique(np.asarray(reference, np.float64), return_counts=True)
+    frequent = counts >= _FREQUENT * counts.sum()
+    own = values[frequent]
+    rest = np.repeat(values[~frequent], counts[~frequent])
+    parts = round(BINS * len(rest) / counts.sum())
+    cuts = np.quantile(rest, np.arange(1, parts) / parts, method="lower") if parts > 1 else rest[:0]
+    return np.unique(np.concatenate([own, np.nextafter(own, -np.inf), cuts]))
+
+
+def bin_names(upper: np.ndarray) -> list[str]:
+    """The bins of `edges` in words: "3" for a value of its own, "0 … 3" for what lies between, "> 3" above."""
+    own = len(upper) > 1 and upper[0] == np.nextafter(upper[1], -np.inf)
+    names = [f"< {upper[1]:.3g}" if own else f"≤ {upper[0]:.3g}"]
+    for low, high in pairwise(upper):
+        names.append(f"{high:.3g}" if low == np.nextafter(high, -np.inf) else f"{low:.3g} … {high:.3g}")
+    return [*names, f"> {upper[-1]:.3g}"]
+
+
+def stability_index(before: np.ndarray, after: np.ndarray) -> float:
+    """PSI of two samples, given how many values of each fall into the bins: (k,) each. Never infinite.
+
+    Half a value is added to each bin (Jeffreys' prior), so that an empty one has no share of zero. Symmetric.
+    """
+    kept = (before + after) > 0
+    p, q = (counts[kept] + 0.5 for counts in (before, after))
+    p, q = p / p.sum(), q / q.sum()
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def noise(before: np.ndarray, after: np.ndarray) -> float:
+    """PSI that two samples of one population stay below 999 times in 1,000, from the counts of each bin.
+
+    It is distributed like (1/n + 1/m) · χ² with bins − 1 degrees of freedom (Yurdakul and Naranjo, 2020, Statistical
+    properties of the population stability index).
+    """
+    from scipy.stats import chi2
+
+    used = int(((before + after) > 0).sum())
+    return float(chi2.ppf(_NOISE, used - 1) * (1 / before.sum() + 1 / after.sum())) if used > 1 else 0.0
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far one figure has moved, and how far it may.
+
+    `value` is a PSI, or a share of `after` less that of `before`. `noise` is what chance alone gives; `usual` how far
+    stretches of the reference, as long as the current sample, lie from the rest of it (0 for a share). `before` and
+    `after` are means of counts or scores, or the shares. `bins` (name, share before, share after) are those of a PSI.
+    """
+
+    name: str
+    value: float
+    limit: float
+    noise: float
+    usual: float
+    before: float
+    after: float
+    bins: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it lies beyond the limit and beyond what was usual, by more than chance."""
+        return self.beyond >= 0
+
+    @cached_property
+    def beyond(self) -> float:
+        """By how much it does; negative where it does not."""
+        return self.value - self.noise - max(self.limit, self.usual)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        names = ("name", "value", "limit", "noise", "usual", "before", "after", "drifted")
+        return {name: getattr(self, name) for name in names} | {"bins": [list(each) for each in self.bins]}
+
+
+def shift(name: str, reference: np.ndarray, current: np.ndarray, limit: float) -> Shift:
+    """How far the values `current` (m,) have moved from `reference` (n,), both in the order of time."""
+    upper = edges(reference)
+    places = [np.searchsorted(upper, np.asarray(values, np.float64)) for values in (reference, current)]
+    before, after = (np.bincount(found, minlength=len(upper) + 1) for found in places)
+    usual = 0.0
+    for stretch in stretches(len(reference), len(current)):
+        part = np.bincount(places[0][stretch], minlength=len(upper) + 1)
+        usual = max(usual, stability_index(before - part, part))
+    shares = zip(bin_names(upper), before / len(reference), after / len(current), strict=True)
+    return Shift(
+        name,
+        stability_index(before, after),
+        limit,
+        noise(before, after),
+        usual,
+        float(np.mean(reference)),
+        float(np.mean(current)),
+        tuple((told, float(p), float(q)) for told, p, q in shares if p or q),
+    )
+
+
+def share_shift(
+    name: str, part: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray], limit: float
+) -> Shift:
+    """How far a share has risen: sums of `part` over `whole`, each given per block as (reference, current).
+
+    The noise is 3.1 standard errors of the current ratio over blocks, so that one odd block is no drift.
+    """
+    before, after = (float(p.sum() / max(w.sum(), 1)) for p, w in zip(part, whole, strict=True))
+    spread = np.sqrt(((part[1] - after * whole[1]) ** 2).sum()) / max(whole[1].sum(), 1)
+    return Shift(name, after - before, limit, float(_DEVIATIONS * spread), 0.0, before, after)
+
+
+def stretches(reference: int, current: int) -> list[slice]:
+    """Up to 20 stretches of a reference, as long as the current sample but no more than half of the reference."""
+    length = max(1, min(current, reference // 2))
+    starts = np.unique(np.linspace(0, max(reference - length, 0), WINDOWS).astype(int))
+    return [slice(start, start + length) for start in starts.tolist()]

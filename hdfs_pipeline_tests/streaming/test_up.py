@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,17 @@ END_S = 30.0
 
 @pytest.fixture
 def free_ports() -> dict[str, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return {"dagster_port": one.getsockname()[1], "metrics_port": other.getsockname()[1]}
+    """Three free ports in a row, the last for a second worker; none that the system gives to clients meanwhile."""
+    draw = random.Random(os.getpid())
+    for first in (draw.randrange(20_000, 30_000) for _ in range(100)):
+        with ExitStack() as probes:
+            try:
+                for port in range(first, first + 3):
+                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return {"dagster_port": first, "metrics_port": first + 1}
+    raise AssertionError("no free ports")
 
 
 @pytest.fixture

@@ -173,8 +173,9 @@ def evaluate(
         terminal.print_json(read | counts | catalogue | {"absent": found.absent, "detectors": evaluations})
         return
     terminal.out.print(holdout_notes(found), markup=False, highlight=False, soft_wrap=True)
-    terminal.out.print(detectors_table("Unseen data", [(name, "these logs", e) for name, e in evaluations.items()]))
-    terminal.out.print(unseen_notes(evaluations), markup=False, highlight=False, soft_wrap=True)
+    ranked = sorted(evaluations.items(), key=lambda pair: -pair[1]["f1"])
+    terminal.out.print(detectors_table("Unseen data", [(name, "logs", found) for name, found in ranked]))
+    terminal.out.print(unseen_notes(dict(ranked)), markup=False, highlight=False, soft_wrap=True)
     if table := kinds_table(evaluations):
         terminal.out.print(table)
 

@@ -100,20 +100,9 @@ def _show(found: "Comparison") -> None:
     title = f"Learned from {learned['blocks']:,} blocks, judged on {judged['blocks']:,} others ({found.data['source']})"
     terminal.out.print(detectors_table(escape(title), shown))
     terminal.out.print(costs_table(found))
-    bars = [entry for entry in found.ranked if entry.detector in _bars()]
-    few = found.ranked[: max(0, 6 - len(bars))]
-    told = {e.detector.replace("_", " "): e.evaluation for e in found.ranked if e in few or e in bars}
-    if table := kinds_table(told):
+    if table := kinds_table({entry.detector: entry.evaluation for entry in found.ranked}):
         terminal.out.print(table)
-        if len(told) < len(shown):
-            terminal.out.print(f"{len(shown) - len(told)} more detectors with --html or --json", highlight=False)
     for sentence in found.verdict:
         terminal.out.print(sentence, markup=False, highlight=False, soft_wrap=True)
     for sentence in found.warnings:
         terminal.out.print(f"[yellow]![/] {escape(sentence)}", highlight=False, soft_wrap=True)
-
-
-def _bars() -> tuple[str, ...]:
-    from hdfs_pipeline.experiments.verdict import BARS
-
-    return tuple(BARS)

@@ -29,10 +29,10 @@ class Combinations(Detector):
     """Score u / (1 + u), u the evidence against a block; .5 means one whole piece of it.
 
     A piece each: an event that no normal block has; an event that is missing and that every normal block has; two
-    events of which no normal block has both, or has the one without the other. Besides, of the three columns whose
-    counts (0, 1, 2, more) no normal block has together the most telling: how many normal blocks would have them by
-    chance, over `EXPECTED`. And up to `NOVELTY` for a vector that was never seen, by its distance to the nearest normal
-    one: of itself too little for a verdict, but it ranks what is below.
+    events of which no normal block has both, or has the one without the other. Besides, at most a piece for the most
+    telling three columns whose counts (0, 1, 2, more) no normal block has together: how many normal blocks would have
+    them by chance, over `EXPECTED`. And up to `NOVELTY` for a vector that was never seen, by its distance to the
+    nearest normal one: of itself too little for a verdict, but it ranks what is below.
     """
 
     name = "combinations"
@@ -85,7 +85,7 @@ class Combinations(Detector):
         parts = known.never_alone(rows) + known.never_together(rows)
         expected, columns = known.most_telling(rows)
         for place in range(3):
-            np.add.at(parts, (np.arange(len(rows)), columns[:, place]), expected / self.EXPECTED / 3)
+            np.add.at(parts, (np.arange(len(rows)), columns[:, place]), np.minimum(expected / self.EXPECTED, 1) / 3)
         far = distance[strange]
         differs = np.abs(rows - known.normals[index[strange]])
         parts += differs * (self.NOVELTY / (1 + far))[:, None]  # far / (1 + far) in all, far being the sum of `differs`

@@ -11,9 +11,12 @@ from rich.table import Table
 from hdfs_pipeline.experiments.comparison import Comparison
 from hdfs_pipeline.experiments.holdout import Holdout
 from hdfs_pipeline.experiments.retraining import Retraining
+from hdfs_pipeline.experiments.verdict import BARS
 from hdfs_pipeline.scoring.evaluation import Evaluation
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.serving.verdicts import BlockReport
+
+_COLUMNS = 6  # detectors side by side that a terminal has room for
 
 
 def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Table:
@@ -107,8 +110,17 @@ def _figure(value: float | None) -> str:
 
 
 def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]]) -> Table | None:
-    """Share flagged by kind of label, a column per detector; None where labels have no kinds of their own."""
+    """Share flagged by kind of label, a column per detector; None where labels have no kinds of their own.
+
+    Of more than six detectors the best by F1, with those that all are held against.
+    """
     found = {name: e.to_json() if isinstance(e, Evaluation) else e for name, e in evaluations.items()}
+    ranked = sorted(found, key=lambda name: -found[name]["f1"])
+    bars = [name for name in ranked if name in BARS]
+    if len(ranked) > _COLUMNS:
+        ranked = [name for name in ranked if name not in BARS][: _COLUMNS - len(bars)] + bars
+    left = len(found) - len(ranked)
+    found = {name: found[name] for name in ranked}
     first = next(iter(found.values()), None)
     if first is None or len(first["recall_by_kind"]) + len(first["false_alarm_rate_by_kind"]) <= 2:
         return None
@@ -117,7 +129,9 @@ def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]]) -> Ta
     table.add_column("kind", no_wrap=True)
     table.add_column("blocks", justify="right")
     for name in found:
-        table.add_column(name, justify="right")
+        table.add_column(name.replace("_", " "), justify="right")
+    table.caption = f"{left} more detectors with --json" if left else None
+    table.caption_justify = "left"
     for field, label in (("recall_by_kind", "anomaly"), ("false_alarm_rate_by_kind", "normal")):
         for kind, facts in first[field].items():
             shares = [f"{e[field].get(kind, {}).get('flagged', 0):.3f}" for e in found.values()]

@@ -1,6 +1,5 @@
 """What assets are given: the home with its settings and store, and the MLflow run that a Dagster run logs into."""
 
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,7 +68,6 @@ class MlflowRun(dg.ConfigurableResource):
         from hdfs_pipeline.experiments.tracking import EXPERIMENT, start_tracking
 
         settings = self.home.settings
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
         # First ours: dagster-mlflow would make the experiment without a folder of its own for what is logged.
         start_tracking(settings)
         config = {"experiment_name": EXPERIMENT, "mlflow_tracking_uri": settings.tracking_uri}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
+from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.normals import normal_rows
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -83,8 +84,7 @@ class Autoencoder(OnnxDetector):
         if not len(values):
             return np.zeros(values.shape)
         errors = self.run("errors", values).astype(np.float64)
-        total = errors.sum(axis=1, keepdims=True)
-        return np.divide(errors, total, out=np.zeros_like(errors), where=total > 0)
+        return row_shares(errors)
 
 
 def _rescaled(

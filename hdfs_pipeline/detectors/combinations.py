@@ -17,7 +17,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from hdfs_pipeline.errors import NotTrainedError
-from hdfs_pipeline.scoring.contracts import Detector, reading
+from hdfs_pipeline.scoring.contracts import Detector, reading, row_shares
 from hdfs_pipeline.scoring.features import distinct_rows
 from hdfs_pipeline.scoring.normals import nearest_rows, normal_rows
 
@@ -98,8 +98,7 @@ class Combinations(Detector):
         if not len(values):
             return np.zeros(values.shape)
         parts = self._evidence(self._known, values)
-        total = parts.sum(axis=1, keepdims=True)
-        return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
+        return row_shares(parts)
 
     def save(self, folder: Path) -> None:
         """Write the normal vectors as `model.safetensors`. Raises: NotTrainedError before `fit`."""

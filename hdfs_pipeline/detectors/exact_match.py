@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from hdfs_pipeline.errors import NotTrainedError
-from hdfs_pipeline.scoring.contracts import Detector, reading
+from hdfs_pipeline.scoring.contracts import Detector, reading, row_shares
 from hdfs_pipeline.scoring.normals import nearest_rows, normal_rows
 
 
@@ -66,8 +66,7 @@ class ExactMatch(Detector):
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Each column's share in the distance to `nearest`. See `Detector.explain`."""
         parts = np.abs(values.astype(np.float64) - nearest)
-        total = parts.sum(axis=1, keepdims=True)
-        return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
+        return row_shares(parts)
 
     def save(self, folder: Path) -> None:
         """Write the normal vectors as `model.safetensors`. Raises: NotTrainedError before `fit`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.features import distinct_rows
 
 SMALLEST_DEVIATION = 0.1
@@ -124,8 +125,7 @@ class ResidualDetector(OnnxDetector):
         """Each column's share in the sum of squares. See `Detector.explain`."""
         parts = self.parts(values)
         parts[parts.sum(axis=1) < 0.1**self.DECIMALS] = 0
-        total = parts.sum(axis=1, keepdims=True)
-        return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
+        return row_shares(parts)
 
 
 class LinearDetector(OnnxDetector):
@@ -169,8 +169,7 @@ class LinearDetector(OnnxDetector):
         shares = np.maximum(self.terms(values, nearest), 0)
         flat = shares.sum(axis=1) <= 1e-12
         shares[flat] = (values != nearest)[flat]
-        total = shares.sum(axis=1, keepdims=True)
-        return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+        return row_shares(shares)
 
 
 def one_thread() -> AbstractContextManager[Any]:

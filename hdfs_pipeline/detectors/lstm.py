@@ -12,6 +12,7 @@ import numpy as np
 
 from hdfs_pipeline.detectors.onnx_graph import Graph
 from hdfs_pipeline.detectors.onnx_session import OnnxDetector
+from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.normals import normal_rows
 
 Parameters = dict[str, np.ndarray]
@@ -114,8 +115,7 @@ class Lstm(OnnxDetector):
         found = self.surprisals(values).astype(np.float64)
         shares = found[:, :-1].copy()
         shares[:, -1] += found[:, -1]
-        total = shares.sum(axis=1, keepdims=True)
-        return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+        return row_shares(shares)
 
 
 def event_classes(normals: np.ndarray) -> np.ndarray:

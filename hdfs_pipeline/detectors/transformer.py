@@ -16,6 +16,7 @@ import numpy as np
 
 from hdfs_pipeline.detectors.onnx_graph import Graph
 from hdfs_pipeline.detectors.onnx_session import OnnxDetector
+from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.normals import normal_rows
 
 Parameters = dict[str, np.ndarray]
@@ -98,8 +99,7 @@ class Transformer(OnnxDetector):
         if not len(values):
             return np.zeros(values.shape)
         found = self.run("surprisals", values).astype(np.float64)
-        total = found.sum(axis=1, keepdims=True)
-        return np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+        return row_shares(found)
 
 
 def known_columns(normals: np.ndarray) -> np.ndarray:

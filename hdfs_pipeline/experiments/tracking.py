@@ -1,6 +1,7 @@
 """MLflow: every training is a run with parameters, figures per split, curves and the model, which is registered."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ def start_tracking(settings: Settings) -> str:
     """Point MLflow at the home's SQLite file; the id of the experiment, made where it is missing."""
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
     home = settings.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(settings.tracking_uri)

@@ -98,8 +98,13 @@ def share_by_replacement(score: Any, values: np.ndarray, nearest: np.ndarray) ->
         shares[:, column] = np.maximum(base - score(changed), 0)
     flat = shares.sum(axis=1) <= 1e-12
     shares[flat] = (values != nearest)[flat]
-    total = shares.sum(axis=1, keepdims=True)
-    return np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+    return row_shares(shares)
+
+
+def row_shares(parts: np.ndarray) -> np.ndarray:
+    """Each row of `parts` (n, d) float64, not negative, over its sum: what it comes to in all is 1, or 0 of zeros."""
+    total = parts.sum(axis=1, keepdims=True)
+    return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
 
 
 @contextmanager

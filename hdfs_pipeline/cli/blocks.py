@@ -1,6 +1,7 @@
 """Block logs: read, train, evaluate, score, explain."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,50 +88,29 @@ def _ingest(settings: Settings, store: Any, paths: list[str], labels: Path | Non
     return facts | {"labels": labelled, "notes": notes}
 
 
-def _names(detector: str, trained: list[str] | None = None) -> list[str]:
-    from hdfs_pipeline.detectors import DETECTORS, STANDARD, detector_row
-
-    if detector == "standard":
-        return list(STANDARD)
-    if detector == "all":
-        return list(DETECTORS) if trained is None else [name for name in DETECTORS if name in trained]
-    detector_row(detector)
-    return [detector]
-
-
 @app.command()
 def train(detector: Detector = "standard", logs: Logs = None, labels: Labels = None, as_json: Json = False) -> None:
     """Train detectors on the home's blocks (read --logs and --labels first, where given) and register them."""
-    from hdfs_pipeline.detectors import families
+    from hdfs_pipeline.detectors import families, named_detectors
     from hdfs_pipeline.domains.blocks.matrix import load_dataset
     from hdfs_pipeline.experiments.tracking import publish_evaluations, train_and_track
     from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.serving.console import detectors_table
     from hdfs_pipeline.store import Store
 
-    names = _names(detector)
+    names = named_detectors([detector])
     settings = load_settings()
     store = Store.open(settings)
     if logs or labels:
         _ingest(settings, store, logs or [], labels)
     data = load_dataset(store, settings, families(names))
-    cards = []
-    with terminal.steps() as progress:
-        bar = progress.add_task("training", total=len(names))
-        for name in names:
-            try:
-                card, _ = train_and_track(
-                    store, data, name, settings, lambda step: progress.update(bar, description=step)
-                )
-                publish_evaluations(store, card)
-                cards.append(card.to_json())
-            except DataError as error:
-                if len(names) == 1:
-                    raise
-                terminal.err.print(
-                    f"[yellow]{name} is left out:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-                )
-            progress.advance(bar)
+
+    def work(name: str, on_step: Callable[[str], None]) -> dict[str, Any]:
+        card, _ = train_and_track(store, data, name, settings, on_step)
+        publish_evaluations(store, card)
+        return card.to_json()
+
+    cards = terminal.for_each(names, "training", work, DataError, "is left out")
     if not cards:
         raise DataError("no detector could be trained")
     if as_json:
@@ -154,12 +134,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge the home's models on logs that they have never seen, in a store of its own."""
+    from hdfs_pipeline.detectors import named_detectors
     from hdfs_pipeline.experiments.holdout import evaluate_files
     from hdfs_pipeline.scoring.models import trained_detectors
     from hdfs_pipeline.serving.console import detectors_table, holdout_notes, kinds_table, unseen_notes
 
     settings = load_settings()
-    names = _names(detector, trained_detectors(settings)) or _names("random_forest")
+    names = named_detectors([detector], trained_detectors(settings)) or ["random_forest"]
     with terminal.steps() as progress:
         bar = progress.add_task("reading", total=None)
         found = evaluate_files(

@@ -66,8 +66,8 @@ def _compare(
     import shutil
     import tempfile
 
+    from hdfs_pipeline.detectors import named_detectors
     from hdfs_pipeline.experiments.comparison import compare as run
-    from hdfs_pipeline.experiments.comparison import named_detectors
     from hdfs_pipeline.experiments.comparison_data import file_sides
     from hdfs_pipeline.experiments.report import write_report
     from hdfs_pipeline.experiments.tracking import log_comparison

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.terminal import Detector, Json
@@ -13,16 +12,6 @@ from hdfs_pipeline.settings import load_settings
 app = typer.Typer()
 
 
-def _names(detector: str, trained: list[str]) -> list[str]:
-    """The detectors that an option names: `all` are those that have a model."""
-    from hdfs_pipeline.detectors import DETECTORS, STANDARD, detector_row
-
-    if detector not in ("all", "standard"):
-        detector_row(detector)
-        return [detector]
-    return [name for name in (DETECTORS if detector == "all" else STANDARD) if name in trained]
-
-
 @app.command()
 def retrain(
     detector: Detector = "all",
@@ -30,6 +19,7 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train a challenger on what is new; it serves only if it is not worse than the champion on the latest blocks."""
+    from hdfs_pipeline.detectors import named_detectors
     from hdfs_pipeline.errors import NotTrainedError
     from hdfs_pipeline.experiments.choice import choose_detector
     from hdfs_pipeline.experiments.retraining import retrain as run
@@ -40,29 +30,17 @@ def retrain(
 
     settings = load_settings()
     store = Store.open(settings)
-    names = _names(detector, trained_detectors(settings))
+    names = named_detectors([detector], trained_detectors(settings))
     if not names:
         raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline train`")
-    found = []
-    with terminal.steps() as progress:
-        bar = progress.add_task("retraining", total=len(names))
-        for name in names:
-            try:
-                done = run(
-                    store,
-                    settings,
-                    name,
-                    at_least=0 if force else None,
-                    on_step=lambda step: progress.update(bar, description=step),
-                )
-                found.append(done)
-            except PipelineError as error:
-                if len(names) == 1:
-                    raise
-                terminal.err.print(
-                    f"[yellow]{name} is left as it is:[/] {escape(str(error))}", highlight=False, soft_wrap=True
-                )
-            progress.advance(bar)
+    least = 0 if force else None
+    found = terminal.for_each(
+        names,
+        "retraining",
+        lambda name, on_step: run(store, settings, name, at_least=least, on_step=on_step),
+        PipelineError,
+        "is left as it is",
+    )
     if not found:
         raise DataError("no detector could be retrained")
     choice = choose_detector(store, settings)
@@ -102,6 +80,7 @@ def rollback(
 @app.command()
 def models(detector: Detector = "all", as_json: Json = False) -> None:
     """Show every version of each model: which serves, when it was made, of how many blocks, its figures."""
+    from hdfs_pipeline.detectors import named_detectors
     from hdfs_pipeline.experiments.judgement import policy_sentence
     from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.scoring.models import BEST, cards, champion_version, read_choice, trained_detectors
@@ -109,7 +88,7 @@ def models(detector: Detector = "all", as_json: Json = False) -> None:
     from hdfs_pipeline.serving.verdicts import serving_detector
 
     settings = load_settings()
-    names = _names(detector, trained_detectors(settings))
+    names = named_detectors([detector], trained_detectors(settings))
     rows = [
         (card, card.version == champion_version(settings, name)) for name in names for card in cards(settings, name)
     ]

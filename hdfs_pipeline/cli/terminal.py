@@ -2,12 +2,18 @@
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from hdfs_pipeline.errors import PipelineError
+
+T = TypeVar("T")
 
 # Without a terminal there is no width to ask for: tables go out wide enough for their columns.
 out, err = (Console(width=None if stream.isatty() else 110, file=stream) for stream in (sys.stdout, sys.stderr))
@@ -30,6 +36,31 @@ def steps() -> Progress:
         console=err,
         transient=True,
     )
+
+
+def for_each(
+    names: Sequence[str],
+    doing: str,
+    work: Callable[[str, Callable[[str], None]], T],
+    passed_over: type[PipelineError],
+    otherwise: str,
+) -> list[T]:
+    """What `work` gives for each of `names`, under a bar; it is handed a name, and what to tell its steps to.
+
+    Of several, one that raises `passed_over` is told of ("NAME `otherwise`: why") and left out; alone it raises.
+    """
+    found = []
+    with steps() as progress:
+        bar = progress.add_task(doing, total=len(names))
+        for name in names:
+            try:
+                found.append(work(name, lambda step: progress.update(bar, description=step)))
+            except passed_over as error:
+                if len(names) == 1:
+                    raise
+                err.print(f"[yellow]{name} {otherwise}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+            progress.advance(bar)
+    return found
 
 
 def print_json(value: Any) -> None:

@@ -9,6 +9,7 @@ from hdfs_pipeline.defs.blocks import event_matrix, labels
 from hdfs_pipeline.defs.metadata import OWNERS, markdown, picture
 from hdfs_pipeline.defs.models import mlflow_metadata
 from hdfs_pipeline.defs.resources import Home
+from hdfs_pipeline.detectors import named_detectors
 
 _COLUMNS = [
     dg.TableColumn("detector", "VARCHAR", "name of the detector"),
@@ -28,7 +29,7 @@ class Compare(dg.Config):
     """What is compared."""
 
     split: str = "chronological"
-    """random, chronological or unseen."""
+    """chronological, online, random or unseen."""
     detectors: list[str] = ["all"]  # noqa: RUF012 - pydantic copies it
     """Names of detectors, `standard` or `all`."""
     without: list[str] = []  # noqa: RUF012 - the same
@@ -50,7 +51,7 @@ def comparison(
     What `hdfs-pipeline compare` does, with a report in `reports/` of the home and a run in MLflow with one nested run
     per detector. No model of it serves.
     """
-    from hdfs_pipeline.experiments.comparison import compare, named_detectors
+    from hdfs_pipeline.experiments.comparison import compare
     from hdfs_pipeline.experiments.comparison_data import home_sides
     from hdfs_pipeline.experiments.curves import curves_png
     from hdfs_pipeline.experiments.report import write_report

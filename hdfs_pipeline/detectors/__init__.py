@@ -1,6 +1,6 @@
 """DETECTORS: one row per detector, its class imported when it is asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -137,6 +137,22 @@ STANDARD = tuple(name for name, row in DETECTORS.items() if row.standard)
 def families(names: Iterable[str]) -> tuple[str, ...]:
     """The matrices that detectors read, for `load_dataset`; always the two that cost nothing."""
     return tuple(dict.fromkeys(["events", "keywords", *(detector_row(name).cls.features for name in names)]))
+
+
+def named_detectors(asked: Iterable[str], trained: Collection[str] | None = None) -> list[str]:
+    """The detectors of names, `standard` or `all`, each once, in the order of `DETECTORS`.
+
+    Of `standard` and `all` only those that are `trained`, where that is given. Raises: DataError for an unknown name.
+    """
+    groups = {"all": tuple(DETECTORS), "standard": STANDARD}
+    found: set[str] = set()
+    for each in asked:
+        if each in groups:
+            found.update(name for name in groups[each] if trained is None or name in trained)
+        else:
+            detector_row(each)
+            found.add(each)
+    return [name for name in DETECTORS if name in found]
 
 
 def detector_row(name: str) -> Row:

@@ -5,7 +5,7 @@ There is one path: `training.fit` fixes the threshold on the blocks to learn fro
 
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hdfs_pipeline.detectors import DETECTORS, STANDARD, detector_row
+from hdfs_pipeline.detectors import detector_row
 from hdfs_pipeline.errors import DataError, PipelineError
 from hdfs_pipeline.experiments.bench import machine
 from hdfs_pipeline.experiments.comparison_data import Sides
@@ -131,15 +131,6 @@ class Comparison:
         """Plain values for JSON."""
         plain = {name: value for name, value in vars(self).items() if name not in ("entries", "without")}
         return plain | {"without": list(self.without), "detectors": [entry.to_json() for entry in self.entries]}
-
-
-def named_detectors(asked: Iterable[str]) -> list[str]:
-    """The detectors of names, `standard` or `all`, each once, in the order of `DETECTORS`. Raises: DataError."""
-    groups = {"all": tuple(DETECTORS), "standard": STANDARD}
-    found = {name for each in asked for name in groups.get(each, (each,))}
-    for name in found:
-        detector_row(name)
-    return [name for name in DETECTORS if name in found]
 
 
 def compare(

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hdfs_pipeline.detectors import named_detectors
 from hdfs_pipeline.detectors.keywords import Keywords
 from hdfs_pipeline.detectors.random_forest import RandomForest
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.experiments import training
-from hdfs_pipeline.experiments.comparison import Comparison, Judged, compare, named_detectors
+from hdfs_pipeline.experiments.comparison import Comparison, Judged, compare
 from hdfs_pipeline.experiments.comparison_data import divide, file_sides, home_sides
 from hdfs_pipeline.experiments.training import fit, judge
 from hdfs_pipeline.experiments.verdict import lead, verdict

@@ -12,6 +12,7 @@ import numpy as np
 from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
 from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.normals import normal_rows
+from hdfs_pipeline.scoring.repeatable import repeatable
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 """Weights (out, in) and biases (out,) of each layer, float64."""
@@ -73,12 +74,6 @@ class Autoencoder(OnnxDetector):
         self._keep(_graph(layers, mean, deviation))
         return self
 
-    def score(self, values: np.ndarray) -> np.ndarray:
-        """Mean squared errors (n,) float64 over the columns, in squared deviations."""
-        if not len(values):
-            return np.zeros(0)
-        return self.run("score", values).astype(np.float64)
-
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Each column's share in the squared error. See `Detector.explain`."""
         if not len(values):
@@ -123,24 +118,18 @@ def _learn(
 
     params = dict(params)
     steps, width = params.pop("steps"), inputs.shape[1]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(seed)
-            layers = [torch.nn.Linear(*sizes) for sizes in pairwise((width, *hidden, width))]
-            bent = [part for layer in layers[:-1] for part in (layer, torch.nn.ReLU())]
-            # A column that never changes in training moves no weight: those that start at random would stay so, and
-            # an event never seen before would spoil how all others are reproduced, and its own share in the score.
-            layers[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
-            if start is not None:
-                for layer, (weight, bias) in zip(layers, start, strict=True):
-                    layer.weight.data = torch.tensor(weight, dtype=torch.float32)
-                    layer.bias.data = torch.tensor(bias, dtype=torch.float32)
-            network = torch.nn.Sequential(*bent, layers[-1])
-            _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
-    finally:
-        torch.set_num_threads(threads)
+    with repeatable(seed):
+        layers = [torch.nn.Linear(*sizes) for sizes in pairwise((width, *hidden, width))]
+        bent = [part for layer in layers[:-1] for part in (layer, torch.nn.ReLU())]
+        # A column that never changes in training moves no weight: those that start at random would stay so, and
+        # an event never seen before would spoil how all others are reproduced, and its own share in the score.
+        layers[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
+        if start is not None:
+            for layer, (weight, bias) in zip(layers, start, strict=True):
+                layer.weight.data = torch.tensor(weight, dtype=torch.float32)
+                layer.bias.data = torch.tensor(bias, dtype=torch.float32)
+        network = torch.nn.Sequential(*bent, layers[-1])
+        _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
     return [(layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in layers]
 
 

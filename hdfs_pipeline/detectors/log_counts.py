@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 
 from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
-from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.features import distinct_rows
+from hdfs_pipeline.scoring.labelled import some_labels
 
 SMALLEST_DEVIATION = 0.1
 """Least deviation that a column is divided by, in log(1 + count): as in the autoencoder, an event never seen before is
@@ -113,9 +113,7 @@ class ResidualDetector(OnnxDetector):
 
     def score(self, values: np.ndarray) -> np.ndarray:
         """Sums of squares (n,) float64, in squared deviations, to nine decimals."""
-        if not len(values):
-            return np.zeros(0)
-        return np.round(self.run("score", values).astype(np.float64), self.DECIMALS)
+        return np.round(super().score(values), self.DECIMALS)
 
     def parts(self, values: np.ndarray) -> np.ndarray:
         """The square of each column (n, d). See `Detector.parts`."""
@@ -147,12 +145,6 @@ class LinearDetector(OnnxDetector):
         outputs = {"score": (TensorProto.FLOAT, 1), "terms": (TensorProto.DOUBLE, 2)}
         constants = {"weight": weight.astype(np.float64), "bias": np.array([bias], np.float64)}
         self._keep(log_graph(self.name, scaling, constants, nodes, outputs), **about)
-
-    def score(self, values: np.ndarray) -> np.ndarray:
-        """Probabilities (n,) float64 of an anomaly."""
-        if not len(values):
-            return np.zeros(0)
-        return self.run("score", values).astype(np.float64)
 
     def terms(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """What each column adds to the logit of a row, compared with the row of `nearest`: (n, d) float64."""
@@ -186,23 +178,9 @@ def labelled_rows(
 
     Raises: DataError where there are no labels.
     """
-    if labels is None or not len(labels):
-        raise DataError(
-            f"{name} learns from labels, and there are none: give labels with normal and anomalous blocks, or train a "
-            "detector that needs none (pca)"
-        )
+    labels = some_labels(name, labels)
     pairs = np.column_stack([values, labels]).astype(np.float32)
     distinct = distinct_rows(pairs)
     pairs, blocks = pairs[distinct.first], np.bincount(distinct.inverse, weights)
     order = np.lexsort(pairs.T[::-1])  # one order for the same set of rows gives the same model
     return pairs[order, :-1], pairs[order, -1].astype(np.int64), blocks[order]
-
-
-def need_both(name: str, labels: np.ndarray) -> None:
-    """Raises: DataError where `labels` are all of one kind."""
-    if len(np.unique(labels)) < 2:
-        kind = "anomalous" if labels[0] else "normal"
-        raise DataError(
-            f"{name} needs both kinds of blocks, and all of these are {kind}: give labels with normal and anomalous "
-            "blocks, or train a detector that needs none (pca)"
-        )

@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows, need_both, one_thread
+from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows, one_thread
+from hdfs_pipeline.scoring.labelled import both_labels
 
 
 class LogisticRegression(LinearDetector):
@@ -24,8 +25,7 @@ class LogisticRegression(LinearDetector):
         """Find the weights. See `Detector.fit`."""
         from sklearn.linear_model import LogisticRegression as Estimator
 
-        rows, known, blocks = labelled_rows(self.name, values, labels, weights)
-        need_both(self.name, known)
+        rows, known, blocks = labelled_rows(self.name, values, both_labels(self.name, labels), weights)
         scaling = Scaling.of(rows, blocks)
         params = {**self.DEFAULTS, "random_state": self.seed, **self.params}
         with one_thread():

@@ -14,6 +14,7 @@ from hdfs_pipeline.detectors.onnx_graph import Graph
 from hdfs_pipeline.detectors.onnx_session import OnnxDetector
 from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.normals import normal_rows
+from hdfs_pipeline.scoring.repeatable import repeatable
 
 Parameters = dict[str, np.ndarray]
 """Trained tensors by name, float32."""
@@ -61,32 +62,26 @@ class Lstm(OnnxDetector):
         draw = np.random.default_rng(self.seed)
         chance = np.sqrt(blocks) / np.sqrt(blocks).sum()
         inputs, targets, alive = (torch.from_numpy(part) for part in _shifted(sequences))
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
-                torch.manual_seed(self.seed)
-                embedding = torch.nn.Embedding(width, self.EMBEDDING)
-                memory = torch.nn.LSTM(self.EMBEDDING, self.HIDDEN)
-                head = torch.nn.Linear(self.HIDDEN, width)
-                network = torch.nn.ModuleList([embedding, memory, head])
-                optimiser = torch.optim.AdamW(network.parameters(), lr=params["lr"], fused=True)
-                schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params["lr"], params["steps"])
-                for _ in range(params["steps"]):
-                    rows = torch.from_numpy(draw.choice(len(sequences), self.BATCH, p=chance))
-                    longest = int(alive[rows].sum(1).max())
-                    given, wanted, kept = (part[rows, :longest].T for part in (inputs, targets, alive))
-                    replaced = (torch.rand(given.shape) < self.REPLACED) & (given > 0)
-                    states, _ = memory(embedding(given.masked_fill(replaced, width - 1)))
-                    loss = torch.nn.functional.cross_entropy(head(states)[kept], wanted[kept])
-                    optimiser.zero_grad()
-                    loss.backward()
-                    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                    optimiser.step()
-                    schedule.step()
-                return {name: value.numpy().copy() for name, value in network.state_dict().items()}
-        finally:
-            torch.set_num_threads(threads)
+        with repeatable(self.seed):
+            embedding = torch.nn.Embedding(width, self.EMBEDDING)
+            memory = torch.nn.LSTM(self.EMBEDDING, self.HIDDEN)
+            head = torch.nn.Linear(self.HIDDEN, width)
+            network = torch.nn.ModuleList([embedding, memory, head])
+            optimiser = torch.optim.AdamW(network.parameters(), lr=params["lr"], fused=True)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params["lr"], params["steps"])
+            for _ in range(params["steps"]):
+                rows = torch.from_numpy(draw.choice(len(sequences), self.BATCH, p=chance))
+                longest = int(alive[rows].sum(1).max())
+                given, wanted, kept = (part[rows, :longest].T for part in (inputs, targets, alive))
+                replaced = (torch.rand(given.shape) < self.REPLACED) & (given > 0)
+                states, _ = memory(embedding(given.masked_fill(replaced, width - 1)))
+                loss = torch.nn.functional.cross_entropy(head(states)[kept], wanted[kept])
+                optimiser.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimiser.step()
+                schedule.step()
+            return {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
     def surprisals(self, values: np.ndarray) -> np.ndarray:
         """Surprisals (n, d + 1) float32 in nats of each event and then of the end; 0 after it."""

@@ -49,6 +49,12 @@ class OnnxDetector(Detector):
         options.log_severity_level = 4  # what is wrong is raised as well; the log would only repeat it
         return onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
 
+    def score(self, values: np.ndarray) -> np.ndarray:
+        """The graph's output `score` (n,) as float64. See `Detector.score`."""
+        if not len(values):
+            return np.zeros(0)
+        return self.run("score", values).astype(np.float64)
+
     def run(self, output: str, values: np.ndarray) -> np.ndarray:
         """One output of the graph, (n, ...) in the graph's dtype, for `values` (n, d) with n > 0."""
         values = np.ascontiguousarray(values, np.float32)

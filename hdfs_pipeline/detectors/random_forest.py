@@ -9,6 +9,7 @@ from hdfs_pipeline.detectors.onnx_session import OPSETS, OnnxDetector
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import share_by_replacement
 from hdfs_pipeline.scoring.features import distinct_rows
+from hdfs_pipeline.scoring.labelled import both_labels
 
 
 class RandomForest(OnnxDetector):
@@ -37,7 +38,7 @@ class RandomForest(OnnxDetector):
         """
         from sklearn.ensemble import RandomForestClassifier
 
-        labels = _both_labels(labels)
+        labels = both_labels(self.name, labels)
         values, labels, weights = _distinct(values, labels, weights)
         kept = np.flatnonzero(np.ptp(values, axis=0) > 0)
         if not len(kept):
@@ -63,17 +64,6 @@ class RandomForest(OnnxDetector):
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Shares by replacement with the nearest normal vector. See `Detector.explain`."""
         return share_by_replacement(self.score, values, nearest)
-
-
-def _both_labels(labels: np.ndarray | None) -> np.ndarray:
-    """The labels as int64. Raises: DataError where there are none, or of one kind only."""
-    advice = "give labels with normal and anomalous blocks, or train a detector that needs none (autoencoder)"
-    if labels is None or not len(labels):
-        raise DataError(f"random_forest learns from labels, and there are none: {advice}")
-    if len(np.unique(labels)) < 2:
-        kind = "anomalous" if labels[0] else "normal"
-        raise DataError(f"random_forest needs both kinds of blocks, and all of these are {kind}: {advice}")
-    return labels.astype(np.int64)
 
 
 def _distinct(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

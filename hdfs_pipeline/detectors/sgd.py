@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows, need_both
+from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows
+from hdfs_pipeline.scoring.labelled import both_labels
 
 
 class Sgd(LinearDetector):
@@ -32,8 +33,7 @@ class Sgd(LinearDetector):
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Learn from nothing. See `Detector.fit`."""
-        _, known, _ = labelled_rows(self.name, values, labels, weights)
-        need_both(self.name, known)
+        both_labels(self.name, labels)
         self.model, self._session = b"", None
         return self.partial_fit(values, labels, weights)
 

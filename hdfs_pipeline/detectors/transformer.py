@@ -18,6 +18,7 @@ from hdfs_pipeline.detectors.onnx_graph import Graph
 from hdfs_pipeline.detectors.onnx_session import OnnxDetector
 from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.normals import normal_rows
+from hdfs_pipeline.scoring.repeatable import repeatable
 
 Parameters = dict[str, np.ndarray]
 """Trained tensors by name, float64."""
@@ -65,34 +66,22 @@ class Transformer(OnnxDetector):
         draw = np.random.default_rng(self.seed)
         chance = np.sqrt(blocks) / np.sqrt(blocks).sum()
         given = torch.from_numpy(counts)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
-                torch.manual_seed(self.seed)
-                network = _network(counts.shape[1], self)
-                optimiser = torch.optim.AdamW(network.values(), lr=params["lr"], fused=True)
-                schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params["lr"], params["steps"])
-                for _ in range(params["steps"]):
-                    wanted = given[torch.from_numpy(draw.choice(len(counts), self.BATCH, p=chance))]
-                    hidden = torch.rand(wanted.shape) < torch.rand(len(wanted), 1) * self.HIDES
-                    logits = _forward(network, wanted.masked_fill(hidden, self.MOST + 1), self.HEADS)
-                    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten()) * counts.shape[1]
-                    optimiser.zero_grad()
-                    loss.backward()
-                    torch.nn.utils.clip_grad_norm_(network.values(), 1.0)
-                    optimiser.step()
-                    schedule.step()
-                network["tokens"] = _tokens(network)
-                return {name: value.detach().double().numpy() for name, value in network.items()}
-        finally:
-            torch.set_num_threads(threads)
-
-    def score(self, values: np.ndarray) -> np.ndarray:
-        """The largest surprisal (n,) float64 of each row, in nats."""
-        if not len(values):
-            return np.zeros(0)
-        return self.run("score", values).astype(np.float64)
+        with repeatable(self.seed):
+            network = _network(counts.shape[1], self)
+            optimiser = torch.optim.AdamW(network.values(), lr=params["lr"], fused=True)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, params["lr"], params["steps"])
+            for _ in range(params["steps"]):
+                wanted = given[torch.from_numpy(draw.choice(len(counts), self.BATCH, p=chance))]
+                hidden = torch.rand(wanted.shape) < torch.rand(len(wanted), 1) * self.HIDES
+                logits = _forward(network, wanted.masked_fill(hidden, self.MOST + 1), self.HEADS)
+                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten()) * counts.shape[1]
+                optimiser.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.values(), 1.0)
+                optimiser.step()
+                schedule.step()
+            network["tokens"] = _tokens(network)
+            return {name: value.detach().double().numpy() for name, value in network.items()}
 
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Each column's share in the sum of the surprisals. See `Detector.explain`."""

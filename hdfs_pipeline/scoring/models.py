@@ -104,15 +104,20 @@ def promote_model(
             )
         if before is not None and not (folder / _SERVED).exists():  # a model of an older release
             _remember(folder, before, back=False)
-        pointer = folder / f".{_CHAMPION}.{os.getpid()}"
-        with pointer.open("w") as file:
-            file.write(str(version))
-            file.flush()
-            os.fsync(file.fileno())
-        pointer.replace(folder / _CHAMPION)
+        write_whole(folder / _CHAMPION, str(version))
         # After the pointer: should the process end between the two, `rollback` still knows what served before.
         _remember(folder, version, back=back)
     return before
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file: whoever reads it meanwhile, or after a crash, finds the old one or this one, whole."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def _remember(folder: Path, version: int, *, back: bool) -> None:
@@ -266,12 +271,7 @@ def read_choice(settings: Settings) -> dict[str, Any] | None:
 def keep_choice(settings: Settings, choice: dict[str, Any]) -> None:
     """Write a choice between detectors (`detector` and whatever led to it); readers find the old one or this one."""
     settings.models.mkdir(parents=True, exist_ok=True)
-    path = settings.models / f".{_CHOICE}.{os.getpid()}"
-    with path.open("w") as file:
-        file.write(json.dumps(choice, indent=1))
-        file.flush()
-        os.fsync(file.fileno())
-    path.replace(settings.models / _CHOICE)
+    write_whole(settings.models / _CHOICE, json.dumps(choice, indent=1))
 
 
 def trained_detectors(settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from hdfs_pipeline.domains.namenode.detectors import FARTHEST, Residuals, Tensors, pack, unpack
 from hdfs_pipeline.domains.namenode.windows import Frame, Scale, ends
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.repeatable import one_thread, repeatable
 
 DEFAULTS: Final[dict[str, Any]] = {
     "sequence_length": 30,
@@ -110,7 +111,7 @@ class LstmAutoencoder:
             network = _network(rows.shape[1], self.params)
         network.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in self.weights.items()})
         network.eval()
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             for at in range(0, len(last), _ROWS):
                 yield from network(torch.from_numpy(_windows(rows, last[at : at + _ROWS], length))).numpy()
 
@@ -135,21 +136,6 @@ def _windows(rows: np.ndarray, last: np.ndarray, length: int) -> np.ndarray:
     """The windows (k, length, u) float32 that end at `last`."""
     views = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0)
     return np.ascontiguousarray(views[last - length + 1].transpose(0, 2, 1), dtype=np.float32)
-
-
-class _one_thread:  # noqa: N801 - a context manager
-    """One thread within: sums run in the same order everywhere."""
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        torch.set_num_threads(self._before)
 
 
 def _network(metrics: int, params: Mapping[str, Any]) -> Any:
@@ -181,8 +167,7 @@ def _learn(windows: np.ndarray, params: Mapping[str, Any], seed: int) -> tuple[T
     targets = torch.nan_to_num(targets)
     inputs = torch.where(targets.abs() <= STRANGE, targets, 0.0)
     history: list[float] = []
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), _one_thread():
-        torch.manual_seed(seed)
+    with repeatable(seed):
         network = _network(windows.shape[2], params)
         best = {name: value.clone() for name, value in network.state_dict().items()}
         optimiser = torch.optim.Adam(network.parameters(), lr=params["learning_rate"])

@@ -6,7 +6,6 @@ and those that served before it.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from filelock import FileLock
 from hdfs_pipeline.domains.namenode.detectors import Detector, Deviation, PcaResidual
 from hdfs_pipeline.domains.namenode.lstm import LstmAutoencoder
 from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.scoring.models import write_whole
 from hdfs_pipeline.settings import Settings
 
 DETECTORS: Final[dict[str, type[Detector]]] = {each.name: each for each in (LstmAutoencoder, PcaResidual, Deviation)}
@@ -180,13 +180,7 @@ def _pointer(settings: Settings, name: str) -> dict[str, Any] | None:
 
 
 def _point(settings: Settings, name: str, version: int, before: list[int]) -> None:
-    folder = folder_of(settings, name)
-    fresh = folder / f".{_POINTER}.{os.getpid()}"
-    with fresh.open("w") as file:
-        json.dump({"version": version, "before": before}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(folder / _POINTER)
+    write_whole(folder_of(settings, name) / _POINTER, json.dumps({"version": version, "before": before}))
 
 
 def _digest(path: Path) -> str:

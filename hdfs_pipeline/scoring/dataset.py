@@ -80,7 +80,7 @@ class Dataset:
 
 
 def joined(first: Dataset, second: Dataset) -> Dataset:
-    """The rows of both, those of `first` first. Raises: DataError for other columns."""
+    """The rows of both, those of `first` first, with the verdicts on these. Raises: DataError for other columns."""
     matrices = {}
     for family, matrix in first.matrices.items():
         other = second.matrix(family)
@@ -90,7 +90,7 @@ def joined(first: Dataset, second: Dataset) -> Dataset:
     time, labels, kinds = (
         np.concatenate([getattr(each, name) for each in (first, second)]) for name in ("time", "labels", "kinds")
     )
-    return Dataset(matrices, time, labels, kinds)
+    return Dataset(matrices, time, labels, kinds, first.feedback)
 
 
 def split_random(data: Dataset, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -78,10 +78,11 @@ class Scorer:
         distinct = matrix.distinct
         values = matrix.values[distinct.first]
         scores = self.detector.score(values)
-        said = self.said(values)
-        below = np.nextafter(self.card.threshold, -np.inf)
-        scores = np.where(said == NORMAL, np.minimum(scores, below), scores)
-        scores = np.where(said == ANOMALY, np.maximum(scores, self.card.threshold), scores)
+        if self._ruled:
+            said = self.said(values)
+            below = np.nextafter(self.card.threshold, -np.inf)
+            scores = np.where(said == NORMAL, np.minimum(scores, below), scores)
+            scores = np.where(said == ANOMALY, np.maximum(scores, self.card.threshold), scores)
         return scores[distinct.inverse]
 
     @cached_property

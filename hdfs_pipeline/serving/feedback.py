@@ -4,15 +4,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from hdfs_pipeline.detectors import families
 from hdfs_pipeline.domains.blocks.feedback import keep_verdict, verdicts, withdraw_verdict
 from hdfs_pipeline.domains.blocks.matrix import load_dataset
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.feedback import VERDICTS, agreement
 from hdfs_pipeline.scoring.models import trained_detectors
-from hdfs_pipeline.serving.verdicts import load_scorer, parse_block_id, serving_detector
+from hdfs_pipeline.serving.verdicts import load_scorer, parse_block_id, score_block, serving_detector
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Connection, Store
 
@@ -59,10 +57,9 @@ def _said_now(store: Store, settings: Settings, block_id: int) -> tuple[Any, ...
     name = serving_detector(settings)
     if name not in trained_detectors(settings):
         return None, None, None, None
-    card = (scorer := load_scorer(settings, name)).card
-    matrix = load_dataset(store, settings, families([name])).matrix(card.family)
-    score = float(scorer.score(matrix.take(np.flatnonzero(matrix.keys == block_id)))[0])
-    return name, card.version, score, score >= card.threshold
+    scorer = load_scorer(settings, name)
+    _, score = score_block(store, settings, scorer, block_id)
+    return name, scorer.card.version, score, score >= scorer.card.threshold
 
 
 def take_back(store: Store, text: str) -> int:

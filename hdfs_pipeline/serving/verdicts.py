@@ -18,6 +18,7 @@ from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.dataset import ANOMALY, NORMAL
 from hdfs_pipeline.scoring.explain import Explanation, explain_rows
 from hdfs_pipeline.scoring.explain_sequences import explain_sequences
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.models import load_model, named_champion, trained_detectors
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
@@ -146,6 +147,13 @@ def parse_block_id(text: str) -> int:
     return int(found[1])
 
 
+def score_block(store: Store, settings: Settings, scorer: Scorer, block_id: int) -> tuple[FeatureMatrix, float]:
+    """The row of one block of the home, and its score. Raises: IndexError for a block that the home does not have."""
+    matrix = load_dataset(store, settings, families([scorer.card.detector])).matrix(scorer.card.family)
+    row = matrix.take(np.flatnonzero(matrix.keys == block_id))
+    return row, float(scorer.score(row)[0])
+
+
 def explain_block(store: Store, settings: Settings, text: str, name: str) -> BlockReport:
     """Score and explain one block with a detector's champion. Raises: DataError for a block that no log names."""
     block_id = parse_block_id(text)
@@ -160,9 +168,7 @@ def explain_block(store: Store, settings: Settings, text: str, name: str) -> Blo
             raise DataError(f"no log of this home names blk_{block_id}; `hdfs-pipeline ingest PATH` reads more")
         lines = _raw_lines(con, block_id, settings.log_timezone)
         said = next(iter(verdicts(con, block_id)), None)
-    matrix = load_dataset(store, settings, families([name])).matrix(scorer.card.family)
-    row = matrix.take(np.flatnonzero(matrix.keys == block_id))
-    score = float(scorer.score(row)[0])
+    row, score = score_block(store, settings, scorer, block_id)
     first, last, label, records = known[0]
     reason = explain_matrix(scorer, settings, row.values)[0]
     anomalous = score >= scorer.card.threshold

@@ -3,7 +3,9 @@
 import csv
 import gzip
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -81,6 +83,22 @@ def ran(ran_once: Ran, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ran]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An empty home, the one that the environment names."""
     return load_settings(lean_home(tmp_path / "home", monkeypatch))
+
+
+@contextmanager
+def later_home(
+    ran: Ran, folder: Path, patch: pytest.MonkeyPatch, settings: str, statements: Iterable[str]
+) -> Iterator[Settings]:
+    """A copy of the home of the one run in `folder`, with `settings` and after SQL `statements` on its store."""
+    shutil.copytree(ran.settings.home, folder, ignore=shutil.ignore_patterns("dagster", "*.lock"))
+    lean_home(folder, patch)
+    (folder / "settings.toml").write_text(settings)
+    load_settings.__globals__["_load"].cache_clear()
+    with Store(folder / "hdfs.duckdb").write() as con:
+        for statement in statements:
+            con.execute(statement)
+    yield load_settings(folder)
+    load_settings.__globals__["_load"].cache_clear()
 
 
 def lean_home(home: Path, patch: pytest.MonkeyPatch) -> Path:

@@ -1,6 +1,5 @@
 """Drift through Dagster: green while there is nothing to tell, yellow after a change, and one retraining asked for."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ import pytest
 from hdfs_pipeline.defs.drift import CHECKS, drifted
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.scoring.models import champion_version
-from hdfs_pipeline.settings import Settings, load_settings
-from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.defs.conftest import Ran, lean_home
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline_tests.defs.conftest import Ran, later_home
 
 CHANGED = """INSERT INTO event_matrix SELECT block_id // 2 + 3, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
 duration_s, lines, alarms, list_transform(counts, lambda x: CASE WHEN x = 3 THEN 2 ELSE x END) FROM event_matrix"""
@@ -24,17 +22,9 @@ WHERE m.block_id // 2 + 3 IN (SELECT block_id FROM event_matrix)"""
 @pytest.fixture
 def changed(ran_once: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A copy of the home of the one run, to which labelled blocks came that have two replicas instead of three."""
-    folder = tmp_path / "home"
-    shutil.copytree(ran_once.settings.home, folder, ignore=shutil.ignore_patterns("dagster", "*.lock"))
-    lean_home(folder, monkeypatch)
     text = "bootstrap_samples = 20\nretrain_holdout_blocks = 40\ndrift_min_blocks = 200\n"
-    (folder / "settings.toml").write_text(text)
-    load_settings.__globals__["_load"].cache_clear()
-    with Store(folder / "hdfs.duckdb").write() as con:
-        con.execute(CHANGED)
-        con.execute(LABELS)
-    yield load_settings(folder)
-    load_settings.__globals__["_load"].cache_clear()
+    with later_home(ran_once, tmp_path / "home", monkeypatch, text, (CHANGED, LABELS)) as home:
+        yield home
 
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> Any:

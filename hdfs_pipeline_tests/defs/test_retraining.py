@@ -1,6 +1,5 @@
 """The asset `champion` and what starts it: new blocks, counted, and no second run beside one that runs."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from hdfs_pipeline.detectors import STANDARD
 from hdfs_pipeline.experiments.retraining import roll_back
 from hdfs_pipeline.scoring.models import champion_version
 from hdfs_pipeline.serving.feedback import give_verdict
-from hdfs_pipeline.settings import Settings, load_settings
+from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.defs.conftest import Ran, lean_home
+from hdfs_pipeline_tests.defs.conftest import Ran, later_home
 
 NEW = 120
 COPIES = f"""INSERT INTO event_matrix SELECT block_id + 1, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
@@ -30,17 +29,9 @@ ON m.block_id = l.block_id + 1 WHERE m.block_id NOT IN (SELECT block_id FROM lab
 @pytest.fixture
 def grown(ran_once: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A copy of the home of the one run, with labelled blocks that came later."""
-    folder = tmp_path / "home"
-    shutil.copytree(ran_once.settings.home, folder, ignore=shutil.ignore_patterns("dagster", "*.lock"))
-    lean_home(folder, monkeypatch)
     text = f"bootstrap_samples = 20\nretrain_batch_size = {NEW - 20}\nretrain_holdout_blocks = 40\n"
-    (folder / "settings.toml").write_text(text)
-    load_settings.__globals__["_load"].cache_clear()
-    with Store(folder / "hdfs.duckdb").write() as con:
-        con.execute(COPIES)
-        con.execute(LABELS)
-    yield load_settings(folder)
-    load_settings.__globals__["_load"].cache_clear()
+    with later_home(ran_once, tmp_path / "home", monkeypatch, text, (COPIES, LABELS)) as home:
+        yield home
 
 
 def tick(settings: Settings, instance: dg.DagsterInstance) -> Any:

@@ -3,31 +3,20 @@
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 
-from hdfs_pipeline.settings import Settings, load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.settings import load_settings
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline_tests import homes
+from hdfs_pipeline_tests.homes import Home
 
 # A busy machine is slow, not wrong.
 hypothesis.settings.register_profile("hdfs_pipeline", deadline=None)
 hypothesis.settings.load_profile("hdfs_pipeline")
-
-
-@dataclass(frozen=True)
-class Home:
-    """The settings and the store of one home."""
-
-    settings: Settings
-    store: Store
-
-    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with self.store.read() as con:
-            return con.execute(sql, list(parameters)).fetchall()
 
 
 @pytest.fixture(scope="session")
@@ -82,22 +71,16 @@ def mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """400 blocks of the HDFS_v1 sample, 40 of them anomalous (homes.Excerpt)."""
-    from hdfs_pipeline_tests import homes
-
     return homes.excerpt(tmp_path_factory.mktemp("excerpt"), normal=360, anomalous=40)
 
 
 @pytest.fixture(scope="session")
 def unseen(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """60 other blocks of the sample, 20 of them anomalous (homes.Excerpt)."""
-    from hdfs_pipeline_tests import homes
-
     return homes.excerpt(tmp_path_factory.mktemp("unseen"), normal=40, anomalous=20, part=1)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, excerpt: Any, mlflow_db: Path) -> Home:
     """A home with the blocks of `excerpt` and models of the fast detectors. To be read; `homes.copy_home` copies it."""
-    from hdfs_pipeline_tests import homes
-
     return homes.trained_home(tmp_path_factory.mktemp("trained"), excerpt, mlflow_db)

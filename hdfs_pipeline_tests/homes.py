@@ -7,20 +7,32 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
-from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.parse import parse
-from hdfs_pipeline.experiments.tracking import publish_evaluations, train_and_track
+from hdfs_pipeline.learning.tracking import publish_evaluations, train_and_track
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.settings import PROJECT, load_settings
-from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.settings import PROJECT, Settings, load_settings
+from hdfs_pipeline.store.store import Store
 
 SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
 FAST = ("exact_match", "keywords", "random_forest")
 _BLOCK = re.compile(rb"blk_-?\d+")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The settings and the store of one home."""
+
+    settings: Settings
+    store: Store
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self.store.read() as con:
+            return con.execute(sql, list(parameters)).fetchall()
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import typer.main
 
 from hdfs_pipeline.cli import app
 from hdfs_pipeline.detectors import DETECTORS
-from hdfs_pipeline.schema import TABLES
 from hdfs_pipeline.settings import PROJECT, Settings
+from hdfs_pipeline.store.schema import TABLES
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("data/sample/**/*.md")])
 FOR_USERS = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]

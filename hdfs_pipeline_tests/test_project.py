@@ -13,7 +13,6 @@ import yaml
 from hdfs_pipeline.settings import PROJECT
 
 MODULES = sorted((PROJECT / "hdfs_pipeline").rglob("*.py"))
-LONGEST = 400
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def relative(path: Path) -> str:
 def test_no_pickle_and_dagster_in_its_room_only(path: Path) -> None:
     roots = {name.split(".")[0] for name in imports(path)}
     assert not roots & {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
-    if not relative(path).startswith("defs/") and relative(path) not in ("definitions.py", "orchestration.py"):
+    if not relative(path).startswith("defs/") and relative(path) not in ("definitions.py", "running/orchestration.py"):
         assert not roots & {"dagster", "dagster_mlflow", "dagster_webserver"}
 
 
@@ -144,10 +143,8 @@ def test_dagster_is_imported_where_it_belongs() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_a_file_holds_one_idea(path: Path) -> None:
-    lines = path.read_text().splitlines()
-    assert len(lines) <= LONGEST
-    assert ast.get_docstring(ast.parse("\n".join(lines))), "and says which"
+def test_a_file_says_which_idea_it_holds(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_package_data_is_shipped() -> None:

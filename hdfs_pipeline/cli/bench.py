@@ -20,7 +20,7 @@ def bench_parse_command(
     as_json: Json = False,
 ) -> None:
     """Raw file → event matrix of every block, beside DuckDB's line count, LogLead and Drain3."""
-    from hdfs_pipeline.experiments.bench_parse import bench_parse, render_parse
+    from hdfs_pipeline.bench.parse import bench_parse, render_parse
 
     with terminal.err.status("measuring"):
         result = bench_parse(path, lines=lines, peers=peers, settings=load_settings())
@@ -30,9 +30,9 @@ def bench_parse_command(
 @app.command("score")
 def bench_score_command(as_json: Json = False) -> None:
     """One row and batches through the random forest, and its distance from scikit-learn's probabilities."""
-    from hdfs_pipeline.domains.blocks.matrix import load_dataset
-    from hdfs_pipeline.experiments.bench_score import bench_score, render_score
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.bench.score import bench_score, render_score
+    from hdfs_pipeline.domains.blocks.features import load_dataset
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     data = load_dataset(Store.open(settings), settings).labelled()
@@ -52,7 +52,7 @@ def bench_stream_command(
     as_json: Json = False,
 ) -> None:
     """Lines a second through a stream worker, and milliseconds to the anomaly; with what broker and producer cost."""
-    from hdfs_pipeline.experiments.bench_stream import bench_stream, render_stream
+    from hdfs_pipeline.bench.stream import bench_stream, render_stream
 
     with terminal.err.status("measuring") as status:
         result = bench_stream(load_settings(), path, bootstrap=bootstrap, rate=rate, seconds=seconds, say=status.update)
@@ -62,7 +62,7 @@ def bench_stream_command(
 @app.command("namenode")
 def bench_namenode_command(as_json: Json = False) -> None:
     """A day of NameNode samples (17,280 steps of every metric): seconds to train every detector, and to score."""
-    from hdfs_pipeline.experiments.bench_namenode import bench_namenode, render_namenode
+    from hdfs_pipeline.bench.namenode import bench_namenode, render_namenode
 
     with terminal.err.status("measuring"):
         result = bench_namenode(load_settings())

@@ -25,7 +25,7 @@ def demo(
 
     hdfs_3.4 goes into a home of its own, data/homes/hdfs_3.4, unless --home names one.
     """
-    from hdfs_pipeline.demo import run_demo
+    from hdfs_pipeline.cli.demo import run_demo
 
     if sample not in SAMPLES:
         raise DataError(f"no sample {sample!r}; there are {' and '.join(SAMPLES)}")
@@ -45,8 +45,8 @@ def demo(
 @app.command()
 def ingest(paths: Paths, labels: Labels = None, as_json: Json = False) -> None:
     """Read logs into the home: records, events and the event matrix. What was read before is read once."""
-    from hdfs_pipeline.serving.console import ingest_notes
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.cli.tables.detectors import ingest_notes
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     facts = _ingest(settings, Store.open(settings), paths, labels)
@@ -59,9 +59,9 @@ def ingest(paths: Paths, labels: Labels = None, as_json: Json = False) -> None:
 def _ingest(settings: Settings, store: Any, paths: list[str], labels: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from hdfs_pipeline.domains.blocks.features import build_matrix
     from hdfs_pipeline.domains.blocks.ingest import ingest as read
     from hdfs_pipeline.domains.blocks.labels import load_labels
-    from hdfs_pipeline.domains.blocks.matrix import build_matrix
     from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 
     with terminal.steps() as progress:
@@ -91,12 +91,12 @@ def _ingest(settings: Settings, store: Any, paths: list[str], labels: Path | Non
 @app.command()
 def train(detector: Detector = "standard", logs: Logs = None, labels: Labels = None, as_json: Json = False) -> None:
     """Train detectors on the home's blocks (read --logs and --labels first, where given) and register them."""
+    from hdfs_pipeline.cli.tables.detectors import detectors_table
     from hdfs_pipeline.detectors import families, named_detectors
-    from hdfs_pipeline.domains.blocks.matrix import load_dataset
-    from hdfs_pipeline.experiments.tracking import publish_evaluations, train_and_track
+    from hdfs_pipeline.domains.blocks.features import load_dataset
+    from hdfs_pipeline.learning.tracking import publish_evaluations, train_and_track
     from hdfs_pipeline.scoring.feedback import feedback_sentence
-    from hdfs_pipeline.serving.console import detectors_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     names = named_detectors([detector])
     settings = load_settings()
@@ -134,10 +134,10 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge the home's models on logs that they have never seen, in a store of its own."""
+    from hdfs_pipeline.cli.tables.detectors import detectors_table, holdout_notes, kinds_table, unseen_notes
     from hdfs_pipeline.detectors import named_detectors
-    from hdfs_pipeline.experiments.holdout import evaluate_files
+    from hdfs_pipeline.learning.holdout import evaluate_files
     from hdfs_pipeline.scoring.models import trained_detectors
-    from hdfs_pipeline.serving.console import detectors_table, holdout_notes, kinds_table, unseen_notes
 
     settings = load_settings()
     names = named_detectors([detector], trained_detectors(settings)) or ["random_forest"]
@@ -168,9 +168,9 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score the blocks of logs with a trained model, without keeping anything."""
-    from hdfs_pipeline.experiments.holdout import score_files
-    from hdfs_pipeline.serving.console import blocks_table
-    from hdfs_pipeline.serving.verdicts import serving_detector
+    from hdfs_pipeline.cli.tables.detectors import blocks_table
+    from hdfs_pipeline.learning.holdout import score_files
+    from hdfs_pipeline.verdicts.score import serving_detector
 
     settings = load_settings()
     with terminal.err.status("scoring"):
@@ -193,10 +193,10 @@ def explain(
     """Say why a block of the home is anomalous, or is not: what differs, what weighs, and its raw lines."""
     from dataclasses import asdict
 
-    from hdfs_pipeline.serving.console import explanation_table
-    from hdfs_pipeline.serving.feedback_tables import said_sentence
-    from hdfs_pipeline.serving.verdicts import explain_block, serving_detector
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.cli.tables.detectors import explanation_table
+    from hdfs_pipeline.cli.tables.feedback import said_sentence
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.score import explain_block, serving_detector
 
     settings = load_settings()
     report = explain_block(Store.open(settings), settings, block, detector or serving_detector(settings))

@@ -11,7 +11,7 @@ from hdfs_pipeline.cli.terminal import Json, Labels, Logs
 from hdfs_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from hdfs_pipeline.experiments.comparison import Comparison
+    from hdfs_pipeline.experiments.figures import Comparison
 
 app = typer.Typer()
 
@@ -68,9 +68,9 @@ def _compare(
 
     from hdfs_pipeline.detectors import named_detectors
     from hdfs_pipeline.experiments.comparison import compare as run
-    from hdfs_pipeline.experiments.comparison_data import file_sides
+    from hdfs_pipeline.experiments.logged import log_comparison
     from hdfs_pipeline.experiments.report import write_report
-    from hdfs_pipeline.experiments.tracking import log_comparison
+    from hdfs_pipeline.experiments.sides import file_sides
 
     names = named_detectors(asked)
     with terminal.steps() as progress, tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ def _compare(
 
 
 def _show(found: "Comparison") -> None:
-    from hdfs_pipeline.serving.console import costs_table, detectors_table, kinds_table
+    from hdfs_pipeline.cli.tables.detectors import costs_table, detectors_table, kinds_table
 
     judged_on = "later" if found.split == "chronological" else found.split
     shown = [(entry.detector, judged_on, entry.evaluation.to_json()) for entry in found.ranked]
@@ -102,7 +102,7 @@ def _show(found: "Comparison") -> None:
     terminal.out.print(costs_table(found))
     if table := kinds_table({entry.detector: entry.evaluation for entry in found.ranked}):
         terminal.out.print(table)
-    for sentence in found.verdict:
+    for sentence in found.conclusion:
         terminal.out.print(sentence, markup=False, highlight=False, soft_wrap=True)
     for sentence in found.warnings:
         terminal.out.print(f"[yellow]![/] {escape(sentence)}", highlight=False, soft_wrap=True)

@@ -26,9 +26,9 @@ def feedback(
     as_json: Json = False,
 ) -> None:
     """Say what a block really was: the next training learns from it, and blocks with the same events follow."""
-    from hdfs_pipeline.serving.feedback import all_verdicts, give_verdict, take_back
-    from hdfs_pipeline.serving.feedback_tables import given_sentence, verdicts_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.cli.tables.feedback import given_sentence, verdicts_table
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.feedback import all_verdicts, give_verdict, take_back
 
     if (block is None) != (verdict is None and not withdraw) or (verdict is not None and withdraw):
         raise typer.BadParameter("name a BLOCK with either --verdict real|false|expected or --withdraw, or neither")

@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command()
 def backup(target: Annotated[Path, typer.Argument(help="New file for a consistent copy of the store.")]) -> None:
     """Copy the store while others may use it."""
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     Store.open(load_settings()).backup(target)
     terminal.out.print(f"copied to {target}", markup=False, highlight=False, soft_wrap=True)
@@ -29,7 +29,7 @@ def export(
     table: Annotated[list[str] | None, typer.Option(help="Only this table; may be repeated.")] = None,
 ) -> None:
     """Write the store's tables to files that other tools read."""
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     for name, path in Store.open(load_settings()).export(folder, format=format, tables=table).items():
         terminal.out.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)

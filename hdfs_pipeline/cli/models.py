@@ -19,14 +19,14 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train a challenger on what is new; it serves only if it is not worse than the champion on the latest blocks."""
+    from hdfs_pipeline.cli.tables.detectors import retrainings_table
     from hdfs_pipeline.detectors import named_detectors
     from hdfs_pipeline.errors import NotTrainedError
-    from hdfs_pipeline.experiments.choice import choose_detector
-    from hdfs_pipeline.experiments.retraining import retrain as run
+    from hdfs_pipeline.learning.choice import choose_detector
+    from hdfs_pipeline.learning.retraining import retrain as run
     from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.scoring.models import trained_detectors
-    from hdfs_pipeline.serving.console import retrainings_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     store = Store.open(settings)
@@ -65,7 +65,7 @@ def rollback(
     """Let an earlier version of a model serve again, or any other with --to, at once and in MLflow too."""
     from dataclasses import asdict
 
-    from hdfs_pipeline.experiments.retraining import roll_back
+    from hdfs_pipeline.learning.retraining import roll_back
 
     done = roll_back(load_settings(), detector, to)
     if as_json:
@@ -80,12 +80,12 @@ def rollback(
 @app.command()
 def models(detector: Detector = "all", as_json: Json = False) -> None:
     """Show every version of each model: which serves, when it was made, of how many blocks, its figures."""
+    from hdfs_pipeline.cli.tables.detectors import models_table
     from hdfs_pipeline.detectors import named_detectors
-    from hdfs_pipeline.experiments.judgement import policy_sentence
+    from hdfs_pipeline.learning.judgement import policy_sentence
     from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.scoring.models import BEST, cards, champion_version, read_choice, trained_detectors
-    from hdfs_pipeline.serving.console import models_table
-    from hdfs_pipeline.serving.verdicts import serving_detector
+    from hdfs_pipeline.verdicts.score import serving_detector
 
     settings = load_settings()
     names = named_detectors([detector], trained_detectors(settings))

@@ -42,9 +42,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train every NameNode detector on a window, by default the last `namenode_baseline_hours`; it serves at once."""
+    from hdfs_pipeline.cli.tables.namenode import findings_text, status_table
     from hdfs_pipeline.domains.namenode.reports import train_report
-    from hdfs_pipeline.serving.namenode_console import findings_text, status_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     with terminal.steps() as progress:
@@ -68,8 +68,8 @@ def train(
 @app.command()
 def status(as_json: Json = False) -> None:
     """The NameNode model that serves, what it learned from, its thresholds, and the versions there are."""
+    from hdfs_pipeline.cli.tables.namenode import findings_text, status_table
     from hdfs_pipeline.domains.namenode.reports import model_status
-    from hdfs_pipeline.serving.namenode_console import findings_text, status_table
 
     found = model_status(load_settings())
     if as_json:
@@ -85,7 +85,7 @@ def status(as_json: Json = False) -> None:
 def score(namenode: NameNode = None, as_json: Json = False) -> None:
     """Score what came in since the last time, and bring the incidents up to date."""
     from hdfs_pipeline.domains.namenode.watch import update
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     with terminal.err.status("scoring"):
@@ -110,9 +110,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """What the models say of a window, by default the last hour; nothing is kept."""
+    from hdfs_pipeline.cli.tables.namenode import show_incident, window_table
     from hdfs_pipeline.domains.namenode.reports import window_report
-    from hdfs_pipeline.serving.namenode_console import show_incident, window_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     with terminal.err.status("scoring"):
@@ -144,9 +144,9 @@ def incidents(
     as_json: Json = False,
 ) -> None:
     """The incidents that were found, the latest first, and what lies behind the latest."""
+    from hdfs_pipeline.cli.tables.namenode import incidents_table, show_incident
     from hdfs_pipeline.domains.namenode.reports import list_incidents
-    from hdfs_pipeline.serving.namenode_console import incidents_table, show_incident
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     store = Store.open(load_settings())
     found = list_incidents(store, namenode=namenode, start=_time(start), end=_time(end), limit=limit)
@@ -170,7 +170,7 @@ def mark(
 ) -> None:
     """Say that a stretch of time was maintenance or a false alarm: no incident, and nothing to learn from."""
     from hdfs_pipeline.domains.namenode import watch
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.store.store import Store
 
     begin, until = _known_time(start), _known_time(end)
     concerned = watch.mark(Store.open(load_settings()), begin, until, kind, namenode=namenode, note=note)
@@ -205,8 +205,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Train on the time before the first fault, judge all of it, and hold every detector against the labels."""
+    from hdfs_pipeline.cli.tables.namenode import faults_table, machine_table, series_table
     from hdfs_pipeline.domains.namenode.evaluate import evaluate_machine, evaluate_series
-    from hdfs_pipeline.serving.namenode_console import faults_table, machine_table, series_table
 
     settings = load_settings()
     if not series.is_file():

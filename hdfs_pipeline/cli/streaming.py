@@ -14,7 +14,7 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
-    from hdfs_pipeline.streaming.producers import Report
+    from hdfs_pipeline.streaming.send.sender import Report
 
 app = typer.Typer()
 
@@ -60,8 +60,8 @@ def route(as_json: Json = False) -> None:
     """Turn the lines that shippers send to `shipped_logs` into records of `raw_logs`; Ctrl-C ends it."""
     from dataclasses import asdict
 
-    from hdfs_pipeline.streaming.route import run_route
-    from hdfs_pipeline.streaming.signals import stop_on_signals
+    from hdfs_pipeline.processes.signals import stop_on_signals
+    from hdfs_pipeline.streaming.router import run_route
 
     settings = load_settings()
     with stop_on_signals() as stopped, _counting() as progress:
@@ -103,7 +103,7 @@ def produce_raw_command(
     as_json: Json = False,
 ) -> None:
     """Send log files into `raw_logs`, those of several daemons by time, as fast as it goes."""
-    from hdfs_pipeline.streaming.producers_raw import produce_raw
+    from hdfs_pipeline.streaming.send.logs import produce_raw
 
     if rate and speed:
         raise typer.BadParameter("either --rate or --speed")
@@ -135,7 +135,7 @@ def produce_features_command(
     as_json: Json = False,
 ) -> None:
     """Send ready-made feature rows into `hdfs_logs`, in mini-batches."""
-    from hdfs_pipeline.streaming.producers_csv import produce_features
+    from hdfs_pipeline.streaming.send.rows import produce_features
 
     settings = load_settings()
 
@@ -159,7 +159,7 @@ def produce_labels_command(
     path: Annotated[Path, typer.Argument(help="CSV of BlockId,Label or block_id,label[,kind].")], as_json: Json = False
 ) -> None:
     """Send labels of blocks into `labels`."""
-    from hdfs_pipeline.streaming.producers_csv import produce_labels
+    from hdfs_pipeline.streaming.send.rows import produce_labels
 
     settings = load_settings()
     _send(lambda stopped, tell: produce_labels(settings, path, stopped=stopped, on_progress=tell), as_json)
@@ -179,7 +179,7 @@ def _send(work: "Callable[[Event, Callable[[Report], None]], Report]", as_json: 
     """Do the work under a progress bar until a signal, tell what was sent; failures end with exit code 3."""
     from dataclasses import asdict
 
-    from hdfs_pipeline.streaming.signals import stop_on_signals
+    from hdfs_pipeline.processes.signals import stop_on_signals
 
     with stop_on_signals() as stopped, _counting() as progress:
         bar = progress.add_task("reading", total=None)

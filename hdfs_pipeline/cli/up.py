@@ -51,7 +51,7 @@ def up(
 
     Without a model, in a home without logs of its own, the worker's is trained on the sample first.
     """
-    from hdfs_pipeline.up import up as run
+    from hdfs_pipeline.running.up import up as run
 
     raise typer.Exit(run(load_settings(), replay=replay, workers=workers, rate=rate, say=Lines()))
 
@@ -64,8 +64,8 @@ def watch(
 ) -> None:
     """Show the anomalies that the stream workers find, as they arrive on Kafka; with --json one object a line."""
     from hdfs_pipeline.domains.blocks import wire
-    from hdfs_pipeline.streaming.signals import stop_on_signals
-    from hdfs_pipeline.streaming.watch import Modestly, verdicts
+    from hdfs_pipeline.processes.signals import stop_on_signals
+    from hdfs_pipeline.streaming.tail import Modestly, verdicts
 
     modestly = Modestly(every)
 

@@ -21,11 +21,11 @@ _DATE = ["%Y-%m-%d"]
 @app.command()
 def drift(detector: Detector = None, png: Png = None, as_json: Json = False) -> None:
     """Tell whether the blocks that came since a model was trained still look like those that it learned from."""
-    from hdfs_pipeline.experiments.drift import watch
-    from hdfs_pipeline.experiments.drift_plot import drift_png
-    from hdfs_pipeline.serving.verdicts import serving_detector
-    from hdfs_pipeline.serving.watching_console import drift_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.cli.tables.monitoring import drift_table
+    from hdfs_pipeline.monitoring.drift import watch
+    from hdfs_pipeline.monitoring.drift_plot import drift_png
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.score import serving_detector
 
     settings = load_settings()
     found = watch(Store.open(settings), settings, detector or serving_detector(settings))
@@ -52,11 +52,11 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Replay the history with another model or threshold: what would have been flagged, by day, beside what was."""
-    from hdfs_pipeline.experiments.backtest import Trial, changes, chosen_days, days_there, kept, totals
-    from hdfs_pipeline.experiments.backtest_plot import backtest_png
-    from hdfs_pipeline.orchestration import run_backtest
-    from hdfs_pipeline.serving.watching_console import backtest_notes, backtest_table
-    from hdfs_pipeline.store import Store
+    from hdfs_pipeline.cli.tables.monitoring import backtest_notes, backtest_table
+    from hdfs_pipeline.monitoring.backtest import Trial, changes, chosen_days, days_there, kept, totals
+    from hdfs_pipeline.monitoring.backtest_plot import backtest_png
+    from hdfs_pipeline.running.orchestration import run_backtest
+    from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     store = Store.open(settings)

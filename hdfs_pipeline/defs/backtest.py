@@ -10,7 +10,7 @@ import dagster as dg
 from hdfs_pipeline.defs.metadata import OWNERS, markdown, picture, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.errors import PipelineError
-from hdfs_pipeline.experiments.backtest import COUNTS, Trial, backtest, changes, days_there, totals
+from hdfs_pipeline.monitoring.backtest import COUNTS, Trial, backtest, changes, days_there, totals
 from hdfs_pipeline.settings import Settings, load_settings
 
 _AHEAD: Final = 366  # days after today: clocks of clusters are not this one's, and a sample may be dated later
@@ -70,7 +70,7 @@ def backtest_days(context: dg.AssetExecutionContext, home: Home, config: Tried) 
     about: dict[str, Any] = {"trial": trial.name, "threshold": trial.threshold, "dagster/row_count": len(rows)}
     if not rows:
         return dg.MaterializeResult(metadata={"status": "no block began then", **about})
-    from hdfs_pipeline.experiments.backtest_plot import backtest_png
+    from hdfs_pipeline.monitoring.backtest_plot import backtest_png
 
     names = ["day", *COUNTS]
     listed = changes(store, trial.name, days)[:_SHOWN]

@@ -5,13 +5,13 @@ import dagster as dg
 from hdfs_pipeline.defs.incoming import log_files
 from hdfs_pipeline.defs.metadata import OWNERS, markdown, preview, row_count, table_metadata
 from hdfs_pipeline.defs.resources import Home
+from hdfs_pipeline.domains.blocks.features import build_matrix
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
-from hdfs_pipeline.domains.blocks.matrix import build_matrix
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.feedback import VERDICTS
-from hdfs_pipeline.serving.feedback import all_verdicts
+from hdfs_pipeline.verdicts.feedback import all_verdicts
 
 _LATEST = 20  # verdicts that the asset shows
 

@@ -12,10 +12,10 @@ from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.defs.streams import STREAM_ASSETS, stream_assets
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
-from hdfs_pipeline.domains.blocks.sink import STREAMED
-from hdfs_pipeline.schema import TABLES
-from hdfs_pipeline.serving.verdicts import serving_detector
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.sinks.topics import STREAMED
+from hdfs_pipeline.store.schema import TABLES
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.score import serving_detector
 
 MIN_COVERAGE = 0.99
 _BASELINE = "keywords"

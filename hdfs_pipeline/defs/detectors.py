@@ -14,11 +14,11 @@ from hdfs_pipeline.defs.metadata import OWNERS, preview, row_count, table_metada
 from hdfs_pipeline.defs.models import evaluation_metadata, mlflow_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.detectors import DETECTORS, families
-from hdfs_pipeline.domains.blocks.matrix import load_dataset
+from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.feedback import feedback_sentence
 from hdfs_pipeline.scoring.models import named_champion, trained_detectors
-from hdfs_pipeline.serving.verdicts import load_scorer, publish_anomalies, score_blocks, serving_detector
+from hdfs_pipeline.verdicts.score import load_scorer, publish_anomalies, score_blocks, serving_detector
 
 _NO_MODEL = "no model in this home: nothing to do"
 
@@ -39,7 +39,7 @@ def _model(name: str) -> dg.AssetsDefinition:
     )
     def model(context: dg.AssetExecutionContext, home: Home, mlflow: dg.ResourceParam[Any]) -> dg.MaterializeResult:
         # Imported here: what trains and logs brings scikit-learn, torch and MLflow along.
-        from hdfs_pipeline.experiments.tracking import train_and_track
+        from hdfs_pipeline.learning.tracking import train_and_track
 
         settings = home.settings
         data = load_dataset(home.store, settings, families([name]))
@@ -84,7 +84,7 @@ def _evaluation(name: str) -> dg.AssetsDefinition:
         if name not in trained_detectors(settings):
             return dg.MaterializeResult(metadata={"status": _NO_MODEL})
         card = load_scorer(settings, name).card
-        from hdfs_pipeline.experiments.tracking import publish_evaluations
+        from hdfs_pipeline.learning.tracking import publish_evaluations
 
         publish_evaluations(home.store, card)
         if not card.metrics:

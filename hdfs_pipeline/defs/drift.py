@@ -11,11 +11,11 @@ from hdfs_pipeline.defs.jobs import retrain_job
 from hdfs_pipeline.defs.metadata import markdown, picture
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.errors import PipelineError
-from hdfs_pipeline.experiments.drift import Drift, watch
-from hdfs_pipeline.experiments.stability import Shift
+from hdfs_pipeline.monitoring.drift import Drift, watch
+from hdfs_pipeline.monitoring.stability import Shift
 from hdfs_pipeline.scoring.models import champion_version, trained_detectors
-from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.verdicts.score import serving_detector
 
 CHECKS: Final = {
     "columns_stable": "Each event is about as frequent in the latest new blocks as in those that the model learned "
@@ -60,7 +60,7 @@ def drift(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[dg.Ass
 def _part(check: str, found: Drift) -> tuple[list[Shift], dict[str, Any]]:
     """The figures that a check looks at, and what it shows of them."""
     if check == "columns_stable":
-        from hdfs_pipeline.experiments.drift_plot import drift_png
+        from hdfs_pipeline.monitoring.drift_plot import drift_png
 
         names = ["column", "PSI", "chance", "usual", "mean before", "mean after", "drifted"]
         rows = [(e.name, e.value, e.noise, e.usual, e.before, e.after, e.drifted) for e in found.columns[:_LISTED]]

@@ -52,10 +52,10 @@ def comparison(
     per detector. No model of it serves.
     """
     from hdfs_pipeline.experiments.comparison import compare
-    from hdfs_pipeline.experiments.comparison_data import home_sides
-    from hdfs_pipeline.experiments.curves import curves_png
+    from hdfs_pipeline.experiments.logged import log_comparison
     from hdfs_pipeline.experiments.report import write_report
-    from hdfs_pipeline.experiments.tracking import log_comparison
+    from hdfs_pipeline.experiments.sides import home_sides
+    from hdfs_pipeline.learning.curves import curves_png
 
     settings = home.settings
     names = named_detectors(config.detectors)
@@ -72,7 +72,7 @@ def comparison(
     return dg.MaterializeResult(
         metadata={
             "split": found.split,
-            "verdict": dg.MetadataValue.md("\n".join(f"- {each}" for each in [*found.verdict, *found.warnings])),
+            "verdict": dg.MetadataValue.md("\n".join(f"- {each}" for each in [*found.conclusion, *found.warnings])),
             "detectors": markdown([column.name for column in _COLUMNS], _rows(found)),
             "curves": picture(curves, "curves"),
             "report": dg.MetadataValue.path(report.resolve()),

@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from hdfs_pipeline.schema import TABLES
-from hdfs_pipeline.store import Store, count
+from hdfs_pipeline.store.schema import TABLES
+from hdfs_pipeline.store.store import Store, count
 
 OWNERS = ["team:platform"]
 

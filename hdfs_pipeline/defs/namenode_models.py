@@ -9,12 +9,12 @@ import dagster as dg
 from hdfs_pipeline.defs.metadata import OWNERS, markdown, picture, row_count, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.domains.namenode import models
+from hdfs_pipeline.domains.namenode.plots import metrics_png, scores_png
 from hdfs_pipeline.domains.namenode.reports import list_incidents, metric_series, model_status, window_report
 from hdfs_pipeline.domains.namenode.watch import train_window, update
 from hdfs_pipeline.errors import DataError, NotTrainedError, PipelineError
-from hdfs_pipeline.serving.namenode_plots import metrics_png, scores_png
 from hdfs_pipeline.settings import Settings, load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 
 _METRICS = dg.AssetKey("namenode_metrics")
 _WARN = dg.AssetCheckSeverity.WARN

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings, load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 
 _TURN_S = 3600.0  # seconds that a run waits for its turn: longer than any ingest or training should take
 
@@ -65,7 +65,7 @@ class MlflowRun(dg.ConfigurableResource):
         """Open the run; end it as finished, or as failed where a step failed."""
         import mlflow
 
-        from hdfs_pipeline.experiments.tracking import EXPERIMENT, start_tracking
+        from hdfs_pipeline.learning.tracking import EXPERIMENT, start_tracking
 
         settings = self.home.settings
         # First ours: dagster-mlflow would make the experiment without a folder of its own for what is logged.

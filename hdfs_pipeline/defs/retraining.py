@@ -10,12 +10,12 @@ from hdfs_pipeline.defs.metadata import OWNERS, markdown, table_metadata
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.errors import PipelineError
-from hdfs_pipeline.experiments.judgement import METRICS, policy_sentence
-from hdfs_pipeline.experiments.retraining import Retraining
+from hdfs_pipeline.learning.judgement import METRICS, policy_sentence
+from hdfs_pipeline.learning.retraining import Retraining
 from hdfs_pipeline.scoring.feedback import feedback_sentence
 from hdfs_pipeline.scoring.models import cards, champion_version, newest_version, trained_detectors
-from hdfs_pipeline.serving.verdicts import serving_detector
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.verdicts.score import serving_detector
 
 _RUNNING = [
     dg.DagsterRunStatus.QUEUED,
@@ -59,8 +59,8 @@ def champion(
     Where enough blocks are new, a challenger learns from them and is judged beside the champion on the latest ones; it
     serves only if it is not worse. `hdfs-pipeline rollback` goes back.
     """
-    from hdfs_pipeline.experiments.choice import choose_detector
-    from hdfs_pipeline.experiments.retraining import retrain
+    from hdfs_pipeline.learning.choice import choose_detector
+    from hdfs_pipeline.learning.retraining import retrain
 
     settings, rows, sides = home.settings, [], []
     found: dict[str, Any] = {}
@@ -133,7 +133,7 @@ def _lead(settings: Settings, name: str) -> tuple[str, float] | None:
 
 def new_verdicts(home: Home) -> dict[str, int]:
     """How many verdicts of people are new to each trained detector."""
-    from hdfs_pipeline.experiments.retraining import changed_verdicts
+    from hdfs_pipeline.learning.retraining import changed_verdicts
 
     settings = home.settings
     if not home.store.path.exists():
@@ -143,7 +143,7 @@ def new_verdicts(home: Home) -> dict[str, int]:
 
 def new_blocks(home: Home) -> dict[str, int]:
     """How many blocks are new to each trained detector, about."""
-    from hdfs_pipeline.experiments.retraining import waiting_blocks
+    from hdfs_pipeline.learning.retraining import waiting_blocks
 
     settings = home.settings
     if not home.store.path.exists():

@@ -9,8 +9,8 @@ from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.defs.retraining import new_blocks
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.scoring.models import model_folder, trained_detectors
-from hdfs_pipeline.serving.verdicts import serving_detector
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.score import serving_detector
 
 
 @dg.schedule(

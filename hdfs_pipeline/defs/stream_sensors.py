@@ -13,11 +13,11 @@ from filelock import Timeout
 from hdfs_pipeline.defs.jobs import stream_jobs
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.defs.streams import STREAM_ASSETS
-from hdfs_pipeline.domains.blocks.sink import next_ranges, turn_lock
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sinks.topics import next_ranges, turn_lock
 from hdfs_pipeline.sources.ranges import Plan, Watermarks, reachable
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 
 RANGE_TAG = "hdfs_pipeline/kafka_range"
 _TIMEOUT_S = 3.0  # for Kafka, and for the store: a tick must not hang

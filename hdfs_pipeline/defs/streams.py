@@ -9,8 +9,8 @@ import dagster as dg
 
 from hdfs_pipeline.defs.metadata import OWNERS, row_count, table_metadata
 from hdfs_pipeline.defs.resources import Home
-from hdfs_pipeline.domains.blocks.sink import STREAMED, Sunk, ingest_range
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.sinks.topics import STREAMED, Sunk, ingest_range
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, LABELS, RAW_LOGS
 from hdfs_pipeline.sources.ranges import Range
 

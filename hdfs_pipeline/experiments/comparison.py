@@ -6,131 +6,27 @@ There is one path: `training.fit` fixes the threshold on the blocks to learn fro
 import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.errors import DataError, PipelineError
-from hdfs_pipeline.experiments.bench import machine
-from hdfs_pipeline.experiments.comparison_data import Sides
+from hdfs_pipeline.experiments.conclusion import conclude
+from hdfs_pipeline.experiments.figures import Comparison, Cost, Judged, LeftOut
 from hdfs_pipeline.experiments.online import walk
-from hdfs_pipeline.experiments.training import Tested, figures, fingerprint, fit
-from hdfs_pipeline.experiments.verdict import verdict
+from hdfs_pipeline.experiments.sides import Sides
+from hdfs_pipeline.learning.training import figures, fingerprint, fit
 from hdfs_pipeline.scoring.dataset import ANOMALY, Dataset
-from hdfs_pipeline.scoring.evaluation import Evaluation
 from hdfs_pipeline.scoring.features import repeats
-from hdfs_pipeline.scoring.scorer import Card, Scorer
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 
 _BATCH, _ROWS = 2_000, 20_000
 _LONGEST_S = 10.0  # a slow detector's speed is known well enough after that
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a detector takes: seconds to fit (its threshold too), rows scored in a second, bytes of its saved files.
-
-    The speed is of raw rows in batches of 2,000, repeated until 20,000 rows (`scored_rows`) or 10 s are reached.
-    """
-
-    train_s: float
-    rows_per_s: float
-    scored_rows: int
-    model_bytes: int
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A detector that learned and was judged.
-
-    `without` are its figures with the kinds left out that the comparison was told to leave out.
-    """
-
-    detector: str
-    card: Card
-    tested: Tested
-    without: Evaluation | None
-    cost: Cost
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """Its figures on the blocks to judge on."""
-        return self.tested.evaluation
-
-    @property
-    def learns_from(self) -> str:
-        """Labels, normals or nothing: see `Detector.learns_from`."""
-        return detector_row(self.detector).cls.learns_from
-
-    @property
-    def about(self) -> str:
-        """What it is, in a line."""
-        return detector_row(self.detector).about
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "detector": self.detector,
-            "status": "judged",
-            "learns_from": self.learns_from,
-            "rule": self.card.rule,
-            "params": self.card.params,
-            "evaluation": self.evaluation.to_json(),
-            "without": self.without.to_json() if self.without else None,
-            "cost": asdict(self.cost),
-        }
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A detector that could not learn or be judged, and why."""
-
-    detector: str
-    reason: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"detector": self.detector, "status": "not judged", "reason": self.reason}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Every detector on one split of one data set. `entries` stand in the order of `DETECTORS`.
-
-    `data` tells what was compared: see `_describe`. `verdict` are sentences, `warnings` what weakens them.
-    """
-
-    split: str
-    seed: int
-    test_share: float
-    without: tuple[str, ...]
-    data: dict[str, Any]
-    made_at: str
-    libraries: dict[str, str]
-    machine: dict[str, Any]
-    entries: tuple[Judged | LeftOut, ...]
-    verdict: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def ranked(self) -> list[Judged]:
-        """The detectors that were judged, by F1, then PR-AUC, the best first."""
-        judged = [entry for entry in self.entries if isinstance(entry, Judged)]
-        return sorted(judged, key=lambda entry: (-entry.evaluation.f1, -(entry.evaluation.pr_auc or 0)))
-
-    @property
-    def left_out(self) -> list[LeftOut]:
-        """Those that were not."""
-        return [entry for entry in self.entries if isinstance(entry, LeftOut)]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        plain = {name: value for name, value in vars(self).items() if name not in ("entries", "without")}
-        return plain | {"without": list(self.without), "detectors": [entry.to_json() for entry in self.entries]}
 
 
 def compare(
@@ -169,8 +65,8 @@ def compare(
         machine=machine(),
         entries=tuple(entries),
     )
-    sentences, warnings = verdict(found, settings)
-    return replace(found, verdict=sentences, warnings=warnings)
+    sentences, warnings = conclude(found, settings)
+    return replace(found, conclusion=sentences, warnings=warnings)
 
 
 def _kept(test: Dataset, without: Collection[str]) -> np.ndarray | None:

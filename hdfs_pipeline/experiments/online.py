@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hdfs_pipeline.experiments.training import fit
+from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.dataset import Dataset, joined
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings

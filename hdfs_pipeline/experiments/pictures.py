@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hdfs_pipeline.experiments.comparison import Judged
-from hdfs_pipeline.experiments.curves import curve
+from hdfs_pipeline.experiments.conclusion import BARS
+from hdfs_pipeline.experiments.figures import Judged
 from hdfs_pipeline.experiments.svg import (
     LINE,
     Axis,
@@ -20,8 +20,8 @@ from hdfs_pipeline.experiments.svg import (
     straight,
     text,
 )
-from hdfs_pipeline.experiments.training import Tested
-from hdfs_pipeline.experiments.verdict import BARS
+from hdfs_pipeline.learning.curves import curve
+from hdfs_pipeline.learning.training import Tested
 
 _BINS = 48
 _SQUEEZED = 0.05  # a threshold in this lowest part of a linear axis is hard to see: the axis becomes logarithmic

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from hdfs_pipeline.bench.samples import describe
 from hdfs_pipeline.experiments import pictures
-from hdfs_pipeline.experiments.bench import describe
-from hdfs_pipeline.experiments.comparison import Comparison, Cost, Judged
-from hdfs_pipeline.experiments.comparison_data import SPLITS
-from hdfs_pipeline.experiments.verdict import BARS
+from hdfs_pipeline.experiments.conclusion import BARS
+from hdfs_pipeline.experiments.figures import Comparison, Cost, Judged
+from hdfs_pipeline.experiments.sides import SPLITS
 
 _TEMPLATES = Path(__file__).with_name("templates")
 

@@ -16,9 +16,9 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, TOPICS, is_embedded
-from hdfs_pipeline.streaming.signals import stop_on_signals
 
 LOCK_FILE: Final = "lock"  # held by the broker that runs; a killed one lets go of it
 _PRODUCER: Final = 0  # RD_KAFKA_PRODUCER: the mock cluster needs a client to live in

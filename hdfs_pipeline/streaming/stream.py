@@ -2,6 +2,8 @@
 
 import logging
 
+from hdfs_pipeline.domains.blocks.champion import Champion
+from hdfs_pipeline.domains.blocks.stage import RawStage, Sender, VectorStage, counting_catalogue
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import (
@@ -13,11 +15,9 @@ from hdfs_pipeline.sources.kafka import (
     fewer_collections,
 )
 from hdfs_pipeline.sources.ranges import reachable
-from hdfs_pipeline.streaming.champion import Champion
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.outbox import Outbox
 from hdfs_pipeline.streaming.reporter import Reporter
-from hdfs_pipeline.streaming.stages import RawStage, Sender, VectorStage, counting_catalogue
 from hdfs_pipeline.streaming.topics import ensure_topics
 from hdfs_pipeline.streaming.worker import Stage, Worker
 

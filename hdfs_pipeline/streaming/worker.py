@@ -13,14 +13,14 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from hdfs_pipeline.domains.blocks.group import Batch
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import committed, consumer
 from hdfs_pipeline.sources.ranges import reachable
-from hdfs_pipeline.streaming.group import Batch
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.outbox import Outbox
-from hdfs_pipeline.streaming.signals import stop_on_signals
 
 _log = logging.getLogger(__name__)
 _BATCH: Final = 4000  # messages parsed together at most

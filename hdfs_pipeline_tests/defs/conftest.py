@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 
 SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
 LINES = 8_000
@@ -56,7 +56,7 @@ def definitions() -> dg.Definitions:
 @pytest.fixture(scope="session")
 def ran_once(excerpt: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """`blocks_job` on the excerpt, as the demo runs it."""
-    from hdfs_pipeline.orchestration import run_blocks_job
+    from hdfs_pipeline.running.orchestration import run_blocks_job
 
     with pytest.MonkeyPatch.context() as patch:
         home = lean_home(tmp_path_factory.mktemp("ran"), patch)

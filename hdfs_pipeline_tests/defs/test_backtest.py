@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.experiments.backtest import days_there
-from hdfs_pipeline.orchestration import run_backtest
+from hdfs_pipeline.monitoring.backtest import days_there
+from hdfs_pipeline.running.orchestration import run_backtest
 from hdfs_pipeline_tests.defs.conftest import Ran
 
 KEY = dg.AssetKey("backtest")

@@ -7,9 +7,8 @@ import dagster as dg
 import pytest
 
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.homes import fill
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline_tests.homes import Home, fill
 
 NAMES = ["exact_match", "keywords"]
 

@@ -12,7 +12,7 @@ from hdfs_pipeline.defs.namenode import namenode_polls
 from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.domains.namenode.collect import Collector
 from hdfs_pipeline.settings import Settings, load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.domains.namenode.documents import document
 from hdfs_pipeline_tests.sources.servers import reply, serving
 

@@ -11,11 +11,11 @@ from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.defs.retraining import enough_new_blocks
 from hdfs_pipeline.defs.schedules import retrain_nightly
 from hdfs_pipeline.detectors import STANDARD
-from hdfs_pipeline.experiments.retraining import roll_back
+from hdfs_pipeline.learning.retraining import roll_back
 from hdfs_pipeline.scoring.models import champion_version
-from hdfs_pipeline.serving.feedback import give_verdict
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.feedback import give_verdict
 from hdfs_pipeline_tests.defs.conftest import Ran, later_home
 
 NEW = 120

@@ -16,13 +16,13 @@ from hdfs_pipeline.defs.resources import Home
 from hdfs_pipeline.defs.schedules import score_every_five_minutes
 from hdfs_pipeline.defs.stream_sensors import RANGE_TAG, stream_sensors
 from hdfs_pipeline.defs.streams import STREAM_ASSETS
-from hdfs_pipeline.domains.blocks.sink import turn_lock
 from hdfs_pipeline.domains.blocks.wire import block_key
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
+from hdfs_pipeline.sinks.topics import turn_lock
 from hdfs_pipeline.sources.kafka import RAW_LOGS
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.defs.conftest import Ran
-from hdfs_pipeline_tests.domains.blocks.sink_worker import embedded, line, mixture, point_at, send
+from hdfs_pipeline_tests.sinks.sink_worker import embedded, line, mixture, point_at, send
 
 SENSORS = dict(zip(STREAM_ASSETS, stream_sensors, strict=True))
 JOB = "kafka_raw_logs_job"

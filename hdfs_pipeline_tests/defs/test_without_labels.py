@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline.orchestration import prepare_instance, run_blocks_job
+from hdfs_pipeline.running.orchestration import prepare_instance, run_blocks_job
 from hdfs_pipeline.settings import Settings, load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.defs.conftest import lean_home
 
 

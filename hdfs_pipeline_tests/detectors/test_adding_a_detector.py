@@ -9,7 +9,7 @@ import pytest
 
 from hdfs_pipeline import detectors
 from hdfs_pipeline.detectors import DETECTORS, Row
-from hdfs_pipeline.experiments.training import fit, judge, train
+from hdfs_pipeline.learning.training import fit, judge, train
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix

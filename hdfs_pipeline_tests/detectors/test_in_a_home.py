@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.domains.blocks.matrix import load_dataset
-from hdfs_pipeline.experiments.retraining import Material, retrain, waiting_blocks
-from hdfs_pipeline.experiments.tracking import publish_model
-from hdfs_pipeline.experiments.training import fit
+from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.learning.retraining import Material, retrain, waiting_blocks
+from hdfs_pipeline.learning.tracking import publish_model
+from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.dataset import AMBIGUOUS, UNLABELLED
 from hdfs_pipeline.scoring.models import save_model
-from hdfs_pipeline.serving.verdicts import load_scorer
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.homes import Excerpt, copy_home, excerpt, fill
+from hdfs_pipeline.verdicts.score import load_scorer
+from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home, excerpt, fill
 
 NEW = 300
 

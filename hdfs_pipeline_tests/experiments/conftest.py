@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from hdfs_pipeline.experiments.comparison import Comparison, compare
-from hdfs_pipeline.experiments.comparison_data import Sides, home_sides
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.homes import FAST, Excerpt, fill, open_home
+from hdfs_pipeline.experiments.comparison import compare
+from hdfs_pipeline.experiments.figures import Comparison
+from hdfs_pipeline.experiments.sides import Sides, home_sides
+from hdfs_pipeline_tests.homes import FAST, Excerpt, Home, fill, open_home
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from hdfs_pipeline.detectors import named_detectors
 from hdfs_pipeline.detectors.keywords import Keywords
 from hdfs_pipeline.detectors.random_forest import RandomForest
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.experiments import training
-from hdfs_pipeline.experiments.comparison import Comparison, Judged, compare
-from hdfs_pipeline.experiments.comparison_data import divide, file_sides, home_sides
-from hdfs_pipeline.experiments.training import fit, judge
-from hdfs_pipeline.experiments.verdict import lead, verdict
+from hdfs_pipeline.experiments.comparison import compare
+from hdfs_pipeline.experiments.conclusion import lead, verdict
+from hdfs_pipeline.experiments.figures import Comparison, Judged
+from hdfs_pipeline.experiments.sides import divide, file_sides, home_sides
+from hdfs_pipeline.learning import training
+from hdfs_pipeline.learning.training import fit, judge
 from hdfs_pipeline.scoring.dataset import ANOMALY
 from hdfs_pipeline.scoring.evaluation import evaluate
 from hdfs_pipeline_tests.experiments.conftest import Compared
@@ -190,9 +191,11 @@ def test_a_lead_is_measured_on_the_same_blocks(compared: Compared) -> None:
 
 def test_the_verdict_follows_from_the_figures(compared: Compared) -> None:
     found, settings = compared.found, compared.home.settings
-    assert found.verdict[0].startswith(f"Best by F1 is {found.ranked[0].detector}: {found.ranked[0].evaluation.f1:.3f}")
+    assert found.conclusion[0].startswith(
+        f"Best by F1 is {found.ranked[0].detector}: {found.ranked[0].evaluation.f1:.3f}"
+    )
     for bar in ("exact_match", "keywords"):
-        assert any(f"Against {bar}" in sentence for sentence in found.verdict)
+        assert any(f"Against {bar}" in sentence for sentence in found.conclusion)
     assert any("a random split measures memory" in sentence for sentence in found.warnings)
     other = replace(
         found, split="chronological", data=found.data | {"judged": found.data["judged"] | {"repeated": 0.2}}

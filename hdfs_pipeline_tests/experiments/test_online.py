@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hdfs_pipeline.experiments.online import walk
-from hdfs_pipeline.experiments.training import fit
+from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.dataset import Dataset, joined
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import load_settings

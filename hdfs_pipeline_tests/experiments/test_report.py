@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdfs_pipeline.experiments import training
-from hdfs_pipeline.experiments.comparison import Comparison, LeftOut
+from hdfs_pipeline.experiments.figures import Comparison, LeftOut
 from hdfs_pipeline.experiments.pictures import score_axis, series, sweep
 from hdfs_pipeline.experiments.report import cost_rows, prose, render_report, size, write_report
 from hdfs_pipeline.experiments.svg import Axis, number, spread
+from hdfs_pipeline.learning import training
 from hdfs_pipeline.scoring.evaluation import evaluate
 from hdfs_pipeline_tests.experiments.conftest import Compared
 
@@ -91,7 +91,7 @@ def test_every_detector_is_named(page: Page, found: Comparison) -> None:
     told = " ".join(page.text)
     for entry in found.entries:
         assert entry.detector in told
-    assert all(sentence.split(":")[0].split("`")[0] in told for sentence in found.verdict)
+    assert all(sentence.split(":")[0].split("`")[0] in told for sentence in found.conclusion)
     for entry in found.ranked:
         assert f"{entry.evaluation.f1:.3f}" in told
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import broker, pytest_runtest_setup
 from hdfs_pipeline_tests.streaming.workers import settle_in
 

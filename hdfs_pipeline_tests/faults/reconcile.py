@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.sink import ingest_range
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.sinks.topics import ingest_range
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, RAW_LOGS, producer
-from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic
 from hdfs_pipeline_tests.streaming.workers import (
     batch_counts,

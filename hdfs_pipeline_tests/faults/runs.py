@@ -26,7 +26,7 @@ def start(home: Path, config: dict[str, Any] | None, die: str = "", most: int | 
 
 
 def _run(home: str, config: dict[str, Any] | None, die: str, most: int | None) -> None:
-    from hdfs_pipeline.orchestration import prepare_instance
+    from hdfs_pipeline.running.orchestration import prepare_instance
 
     os.environ.pop("KAFKA_BOOTSTRAP_SERVERS", None)
     if most:
@@ -52,8 +52,8 @@ def _run(home: str, config: dict[str, Any] | None, die: str, most: int | None) -
 
 def _die_at(point: str) -> None:
     """Let this process kill itself: when all rows are written and nothing is committed, or right after the commit."""
-    from hdfs_pipeline.domains.blocks import sink
-    from hdfs_pipeline.domains.blocks.sink_logs import LogStage
+    from hdfs_pipeline.domains.blocks.log_sink import LogStage
+    from hdfs_pipeline.sinks import topics as sink
 
     def fatal(function: Any) -> Any:
         def call(*arguments: Any, **more: Any) -> None:

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.faults.real_broker import real_broker
 from hdfs_pipeline_tests.faults.reconcile import SUNK, reconcile, sinking
-from hdfs_pipeline_tests.homes import open_home
+from hdfs_pipeline_tests.homes import Home, open_home
 from hdfs_pipeline_tests.streaming.conftest import start_command
 from hdfs_pipeline_tests.streaming.workers import settle_in, worker
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.sources.kafka import DEAD_LETTERS, RAW_LOGS
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import committed, configured
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import wait_until_equal, worker
 

@@ -10,9 +10,9 @@ import pytest
 from hdfs_pipeline.detectors import detector_row
 from hdfs_pipeline.scoring.models import load_model, save_model
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, DEAD_LETTERS, RAW_LOGS
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.faults.reconcile import reconcile, send
 from hdfs_pipeline_tests.faults.topics import committed
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import verdicts, worker
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.sink import STREAMED, ingest_range
 from hdfs_pipeline.domains.blocks.wire import Label, Vector, Verdict, block_key, decode_vector, decode_verdict, encode
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.sinks.topics import STREAMED, ingest_range
 from hdfs_pipeline.sources.kafka import (
     AGGREGATED_EVENTS,
     ANOMALIES,
@@ -22,10 +22,10 @@ from hdfs_pipeline.sources.kafka import (
     SHIPPED_LOGS,
     TOPICS,
 )
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.domains.blocks.sink_worker import FEATURES, LABEL, TIME, VECTOR, VERDICT
 from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import configured
+from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.sinks.sink_worker import FEATURES, LABEL, TIME, VECTOR, VERDICT
 from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command, start_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import batch_counts, batch_flagged, final_counts, flagged, verdicts, worker
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.sink import ingest_range
+from hdfs_pipeline.sinks.topics import ingest_range
 from hdfs_pipeline.sources.kafka import RAW_LOGS
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import committed
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import embedded_home, running_broker, wait_for
 from hdfs_pipeline_tests.streaming.workers import StreamWorker, settle_in, vectors, worker
 

@@ -12,12 +12,12 @@ import pytest
 from hdfs_pipeline.defs import stream_sensors as module
 from hdfs_pipeline.defs.resources import Home as HomeResource
 from hdfs_pipeline.domains.blocks.wire import block_key
-from hdfs_pipeline.orchestration import prepare_instance
+from hdfs_pipeline.running.orchestration import prepare_instance
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX
 from hdfs_pipeline.sources.kafka import RAW_LOGS
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.domains.blocks.sink_worker import embedded, line, send
 from hdfs_pipeline_tests.faults import runs
+from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.sinks.sink_worker import embedded, line, send
 from hdfs_pipeline_tests.streaming.conftest import embedded_home
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]

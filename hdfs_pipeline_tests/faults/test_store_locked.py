@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.sink import ingest_range
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.sinks.topics import ingest_range
 from hdfs_pipeline.sources.kafka import ANOMALIES, RAW_LOGS
-from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.faults.reconcile import reconcile
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import run_command
 from hdfs_pipeline_tests.streaming.workers import wait_until_equal, worker
 

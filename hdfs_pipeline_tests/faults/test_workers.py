@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.faults.reconcile import reconcile
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL, embedded_home, running_broker, start_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import StreamWorker, settle_in, vectors, worker
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from hdfs_pipeline.sources.kafka import RAW_LOGS, consumer
 from hdfs_pipeline.sources.kafka import committed as committed_places
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL
 
 

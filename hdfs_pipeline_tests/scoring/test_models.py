@@ -14,7 +14,7 @@ import pytest
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.detectors.exact_match import ExactMatch
 from hdfs_pipeline.detectors.keywords import Keywords
-from hdfs_pipeline.domains.blocks.matrix import load_dataset
+from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.models import (
     cards,
@@ -30,8 +30,7 @@ from hdfs_pipeline.scoring.models import (
 )
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.homes import FAST, open_home
+from hdfs_pipeline_tests.homes import FAST, Home, open_home
 
 MODELS = {"exact_match": "model.safetensors", "keywords": "model.safetensors", "random_forest": "model.onnx"}
 
@@ -65,7 +64,7 @@ def settings(tmp_path: Path) -> Settings:
 
 FRESH = """
 import json, sys
-from hdfs_pipeline.serving.verdicts import load_scorer
+from hdfs_pipeline.verdicts.score import load_scorer
 from hdfs_pipeline_tests.homes import load_dataset, open_home
 from pathlib import Path
 home = open_home(Path(sys.argv[1]))

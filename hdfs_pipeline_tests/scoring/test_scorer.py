@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hdfs_pipeline.domains.blocks.matrix import load_dataset
+from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.scorer import Scorer
-from hdfs_pipeline.serving.verdicts import load_scorer
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.verdicts.score import load_scorer
+from hdfs_pipeline_tests.homes import Home
 
 
 @pytest.fixture

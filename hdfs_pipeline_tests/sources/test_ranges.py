@@ -15,7 +15,7 @@ from hdfs_pipeline.settings import BOOTSTRAP, Settings
 from hdfs_pipeline.sources.kafka import RAW_LOGS, producer
 from hdfs_pipeline.sources.ranges import Range, RangeReader, Watermarks, plan, reachable, watermarks
 from hdfs_pipeline.streaming.broker import mock_cluster
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import HOW, emptied_broker
 
 PARTS = 3

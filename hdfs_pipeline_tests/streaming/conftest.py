@@ -17,8 +17,7 @@ from filelock import FileLock
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, TOPICS, consumer
 from hdfs_pipeline.streaming.topics import ensure_topics
-from hdfs_pipeline_tests.conftest import Home
-from hdfs_pipeline_tests.homes import open_home
+from hdfs_pipeline_tests.homes import Home, open_home
 
 LIMIT_S = 60.0
 REAL = os.environ.get(BOOTSTRAP, "")

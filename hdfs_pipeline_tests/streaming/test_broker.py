@@ -13,7 +13,7 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, RAW_LOGS, bootstrap_servers, producer
 from hdfs_pipeline.streaming.broker import run_broker
 from hdfs_pipeline.streaming.topics import describe_topics
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import (
     command,
     embedded_home,

@@ -13,7 +13,7 @@ from hdfs_pipeline.domains.blocks.wire import Verdict
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.sources.kafka import DEAD_LETTERS, RAW_LOGS, producer
 from hdfs_pipeline.streaming.metrics import Metrics
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import settle_in, vectors, verdicts, worker
 

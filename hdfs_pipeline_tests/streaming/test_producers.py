@@ -25,12 +25,12 @@ from hdfs_pipeline.sources.kafka import (
     masked,
     producer,
 )
-from hdfs_pipeline.streaming.producers_csv import produce_features, produce_labels
-from hdfs_pipeline.streaming.producers_pace import Pace, Throttle
-from hdfs_pipeline.streaming.producers_raw import produce_raw
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.streaming.send.logs import produce_raw
+from hdfs_pipeline.streaming.send.pace import Pace, Throttle
+from hdfs_pipeline.streaming.send.rows import produce_features, produce_labels
+from hdfs_pipeline_tests.domains.blocks.test_replay import HEADS, head_of, line
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import headers, read_topic, run_command, start_command, wait_for
-from hdfs_pipeline_tests.streaming.test_replay import HEADS, head_of, line
 
 # From Kafka's own UtilsTest.testMurmur2.
 MURMUR2 = {b"21": -973932308, b"foobar": -790332482, b"abc": 479470107, b"a-little-bit-long-string": -985981536}

@@ -12,7 +12,7 @@ import pytest
 from hdfs_pipeline.sources.kafka import RAW_LOGS
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.reporter import ASSET, Reporter
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import wait_for
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.champion import FINAL, Counted
+from hdfs_pipeline.domains.blocks.group import Batch, Grouping
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
 from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
-from hdfs_pipeline.streaming.champion import FINAL, Counted
-from hdfs_pipeline.streaming.group import Batch, Grouping
 
 SAMPLE = PROJECT / "data" / "sample"
 PARTITIONS = 50
@@ -191,8 +191,8 @@ def test_vectors_are_those_of_the_batch(given_lines: Any, seed: int, crash: bool
 
 
 def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None:
-    from hdfs_pipeline.domains.blocks.matrix import features
-    from hdfs_pipeline.streaming.champion import Champion
+    from hdfs_pipeline.domains.blocks.champion import Champion
+    from hdfs_pipeline.domains.blocks.features import features
 
     _, catalogue, expected = given_lines
     champion = Champion(trained.settings, "random_forest")

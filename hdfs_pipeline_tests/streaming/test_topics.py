@@ -7,7 +7,7 @@ import pytest
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.sources.kafka import ANOMALIES, RAW_LOGS, TOPICS, producer
 from hdfs_pipeline.streaming.topics import describe_topics, ensure_topics
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import delete_topics, run_command
 
 

@@ -12,7 +12,7 @@ import pytest
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.scoring.models import load_model, save_model
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, DEAD_LETTERS, HDFS_LOGS, RAW_LOGS, producer
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import (
     batch_counts,

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.matrix import load_dataset
+from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.blocks.wire import Vector, Verdict
-from hdfs_pipeline.serving.verdicts import load_scorer
 from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.verdicts.score import load_scorer
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import command, read_topic, wait_for
 
 IDLE_S = 3.0

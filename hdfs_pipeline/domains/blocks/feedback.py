@@ -13,7 +13,7 @@ import pyarrow as pa
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import AMBIGUOUS, NORMAL, UNLABELLED, Dataset
 from hdfs_pipeline.scoring.feedback import VERDICTS, Feedback, objections
-from hdfs_pipeline.store import Connection, Store, count, publish_into
+from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 KIND: Final = "feedback"
 """Kind of a block whose label is a person's."""

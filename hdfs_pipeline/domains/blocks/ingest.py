@@ -24,10 +24,10 @@ from hdfs_pipeline.domains.blocks.records import (
 )
 from hdfs_pipeline.domains.blocks.wire import EXCERPT
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.schema import quoted
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile, find_files
-from hdfs_pipeline.store import Connection, Store, count, publish_into
+from hdfs_pipeline.store.schema import quoted
+from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 _SAMPLE = 1 << 20  # bytes that tell a file's layout
 _STAGING = ".staging.ingest."

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.store import Store, publish_into
+from hdfs_pipeline.store.store import Store, publish_into
 
 _AGAIN = "block_id IN (SELECT block_id FROM publish_source)"
 

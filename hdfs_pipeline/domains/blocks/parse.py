@@ -13,7 +13,7 @@ from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, catalogue
 from hdfs_pipeline.domains.blocks.kernel import events_sql
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store import Connection, Store, publish_into
+from hdfs_pipeline.store.store import Connection, Store, publish_into
 
 _SAMPLE = 50_000  # records that carry a block, from which the catalogue is chosen
 _MINED = 200_000  # distinct unmatched messages that are mined

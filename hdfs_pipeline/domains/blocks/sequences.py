@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.scoring.features import FeatureMatrix
-from hdfs_pipeline.store import Connection
+from hdfs_pipeline.store.store import Connection
 
 STEPS: Final = 64
 """Events of one block that a matrix holds. In the recordings that ship with the project 3 of 26,704 blocks have more;

@@ -22,7 +22,7 @@ from hdfs_pipeline.domains.namenode.raw import RAW, Raw, forget_raw, pack, read_
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.jmx import Answer, JmxEndpoint, PollError, parse_document
-from hdfs_pipeline.store import Store, publish_into
+from hdfs_pipeline.store.store import Store, publish_into
 
 _QUEUE = 5_000  # polls that wait for a store that is busy; about 7 h of one NameNode, 25 MB
 _FORGET_EVERY_S = 600.0

@@ -16,9 +16,9 @@ from hdfs_pipeline.domains.namenode.models import DETECTORS
 from hdfs_pipeline.domains.namenode.runs import step_seconds
 from hdfs_pipeline.domains.namenode.series import read_series
 from hdfs_pipeline.domains.namenode.training import judge, params_of, persistence, train
-from hdfs_pipeline.domains.namenode.vus import average_precision, vus_pr
 from hdfs_pipeline.domains.namenode.windows import Frame, frame_of_matrix, moving_average
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.vus import average_precision, vus_pr
 from hdfs_pipeline.settings import Settings
 
 SMOOTHING: Final = 10

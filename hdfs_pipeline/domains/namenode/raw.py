@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import zstandard
 
-from hdfs_pipeline.store import Connection
+from hdfs_pipeline.store.store import Connection
 
 BASE_AGE: Final = timedelta(hours=1)
 _LEVEL = 3

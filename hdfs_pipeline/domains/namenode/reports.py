@@ -18,7 +18,7 @@ from hdfs_pipeline.domains.namenode.watch import judge_window, last_sample, load
 from hdfs_pipeline.domains.namenode.windows import frame_of
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 
 _TIMES = ("started_at", "ended_at", "peak_at", "opened_at")
 

@@ -14,7 +14,7 @@ import numpy as np
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.process import GAP_S, Document, Processor, Sample, TopUsers
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.store import Connection, Store
+from hdfs_pipeline.store.store import Connection, Store
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from hdfs_pipeline.domains.namenode.training import Training, judge, persistence
 from hdfs_pipeline.domains.namenode.windows import HOLD_S, Frame, frame_of
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store import Store, publish_into
+from hdfs_pipeline.store.store import Store, publish_into
 
 KINDS: Final = ("maintenance", "false")
 _AGAIN_S: Final = 300.0  # seconds that are scored again, since a window's last values may have come late

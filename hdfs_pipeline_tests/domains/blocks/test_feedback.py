@@ -9,7 +9,7 @@ from hdfs_pipeline.domains.blocks.feedback import KIND, keep_verdict, overlay, v
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 
 
 def blocks(vectors: list[int], labels: list[int]) -> Dataset:

@@ -19,7 +19,7 @@ from hdfs_pipeline.domains.blocks import ingest as module
 from hdfs_pipeline.domains.blocks.ingest import Ingested, ingest
 from hdfs_pipeline.domains.blocks.parse import parse
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 V1 = (
@@ -331,7 +331,7 @@ KILLER = """
 import json, os, signal, sys
 from hdfs_pipeline.domains.blocks import ingest as module
 from hdfs_pipeline.settings import load_settings
-from hdfs_pipeline.store import Store
+from hdfs_pipeline.store.store import Store
 
 write, paths = module.publish_into, sys.argv[2:]
 

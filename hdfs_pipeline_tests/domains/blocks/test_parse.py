@@ -13,7 +13,7 @@ from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, Template,
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.parse import Parsed, home_catalogue, learn_templates, parse
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 STARTUP = "2026-11-21 03:57:15,260 INFO namenode.NameNode: createNameNode []\n"

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
-from hdfs_pipeline.domains.blocks.matrix import build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.parse import home_catalogue, parse
 from hdfs_pipeline.domains.blocks.sequences import STEPS
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 RECEIVING = "081109 2036{:02d} 148 INFO dfs.DataNode$DataXceiver: Receiving block blk_{} src: /1 dest: /2"

@@ -19,9 +19,9 @@ from hdfs_pipeline.domains.namenode.collect import Collector, Polled, keep_polli
 from hdfs_pipeline.domains.namenode.raw import read_raw
 from hdfs_pipeline.domains.namenode.replay import SAMPLE, Replay, ReplayServer
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.store import Store
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.domains.namenode.documents import Document, busier, changed, document
+from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.sources.servers import reply, serving
 
 ACTIVE = document("3.4.2_active")

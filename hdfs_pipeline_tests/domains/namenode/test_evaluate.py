@@ -13,10 +13,10 @@ from hdfs_pipeline.domains.namenode.evaluate import (
     read_reasons,
 )
 from hdfs_pipeline.domains.namenode.replay import SAMPLE
-from hdfs_pipeline.domains.namenode.vus import average_precision, ranges, vus_pr
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.scoring.vus import average_precision, ranges, vus_pr
 from hdfs_pipeline_tests.domains.namenode.watched import LABELS
+from hdfs_pipeline_tests.homes import Home
 
 
 def plain_vus(labels: np.ndarray, scores: np.ndarray, buffer: int) -> float:

@@ -15,8 +15,8 @@ from hdfs_pipeline.domains.namenode.rules import StaticRules
 from hdfs_pipeline.domains.namenode.training import Training, judge, train
 from hdfs_pipeline.domains.namenode.windows import Frame
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.domains.namenode.watched import QUICK, noise
+from hdfs_pipeline_tests.homes import Home
 
 FAST = {"epochs": 2, "most_windows": 100}
 

@@ -19,7 +19,7 @@ import pytest
 from hdfs_pipeline.domains.namenode import watch
 from hdfs_pipeline.domains.namenode.collect import Collector, keep_polling
 from hdfs_pipeline.domains.namenode.reports import list_incidents, train_report
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline_tests.homes import Home
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_namenode]
 

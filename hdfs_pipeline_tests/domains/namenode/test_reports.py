@@ -12,6 +12,7 @@ import pytest
 from hdfs_pipeline.domains.namenode import models, watch
 from hdfs_pipeline.domains.namenode.baseline import check_baseline
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
+from hdfs_pipeline.domains.namenode.plots import metrics_png, scores_png
 from hdfs_pipeline.domains.namenode.reports import (
     list_anomalies,
     list_incidents,
@@ -21,11 +22,9 @@ from hdfs_pipeline.domains.namenode.reports import (
     window_report,
 )
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.serving.namenode_plots import metrics_png, scores_png
-from hdfs_pipeline_tests.conftest import Home
 from hdfs_pipeline_tests.domains.namenode.watched import NAMENODE, QUICK, faults, series
 from hdfs_pipeline_tests.domains.namenode.watched import watch as poll_recording
-from hdfs_pipeline_tests.homes import copy_home
+from hdfs_pipeline_tests.homes import Home, copy_home
 
 
 def when(seconds: float) -> datetime:

@@ -16,9 +16,9 @@ from hdfs_pipeline.domains.namenode.process import Sample
 from hdfs_pipeline.domains.namenode.replay import SAMPLE
 from hdfs_pipeline.domains.namenode.series import Series, load_series, read_polls, read_series, series_of
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.store import publish_into
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.store.store import publish_into
 from hdfs_pipeline_tests.domains.namenode.documents import at
+from hdfs_pipeline_tests.homes import Home
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from hdfs_pipeline.domains.namenode.process import Processor
 from hdfs_pipeline.domains.namenode.replay import SAMPLE
 from hdfs_pipeline.domains.namenode.series import Series, read_polls
 from hdfs_pipeline.domains.namenode.windows import Frame, frame_of
-from hdfs_pipeline.store import publish_into
-from hdfs_pipeline_tests.conftest import Home
+from hdfs_pipeline.store.store import publish_into
+from hdfs_pipeline_tests.homes import Home
 
 NAMENODE = "nn.example:9870"
 LABELS = SAMPLE.with_name("labels.jsonl")

@@ -1,0 +1,77 @@
+"""How long a day of NameNode samples takes to train on and to score, and what else a training costs."""
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hdfs_pipeline.bench.samples import describe, machine
+from hdfs_pipeline.domains.namenode.metrics import COLUMNS
+from hdfs_pipeline.domains.namenode.series import Series
+from hdfs_pipeline.domains.namenode.training import judge, train
+from hdfs_pipeline.domains.namenode.windows import Frame, frame_of
+from hdfs_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DAY_STEPS: Final = 17_280
+"""Steps of 24 hours at 5 s."""
+
+_TRAIN_S, _SCORE_S = 180.0, 10.0
+
+
+def day_of_samples(steps: int, seed: int) -> Frame:
+    """A made-up day of every metric: a daily wave, slow noise that metrics share, their own noise, idle stretches."""
+    draw = np.random.default_rng(seed)
+    times = np.arange(steps) * 5.0 + 1.7e9
+    wave = np.sin(2 * np.pi * np.arange(steps) / DAY_STEPS)
+    shared = np.cumsum(draw.normal(0, 0.02, (steps, 4)), axis=0)
+    mixed = shared @ draw.normal(0, 1, (4, len(COLUMNS))) + wave[:, None] * draw.uniform(0, 1, len(COLUMNS))
+    values = np.exp(0.3 * mixed + 0.1 * draw.normal(0, 1, (steps, len(COLUMNS)))) * draw.uniform(0.5, 50, len(COLUMNS))
+    idle = draw.random((steps // 60 + 1, len(COLUMNS))).repeat(60, axis=0)[:steps] < 0.1
+    values[idle] = np.nan
+    none = np.zeros(steps, bool)
+    roles = np.full(steps, "active", dtype=object)
+    return frame_of(Series(times, values.astype(np.float32), COLUMNS, roles, none, none))
+
+
+def bench_namenode(settings: Settings, steps: int = DAY_STEPS) -> dict[str, Any]:
+    """Train on `steps` steps of every metric and score as many; a JSON-able dict with seconds, aims and the machine."""
+    frame, later = day_of_samples(steps, settings.seed), day_of_samples(steps, settings.seed + 1)
+    start = time.perf_counter()
+    training = train(frame, settings)
+    train_s = time.perf_counter() - start
+    start = time.perf_counter()
+    judge(later, training, settings)
+    score_s = time.perf_counter() - start
+    return {
+        "steps": steps,
+        "metrics": len(COLUMNS),
+        "train_s": train_s,
+        "score_s": score_s,
+        "steps_per_s": steps / score_s,
+        "detectors": {name: {"train_s": m.card.seconds, **m.card.facts} for name, m in training.models.items()},
+        "targets": [
+            {"what": "seconds to train, at most", "value": train_s, "aim": _TRAIN_S, "met": train_s <= _TRAIN_S},
+            {"what": "seconds to score, at most", "value": score_s, "aim": _SCORE_S, "met": score_s <= _SCORE_S},
+        ],
+        "machine": machine(),
+    }
+
+
+def render_namenode(result: dict[str, Any]) -> "Table":
+    """The figures of `bench_namenode` as a table."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['steps']:,} steps of {result['metrics']} metrics, every detector")
+    for name in ("", "measured", "aim", ""):
+        table.add_column(name, justify="left" if not name else "right")
+    for target in result["targets"]:
+        said = "met" if target["met"] else "MISSED"
+        table.add_row(target["what"], f"{target['value']:.1f}", f"{target['aim']:g}", said)
+    for name, found in result["detectors"].items():
+        table.add_row(f"seconds to train {name}", f"{found['train_s']:.1f}", "", "")
+    table.add_row("steps scored in a second", f"{result['steps_per_s']:,.0f}", "", "")
+    table.caption = describe(result["machine"])
+    return table

@@ -1,0 +1,246 @@
+"""How fast a log file becomes an event matrix, beside DuckDB's own line count, LogLead and Drain3.
+
+The file is a sample that is repeated with block ids of its own in each repetition, so that there are as many blocks as
+a log of that length has. Every run is a process of its own, since its peak memory is measured; the runs of one round
+follow each other, so that a busy machine slows all of them; of the rounds each contender's best counts. The file was
+just written, so that all read it from the page cache.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hdfs_pipeline.bench.peers import Watch, peak_mb
+from hdfs_pipeline.bench.samples import BenchFile, describe, machine, make_file
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hdfs_pipeline.domains.blocks.records import Layout
+
+PEERS: Final = PROJECT / ".venv-peers" / "bin" / "python"
+"""Python of the peers' environment."""
+NOT_MEASURED: Final = "not measured: run `make bench-peers`"
+ROUNDS: Final = 3
+_DRAIN_LIMIT_S = 20.0  # Drain3 is judged by its lines per second, from as many lines as it gets through
+_RUN_LIMIT_S = 1800.0
+_LABELS: Final = {
+    "ours": "hdfs_pipeline: file to matrix",
+    "read_csv": "DuckDB read_csv: count(*) of the lines",
+    "loglead_tip": "LogLead, tip: file to matrix",
+    "loglead_drain": "LogLead, drain: file to matrix",
+    "drain3": "Drain3: line to template, no matrix",
+}
+
+
+def bench_parse(
+    path: Path, *, lines: int = 2_000_000, peers: bool = True, settings: Settings, rounds: int = ROUNDS
+) -> dict[str, Any]:
+    """Measure file to matrix on `path` repeated to `lines` lines (see `bench.make_file`), and the peers on that file.
+
+    What is timed in each: ours from detecting the layout to the table of counts per block (numba's compiled code lies
+    on disk, written by a run before; loading it is not timed, as imports are not anywhere); DuckDB the count of lines;
+    LogLead from loading to its sparse count matrix; Drain3 messages to templates, for 20 s of each round at most, its
+    lines per second then standing for the whole file. LogLead's drain variant runs in the first round only. LogLead
+    and Drain3 find templates, where we match known ones: they do more. LogLead uses only the first block of a line
+    and Drain3 none: they do less.
+
+    Returns a JSON-able dict: the file, `runs` by contender (seconds of the best round and of all; cpu_s, the processor
+    seconds of the best round; lines/s; MB/s of 10^6 bytes; peak_mb, the most memory the process held; `ratio`, our
+    lines/s over its; `cpu_ratio`, its processor time per line over ours, which other work on the machine disturbs
+    less), `targets`, by the clock, and `machine`.
+    """
+    from hdfs_pipeline.domains.blocks.kernel import connect
+    from hdfs_pipeline.domains.blocks.records import detect_layout
+
+    with tempfile.TemporaryDirectory(prefix="bench.") as folder:
+        made = make_file(path, lines, Path(folder) / "bench.log", settings.seed)
+        with made.path.open("rb") as file:
+            sample = file.read(1 << 20)
+        layout = detect_layout(sample)
+        if layout is None:
+            raise DataError(f"{path}: its lines begin with no time stamp that is known")
+        with connect() as con:
+            catalogue = _choose(con, sample, layout, settings)
+        job = {"path": str(made.path), "catalogue": catalogue, "max_bytes": settings.max_record_bytes}
+        job |= {"home_catalogues": str(settings.catalogues), "memory_limit": settings.memory_limit}
+        names = ["ours", "read_csv"] + ["loglead_tip", "loglead_drain", "drain3"] * (peers and PEERS.exists())
+        small = Path(folder) / "head.log"
+        small.write_bytes(sample)
+        _worker("ours", {**job, "path": str(small)}, folder)  # compiles, where nothing is compiled
+        tries: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        for number in range(rounds):
+            for name in names:
+                if name in ("ours", "read_csv"):
+                    tries[name].append(_worker(name, job, folder))
+                elif number == 0 or (name != "loglead_drain" and "failed" not in tries[name][0]):
+                    tries[name].append(_peer(name, made.path, layout.name, folder))
+    result = {
+        "sample": path.name,
+        "layout": layout.name,
+        "catalogue": catalogue,
+        "lines": made.lines,
+        "records": tries["ours"][0]["records"],
+        "blocks": tries["ours"][0]["blocks"],
+        "bytes": made.bytes,
+        "repetitions": made.repetitions,
+        "rounds": rounds,
+        "runs": {name: _best(tries.get(name, []), made, NOT_MEASURED if peers else "left out") for name in _LABELS},
+        "machine": machine(),
+    }
+    ours = result["runs"]["ours"]
+    for run in result["runs"].values():
+        if "lines_per_s" in run:
+            run["ratio"] = ours["lines_per_s"] / run["lines_per_s"]
+            run["cpu_ratio"] = run["cpu_s"] / run["lines"] / (ours["cpu_s"] / ours["lines"])
+    return {**result, "targets": _targets(result["runs"])}
+
+
+def _choose(con: Any, sample: bytes, layout: "Layout", settings: Settings) -> str:
+    """Label of the catalogue that the settings name, or else of the one that matches most of the sample's records."""
+    import pyarrow as pa
+
+    from hdfs_pipeline.domains.blocks.catalogue import catalogues
+    from hdfs_pipeline.domains.blocks.parse import best_catalogue
+    from hdfs_pipeline.domains.blocks.records import split_records
+
+    if settings.catalogue != "auto":
+        return settings.catalogue
+    con.register("bench_sample", pa.Table.from_batches(split_records([sample], layout)))
+    return best_catalogue(con, "bench_sample", catalogues(settings.catalogues), {layout.name}).label
+
+
+def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
+    code = "import sys; from hdfs_pipeline.experiments import bench_parse; bench_parse.work(*sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, json.dumps(job)], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DataError(f"the benchmark of {_LABELS[name]} failed: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _peer(name: str, path: Path, layout: str, folder: str) -> dict[str, Any]:
+    """What a peer's process printed; {"failed": why} where it did not end well, since we are not judged by that."""
+    command = [str(PEERS), str(Path(__file__).with_name("peers.py")), name, str(path), layout, str(_DRAIN_LIMIT_S)]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_RUN_LIMIT_S)
+        return json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {_RUN_LIMIT_S:.0f} s"}
+    except (OSError, ValueError, IndexError) as error:
+        why = done.stderr.strip().splitlines()[-1:] if isinstance(error, (ValueError, IndexError)) else [str(error)]
+        return {"failed": why[0] if why else f"ended with status {done.returncode}"}
+
+
+def work(name: str, job: str) -> None:
+    """Run "ours" or "read_csv" once in this process and print what it gave as JSON."""
+    given = json.loads(job)
+    result = (_ours if name == "ours" else _read_csv)(given)
+    print("\n" + json.dumps({**result, "peak_mb": peak_mb()}))  # DuckDB may have left a progress bar on the line
+
+
+def _ours(job: dict[str, Any]) -> dict[str, Any]:
+    from hdfs_pipeline.domains.blocks.catalogue import catalogues
+    from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
+    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LAYOUTS, Tally, detect_layout, split_records
+    from hdfs_pipeline.sources.files import LogFile
+
+    catalogue = catalogues(Path(job["home_catalogues"]))[job["catalogue"]]
+    for layout in LAYOUTS.values():  # loads the compiled code
+        detect_layout(b"x\n")
+        list(split_records([b"x\n"], layout))
+    watch = Watch()
+    file, tally = LogFile(Path(job["path"])), Tally()
+    found = detect_layout(next(file.chunks(1 << 20)))
+    assert found is not None
+    with connect(memory_limit=job["memory_limit"]) as con:
+        records = split_records(file.chunks(CHUNK_BYTES), found, tally)
+        matrix = event_matrix(count_events(con, records, catalogue, job["max_bytes"]), catalogue)
+    times = watch.read()
+    return {**times, "lines": tally.lines, "records": tally.records, "blocks": len(matrix)}
+
+
+def _read_csv(job: dict[str, Any]) -> dict[str, Any]:
+    from hdfs_pipeline.domains.blocks.kernel import connect
+
+    watch = Watch()
+    with connect() as con:
+        lines = con.execute(
+            """SELECT count(*) FROM read_csv(?, columns = {'line': 'VARCHAR'}, header = false, delim = '\x01',
+            quote = '', escape = '', comment = '', auto_detect = false, strict_mode = false)""",
+            [job["path"]],
+        ).fetchall()[0][0]
+    return {**watch.read(), "lines": lines}
+
+
+def _best(tries: list[dict[str, Any]], made: BenchFile, missing: str) -> dict[str, Any]:
+    if not tries:
+        return {"missing": missing}
+    if "failed" in tries[0]:
+        return {"missing": f"failed: {tries[0]['failed']}"}
+    tries = [each for each in tries if "failed" not in each]
+    best = max(tries, key=lambda each: each.get("lines", made.lines) / each["seconds"])
+    speed = best.get("lines", made.lines) / best["seconds"]
+    return {
+        **best,
+        "lines": best.get("lines", made.lines),
+        "all_seconds": [each["seconds"] for each in tries],
+        "lines_per_s": speed,
+        "mb_per_s": speed * made.bytes / made.lines / 1e6,
+        "peak_mb": max(each["peak_mb"] for each in tries),
+    }
+
+
+def _targets(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is aimed at, what came out, and whether that is enough (None: not measured)."""
+    aims = [
+        ("times LogLead (tip), at least", runs["loglead_tip"].get("ratio"), 15.0, True),
+        ("times Drain3, at least", runs["drain3"].get("ratio"), 8.0, True),
+        ("times as long as read_csv, at most", 1 / runs["read_csv"]["ratio"], 6.0, False),
+        ("MB of memory, at most", runs["ours"]["peak_mb"], 2000.0, False),
+    ]
+    return [
+        {"what": what, "value": value, "aim": aim, "met": None if value is None else (value >= aim) is least}
+        for what, value, aim, least in aims
+    ]
+
+
+def render_parse(result: dict[str, Any]) -> "Table":
+    """The figures of `bench_parse` as a table."""
+    from rich.table import Table
+
+    title = (
+        f"{result['sample']}, {result['repetitions']} times: {result['lines']:,} lines, {result['records']:,} records, "
+        f"{result['blocks']:,} blocks, {result['bytes'] / 1e6:,.0f} MB; best of {result['rounds']}"
+    )
+    table = Table(title=title)
+    table.add_column("")
+    for name in ("seconds", "CPU s", "lines/s", "MB/s", "peak MB", "ours is faster by", "by CPU"):
+        table.add_column(name, justify="right")
+    for name, run in result["runs"].items():
+        if "missing" in run:
+            table.add_row(_LABELS[name], run["missing"])
+            continue
+        part = "" if run["lines"] == result["lines"] else f" ({run['lines']:,} lines)"
+        figures = [
+            f"{run['seconds']:.2f}{part}",
+            f"{run['cpu_s']:.2f}",
+            f"{run['lines_per_s']:,.0f}",
+            f"{run['mb_per_s']:.1f}",
+        ]
+        table.add_row(
+            _LABELS[name], *figures, f"{run['peak_mb']:,.0f}", f"{run['ratio']:.2f}", f"{run['cpu_ratio']:.2f}"
+        )
+    words = {True: "met", False: "MISSED", None: "not measured"}
+    aims = [
+        f"{t['what']} {t['aim']:g}: {'' if t['value'] is None else format(t['value'], ',.1f') + ', '}{words[t['met']]}"
+        for t in result["targets"]
+    ]
+    table.caption = "\n".join([*aims, describe(result["machine"])])
+    return table

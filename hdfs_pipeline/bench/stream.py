@@ -1,0 +1,289 @@
+"""How many lines a second a stream worker takes, and how soon an anomaly is out: broker, producer, worker apart.
+
+The producer repeats a sample with fresh block ids and times that go on. Two runs with one worker: at `rate` lines a
+second, to see what it holds; and at 10,000, to see how long it takes from the record that closes a block, as its
+producer stamped it, to the anomaly acknowledged by the broker.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psutil
+from rich.table import Table
+
+from hdfs_pipeline.bench.samples import machine
+from hdfs_pipeline.errors import NotTrainedError, SetupError
+from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE, RAW_LOGS
+
+LATENCY_RATE: Final = 10_000
+_WARM_S: Final = 12.0
+_START_S: Final = 120.0  # numba may have to compile first
+_REPORT_S: Final = 10.0
+_DRAIN_S: Final = 60.0
+
+
+@dataclass
+class _Process:
+    """One of the processes, with the seconds of CPU that it has used."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+
+    def cpu(self) -> float:
+        found = psutil.Process(self.popen.pid)
+        times = [process.cpu_times() for process in (found, *found.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+    def end(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+        try:
+            self.popen.wait(30)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+
+
+@dataclass
+class _Bench:
+    """What the runs share: an environment with a home of its own, the worker's metrics, its reports."""
+
+    env: dict[str, str]
+    folder: Path
+    metrics: str
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+    def start(self, name: str, *arguments: str) -> _Process:
+        log = (self.folder / f"{name}.log").open("wb")
+        command = [sys.executable, "-m", "hdfs_pipeline", *arguments]
+        return _Process(name, subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True))
+
+    def wait(self, process: _Process, what: str, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_S
+        while not done():
+            if process.popen.poll() is not None or time.monotonic() > deadline:
+                tail = (self.folder / f"{process.name}.log").read_text(errors="replace")[-2000:]
+                raise SetupError(f"the {process.name} did not come to {what}:\n{tail}")
+            time.sleep(0.1)
+
+    def read(self) -> dict[str, float]:
+        """Messages read, messages waiting and blocks closed, of the worker's metrics."""
+        from prometheus_client.parser import text_string_to_metric_families
+
+        found: dict[str, float] = {"messages": 0.0, "lag": 0.0, "blocks": 0.0}
+        names = {
+            "hdfs_stream_messages_total": "messages",
+            "hdfs_stream_consumer_lag_messages": "lag",
+            "hdfs_stream_closed_blocks_total": "blocks",
+        }
+        for family in text_string_to_metric_families(httpx.get(self.metrics, timeout=10).text):
+            for sample in family.samples:
+                if sample.name in names:
+                    found[names[sample.name]] += sample.value
+        return found
+
+
+def bench_stream(
+    settings: Settings,
+    sample: Path,
+    *,
+    bootstrap: str = "",
+    rate: int = 120_000,
+    seconds: float = 30.0,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure on the embedded broker and, where `bootstrap` names one, on a real broker of its own.
+
+    The models are those of the home. Raises: NotTrainedError without them; SetupError where a process does not start,
+    or where the real broker's `raw_logs` is not empty.
+    """
+    if not settings.models.is_dir():
+        raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline demo` first")
+    found: dict[str, Any] = {"machine": machine(), "rate_asked": rate, "brokers": {}}
+    for name, address in {"embedded": "", **({"real": bootstrap} if bootstrap else {})}.items():
+        with tempfile.TemporaryDirectory(prefix="bench.stream.") as folder:
+            bench = _prepare(settings, Path(folder), address)
+            say(f"{name} broker: starting")
+            found["brokers"][name] = _measure(bench, sample, address, rate, seconds, say)
+    return found
+
+
+def _prepare(settings: Settings, folder: Path, address: str) -> _Bench:
+    home = folder / "home"
+    shutil.copytree(settings.models, home / "models")
+    if settings.catalogues.is_dir():
+        shutil.copytree(settings.catalogues, home / "catalogues")
+    port = _free_port()
+    env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
+    env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port)}
+    if address:
+        env[BOOTSTRAP] = address
+    return _Bench(env, folder, f"http://{settings.metrics_host}:{port}/metrics")
+
+
+def _measure(
+    bench: _Bench, sample: Path, address: str, rate: int, seconds: float, say: Callable[[str], None]
+) -> dict[str, Any]:
+    with ExitStack() as stack:
+        bench.env[f"{PREFIX}DAGSTER_URL"] = stack.enter_context(_reports_to(bench.reports))
+        broker = None
+        if address:
+            _refuse_unless_empty(bench)
+        else:
+            broker = bench.start("broker", "broker")
+            stack.callback(broker.end)
+            told = Path(bench.env[f"{PREFIX}HOME"]) / "broker" / ADDRESS_FILE
+            bench.wait(broker, "its address", told.exists)
+        say("starting the worker")
+        worker = bench.start("worker", "stream")
+        stack.callback(worker.end)
+        log = bench.folder / "worker.log"
+        bench.wait(worker, "its partitions", lambda: b"taken over" in log.read_bytes())
+        say(f"{rate:,} lines/s for {seconds:g} s")
+        held = _throughput(bench, sample, worker, broker, rate, seconds)
+        say(f"{LATENCY_RATE:,} lines/s for {seconds:g} s")
+        latency = _latency(bench, sample, worker, broker, seconds)
+        return {"throughput": held, "latency": latency}
+
+
+def _refuse_unless_empty(bench: _Bench) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hdfs_pipeline", "topics", "--json"], env=bench.env, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise SetupError(done.stderr.decode(errors="replace").strip())
+    if any(topic["messages"] for topic in json.loads(done.stdout) if topic["name"] == RAW_LOGS):
+        raise SetupError("the broker's raw_logs is not empty: a benchmark needs a broker of its own")
+
+
+@contextmanager
+def _producer(bench: _Bench, sample: Path, rate: int) -> Iterator[_Process]:
+    process = bench.start("producer", "produce", "raw", str(sample), "--loop", "--rate", str(rate), "--json")
+    try:
+        time.sleep(_WARM_S)
+        if process.popen.poll() is not None:
+            tail = (bench.folder / "producer.log").read_text(errors="replace")[-2000:]
+            raise SetupError(f"the producer ended:\n{tail}")
+        yield process
+    finally:
+        process.end()
+
+
+def _throughput(
+    bench: _Bench, sample: Path, worker: _Process, broker: _Process | None, rate: int, seconds: float
+) -> dict[str, Any]:
+    with _producer(bench, sample, rate) as producer:
+        processes = [each for each in (worker, producer, broker) if each is not None]
+        before, cpu, started = bench.read(), [each.cpu() for each in processes], time.monotonic()
+        time.sleep(seconds)
+        after, lasted = bench.read(), time.monotonic() - started
+        used = {each.name: each.cpu() - was for each, was in zip(processes, cpu, strict=True)}
+    lines = after["messages"] - before["messages"]
+    began = time.monotonic()
+    last = after
+    while last["lag"] > 0 and time.monotonic() - began < _DRAIN_S:
+        time.sleep(0.5)
+        last = bench.read()
+    return {
+        "lines_per_s": round(lines / lasted),
+        "produced_per_s": round((lines + after["lag"] - before["lag"]) / lasted),
+        "blocks_per_s": round((after["blocks"] - before["blocks"]) / lasted),
+        "lag_at_begin": int(before["lag"]),
+        "lag_at_end": int(after["lag"]),
+        "cpu_s_per_100k_lines": {name: round(value / lines * 100_000, 3) for name, value in used.items()},
+        "worker_rss_mb": round(psutil.Process(worker.popen.pid).memory_info().rss / 2**20),
+    }
+
+
+def _latency(bench: _Bench, sample: Path, worker: _Process, broker: _Process | None, seconds: float) -> dict[str, Any]:
+    with _producer(bench, sample, LATENCY_RATE) as producer:
+        processes = [each for each in (worker, producer, broker) if each is not None]
+        cpu, started = [each.cpu() for each in processes], time.monotonic()
+        time.sleep(_REPORT_S)  # a report that begins now may still hold what came before
+        bench.reports.clear()
+        while time.monotonic() - started < seconds + _REPORT_S:
+            time.sleep(0.1)
+        lasted = time.monotonic() - started
+        used = {each.name: each.cpu() - was for each, was in zip(processes, cpu, strict=True)}
+        windows = [report for report in bench.reports if "latency_p99_ms" in report]
+    if not windows:
+        raise SetupError("the worker has reported no anomaly: is the sample long enough?")
+    return {
+        "lines_per_s": [report["lines_per_s"] for report in windows],
+        "anomalies": [report["anomalies"] for report in windows],
+        "p50_ms": [report["latency_p50_ms"] for report in windows],
+        "p99_ms": [report["latency_p99_ms"] for report in windows],
+        "cpu_share": {name: round(value / lasted, 3) for name, value in used.items()},
+    }
+
+
+@contextmanager
+def _reports_to(reports: list[dict[str, Any]]) -> Iterator[str]:
+    """A server that takes the worker's reports as Dagster would; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            reports.append(body["metadata"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def render_stream(found: dict[str, Any]) -> Table:
+    """The figures for people."""
+    names = list(found["brokers"])
+    table = Table("", *(f"{name} broker" for name in names), title="One worker, one producer, one broker")
+
+    def row(label: str, value: Callable[[dict[str, Any]], str]) -> None:
+        table.add_row(label, *(value(found["brokers"][name]) for name in names))
+
+    row(f"lines/s held ({found['rate_asked']:,} asked)", lambda b: f"{b['throughput']['lines_per_s']:,}")
+    row("blocks closed and scored/s", lambda b: f"{b['throughput']['blocks_per_s']:,}")
+    row("lag, begin → end", lambda b: "{lag_at_begin:,} → {lag_at_end:,}".format(**b["throughput"]))
+    for part in ("worker", "producer", "broker"):
+        row(
+            f"CPU s per 100,000 lines: {part}",
+            lambda b, part=part: str(b["throughput"]["cpu_s_per_100k_lines"].get(part, "not ours")),  # type: ignore[misc]
+        )
+    row("worker's memory, MB", lambda b: f"{b['throughput']['worker_rss_mb']:,}")
+    row(f"ms to the anomaly at {LATENCY_RATE:,} lines/s, p50", lambda b: _list(b["latency"]["p50_ms"]))
+    row("p99, each of 10 s", lambda b: _list(b["latency"]["p99_ms"]))
+    row("anomalies behind it", lambda b: _list(b["latency"]["anomalies"]))
+    return table
+
+
+def _list(values: list[float]) -> str:
+    return "  ".join(f"{value:g}" for value in values)

@@ -1,0 +1,176 @@
+"""The model that serves in a worker: loaded from the home, exchanged while the worker runs, asked for verdicts."""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.features import features
+from hdfs_pipeline.domains.blocks.wire import Vector, Verdict
+from hdfs_pipeline.errors import PipelineError, SetupError
+from hdfs_pipeline.scoring.explain import Explanation
+from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.scoring.scorer import Scorer
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.verdicts.score import explain_values, load_scorer, serving_detector
+
+_log = logging.getLogger(__name__)
+_REMEMBERED: Final = 100_000  # anomalous blocks that may still be withdrawn
+_EXPLAINED: Final = 20_000  # explanations kept by count vector: HDFS repeats itself
+
+FINAL, PROVISIONAL, WITHDRAWN = "final", "provisional", "withdrawn"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Blocks to judge: their vectors, and the same counts as a matrix (n, d) in the catalogue's columns."""
+
+    vectors: list[Vector]
+    counts: np.ndarray
+
+
+class Champion:
+    """The serving detector of a home (or the one that is named), with its threshold (or the one that is given).
+
+    Workers count the events of a block and forget their order: a detector that reads it cannot serve here.
+
+    Raises: NotTrainedError, SetupError, DataError where there is no model to begin with, or one that cannot serve here.
+    """
+
+    def __init__(self, settings: Settings, detector: str | None = None, threshold: float | None = None) -> None:
+        if detector is not None:
+            detector_row(detector)
+        self._settings, self._detector, self._threshold = settings, detector, threshold
+        self._folder = self._present()
+        self._refused: tuple[Path, int] | None = None
+        self._flagged: dict[int, tuple[str, int, int]] = {}  # by block, the oldest first
+        self._use(*self._load())
+
+    def _name(self) -> str:
+        return self._detector or serving_detector(self._settings)
+
+    def _present(self) -> Path:
+        return model_folder(self._settings, self._name())
+
+    def _load(self) -> tuple[Scorer, Catalogue | None]:
+        name = self._name()
+        if detector_row(name).cls.features == "sequences":
+            raise SetupError(
+                f"{name} reads the events of a block in their order, and the stream keeps only their counts: name a "
+                "detector on counts, such as random_forest, with --detector or the setting `champion`"
+            )
+        scorer = load_scorer(self._settings, name)
+        known = catalogues(self._settings.catalogues)
+        if scorer.card.family == "events" and scorer.card.source not in known:
+            raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")
+        return scorer, known.get(scorer.card.source)
+
+    def _use(self, scorer: Scorer, catalogue: Catalogue | None) -> None:
+        self.scorer = scorer
+        self.catalogue = catalogue  # that the model's columns come from; None for one that needs none (keywords)
+        self.threshold = self._threshold if self._threshold is not None else scorer.card.threshold
+        self._explained: dict[bytes, Explanation] = {}
+
+    @property
+    def label(self) -> str:
+        """Detector and version, for people."""
+        return f"{self.scorer.card.detector} version {self.scorer.card.version}"
+
+    def refresh(self) -> bool:
+        """Take up the champion of now, if it is another one; whether it is. One that cannot be read changes nothing."""
+        folder = self._folder
+        try:
+            folder = self._present()
+            if folder == self._folder or _state(folder) == self._refused:
+                return False
+            self._use(*self._load())
+        except PipelineError as error:
+            if self._refused != _state(folder):
+                _log.error("the new model cannot be used, %s goes on serving: %s", self.label, error)
+            self._refused = _state(folder)
+            return False
+        self._folder, self._refused = folder, None
+        _log.info("now serving: %s, threshold %g", self.label, self.threshold)
+        return True
+
+    def judge(self, counted: Counted, catalogue: Catalogue, origin: str, status: str = FINAL) -> list[Verdict]:
+        """Verdicts on what is anomalous, and withdrawals of what was called so and is not."""
+        vectors = counted.vectors
+        if not vectors:
+            return []
+        blocks = [vector.block_id for vector in vectors]
+        alarms = np.array([vector.alarms for vector in vectors])
+        matrix = features(np.array(blocks, np.int64), counted.counts, alarms, catalogue)[self.scorer.card.family]
+        scores = self.scorer.score(matrix)
+        found = np.flatnonzero(scores >= self.threshold)
+        reasons = dict(zip(found.tolist(), self._explain(matrix.values[found]), strict=True))
+        verdicts = []
+        for at, block in enumerate(blocks):  # in this order: a start reads back several vectors of one block
+            if at in reasons:
+                verdicts.append(self._verdict(vectors[at], origin, status, float(scores[at]), reasons[at]))
+                self.remember(verdicts[-1])
+            elif block in self._flagged and status == FINAL and self._flagged[block] == _place(vectors[at], origin):
+                verdicts.append(self._verdict(vectors[at], origin, WITHDRAWN, float(scores[at]), None))
+                del self._flagged[block]
+        return verdicts
+
+    def remember(self, verdict: Verdict) -> None:
+        """Keep in mind what was said of a block, so that it can be withdrawn."""
+        if verdict.status == WITHDRAWN:
+            self._flagged.pop(verdict.block_id, None)
+            return
+        self._flagged[verdict.block_id] = _place(verdict, verdict.origin)
+        if len(self._flagged) > _REMEMBERED:
+            del self._flagged[next(iter(self._flagged))]
+
+    def _explain(self, values: np.ndarray) -> list[Explanation]:
+        keys = [row.tobytes() for row in values]
+        if len(self._explained) > _EXPLAINED:
+            self._explained.clear()
+        fresh = {key: at for at, key in enumerate(keys) if key not in self._explained}
+        reasons = explain_values(self.scorer, self.catalogue, values[list(fresh.values())])
+        self._explained.update(zip(fresh, reasons, strict=True))
+        return [self._explained[key] for key in keys]
+
+    def _verdict(
+        self, vector: Vector, origin: str, status: str, score: float, explanation: Explanation | None
+    ) -> Verdict:
+        card = self.scorer.card
+        return Verdict(
+            block_id=vector.block_id,
+            status=status,
+            detector=card.detector,
+            version=card.version,
+            score=score,
+            threshold=self.threshold,
+            reason=explanation.reason if explanation else "later records made it normal",
+            explanation=explanation.to_json() if explanation else {},
+            catalogue=vector.catalogue,
+            lines=vector.lines,
+            first_time=vector.first_time,
+            last_time=vector.last_time,
+            origin=origin,
+            partition=vector.partition,
+            first_offset=vector.first_offset,
+            last_offset=vector.last_offset,
+            scored_at=datetime.now(UTC),
+            closed_by=vector.closed_by,
+        )
+
+
+def _state(folder: Path) -> tuple[Path, int]:
+    """A model's folder and when it changed: one that is mended, or made anew under its number, is looked at again."""
+    try:
+        return folder, folder.stat().st_mtime_ns
+    except OSError:
+        return folder, 0
+
+
+def _place(named: Vector | Verdict, origin: str) -> tuple[str, int, int]:
+    """What tells two vectors of a block apart."""
+    return origin, named.partition, named.first_offset

@@ -1,0 +1,233 @@
+"""Grouping: messages of `raw_logs` become records, records count for their block, closed blocks become vectors.
+
+A worker's memory is the topic that it writes: its commits lie below the first record of any block that is not yet
+published, so that a crash reads those again; the vectors that were published from beyond that point are read back from
+`aggregated_events`, whose offset each commit carries along, and their records are not counted twice.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from hdfs_pipeline.domains.blocks import open_blocks as grouping
+from hdfs_pipeline.domains.blocks import scan
+from hdfs_pipeline.domains.blocks.catalogue import Catalogue
+from hdfs_pipeline.domains.blocks.champion import Counted
+from hdfs_pipeline.domains.blocks.counting import CLOSED, ROW
+from hdfs_pipeline.domains.blocks.kernel import EventMatcher
+from hdfs_pipeline.domains.blocks.messages import MessageRecords, read_messages
+from hdfs_pipeline.domains.blocks.open_blocks import OpenBlocks, Records
+from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.settings import Settings
+
+_log = logging.getLogger(__name__)
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - records carry the daemons' local time
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages of confluent_kafka in the order of each partition; `partition` (n,) int32 and `offset` (n,) int64."""
+
+    messages: list[Any]
+    partition: np.ndarray
+    offset: np.ndarray
+
+
+class Grouping:
+    """Counts per block of the partitions that a worker reads."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, partitions: int) -> None:
+        self._settings, self.catalogue = settings, catalogue
+        self._idle_us = round(settings.stream_idle_s * 1e6)
+        self._zone = ZoneInfo(settings.log_timezone)
+        self._matcher = EventMatcher(catalogue, memory_limit=settings.memory_limit)
+        self.blocks = OpenBlocks(len(catalogue.columns), partitions, settings.stream_memory_mb << 20)
+        # (offset in aggregated_events, last offset in raw_logs) of what was published, by partition
+        self._published: list[deque[tuple[int, int]]] = [deque() for _ in range(partitions)]
+        self._next_output = np.full(partitions, -1, np.int64)
+        self.unkeyed = 0
+        self._warm_up(partitions)
+
+    def _warm_up(self, partitions: int) -> None:
+        """Let numba compile, or load what it has compiled before, while nobody waits."""
+        line = b"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_1 src: /a dest: /b"
+        found, _, _ = read_messages([line], self._settings.max_record_bytes)
+        ids, _ = scan.block_keys(np.frombuffer(b"blk_1\n", np.uint8), 1)
+        nought = np.zeros(1, np.int64)
+        blocks = OpenBlocks(len(self.catalogue.columns), partitions, 1)
+        event = self._matcher.match(found[0].batch)
+        blocks.add(Records(ids, nought.astype(np.int32), nought, nought, event, nought > 0), self._idle_us, 0.0)
+        blocks.due(self._idle_us, 1)
+        blocks.floors(np.zeros(partitions, np.int64))
+        blocks.remove_partitions(nought)
+
+    def add(self, batch: Batch, now: float) -> tuple[list[Counted], list[tuple[int, str]]]:
+        """Count messages.
+
+        Returns the blocks that had to be closed because there was no room, and what was no record: the index of the
+        message, and why. `now` is a clock in seconds.
+        """
+        values = [message.value() for message in batch.messages]
+        found, bad, _ = read_messages(values, self._settings.max_record_bytes)
+        crowded: list[Counted] = []
+        if found:
+            records = self._records(batch, found)
+            at = 0
+            while (at := self.blocks.add(records, self._idle_us, now, at)) < len(records.block):
+                crowded.append(self._make_room())
+        return crowded, bad
+
+    def _records(self, given: Batch, found: Iterable[MessageRecords]) -> Records:
+        keys = b"\n".join([message.key() or b"" for message in given.messages]) + b"\n"
+        ids, known = scan.block_keys(np.frombuffer(keys, np.uint8), len(given.messages))
+        parts = []
+        for part in found:
+            batch, message = part.batch, part.message
+            named, lengths = _names(batch["block_ids"], ids[message])
+            named &= known[message]
+            time = batch["time"].cast("int64").to_numpy()
+            alarm = batch["alarm"].to_numpy(zero_copy_only=False)
+            columns = [message, time, self._matcher.match(batch), alarm]
+            if not named.all():
+                self.unkeyed += int(np.count_nonzero(~named & (lengths > 0)))
+                columns = [column[named] for column in columns]
+            parts.append(columns)
+        message, time, event, alarm = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        if len(parts) > 1:
+            order = np.argsort(message, kind="stable")
+            message, time, event, alarm = message[order], time[order], event[order], alarm[order]
+        return Records(ids[message], given.partition[message], given.offset[message], time, event, alarm)
+
+    def close(self) -> Counted:
+        """The blocks that the data has closed: idle by event time, or at `max_events`."""
+        slots, full = self.blocks.due(self._idle_us, self._settings.stream_max_events)
+        return self._publish(slots, np.where(full, grouping.MAX_EVENTS, grouping.IDLE))
+
+    def close_quiet(self, now: float, caught_up: np.ndarray) -> Counted:
+        """The blocks that the clock has closed, in the partitions (bool) that have been read to their end."""
+        slots = self.blocks.quiet(self._settings.stream_idle_s, now, caught_up)
+        return self._publish(slots, np.full(len(slots), grouping.QUIET))
+
+    def early(self) -> Counted:
+        """Open blocks that have just come to `min_events` records."""
+        slots = self.blocks.reached(self._settings.stream_min_events)
+        return self._counted(slots, [None] * len(slots))
+
+    def _make_room(self) -> Counted:
+        closed, still_open = self.blocks.crowd()
+        counted = self._publish(still_open, np.full(len(still_open), grouping.PARTIAL))
+        self.blocks.remove(np.concatenate([closed, still_open]))
+        return counted
+
+    def _publish(self, slots: np.ndarray, reasons: np.ndarray) -> Counted:
+        order = np.argsort(self.blocks.rows["last_offset"][slots], kind="stable")
+        slots = slots[order]
+        counted = self._counted(slots, reasons[order].tolist())
+        self.blocks.publish(slots)
+        return counted
+
+    def _counted(self, slots: np.ndarray, reasons: Sequence[str | None]) -> Counted:
+        counts = self.blocks.counts[slots]
+        columns = self.catalogue.columns
+        happened: list[dict[str, int]] = [{} for _ in slots]
+        for row, column in zip(*(places.tolist() for places in np.nonzero(counts)), strict=True):
+            happened[row][columns[column]] = int(counts[row, column])
+        vectors = [
+            Vector(
+                block_id=block,
+                catalogue=self.catalogue.label,
+                counts=events,
+                lines=lines,
+                alarms=alarms,
+                first_time=first,
+                last_time=last,
+                partition=partition,
+                first_offset=first_offset,
+                last_offset=last_offset,
+                closed_by=reason,
+            )
+            for events, reason, block, lines, alarms, first, last, partition, first_offset, last_offset in zip(
+                happened, reasons, *(self._column(name, slots) for name in _FIELDS), strict=True
+            )
+        ]
+        return Counted(vectors, counts)
+
+    def _column(self, name: str, slots: np.ndarray) -> list[Any]:
+        values = self.blocks.rows[name][slots]
+        if not name.endswith("_time"):
+            return values.tolist()
+        local = values.astype("datetime64[us]").tolist()
+        if self._settings.log_timezone == "UTC":
+            return [time.replace(tzinfo=UTC) for time in local]
+        return [time.replace(tzinfo=self._zone).astimezone(UTC) for time in local]
+
+    def heard(self, vector: Vector, offset: int) -> None:
+        """The brokers have a vector, at this offset of `aggregated_events`."""
+        self._published[vector.partition].append((offset, vector.last_offset))
+        self._next_output[vector.partition] = offset + 1
+
+    def memory(self, partition: int, floor: int) -> int:
+        """Offset of `aggregated_events` from which a successor that starts at `floor` must read back."""
+        published = self._published[partition]
+        while published and published[0][1] < floor:
+            published.popleft()
+        return published[0][0] if published else int(self._next_output[partition])
+
+    def restore(self, vector: Vector, output: int) -> np.ndarray | None:
+        """Take up a vector that stands at offset `output` of `aggregated_events`; its counts (d,).
+
+        None where it is of another catalogue, or where its numbers are none that a worker could have counted.
+        """
+        places = {name: at for at, name in enumerate(self.catalogue.columns)}
+        if vector.catalogue != self.catalogue.label or not vector.counts.keys() <= places.keys():
+            return None
+        counts = np.zeros(len(places), np.int32)
+        counts[[places[name] for name in vector.counts]] = list(vector.counts.values())
+        row = np.zeros((), ROW)
+        try:
+            first, last = (self._local(time) for time in (vector.first_time, vector.last_time))
+            values = (vector.block_id, vector.lines, vector.alarms, first, last, vector.partition)
+            for name, value in zip(_FIELDS, (*values, vector.first_offset, vector.last_offset), strict=True):
+                row[name] = value
+        except OverflowError:  # a stranger's message: it must not keep every worker from starting
+            return None
+        row["state"] = CLOSED
+        self.blocks.restore(row, counts)
+        self.heard(vector, output)
+        return counts
+
+    def _local(self, time: datetime | None) -> int:
+        if time is None:
+            return 0
+        return (time.astimezone(self._zone).replace(tzinfo=None) - _EPOCH) // timedelta(microseconds=1)
+
+    def begin(self, partition: int, output: int) -> None:
+        """Take over a partition; `output` is the end of its `aggregated_events`."""
+        self._published[partition].clear()
+        self._next_output[partition] = output
+
+    def forget(self, partitions: Sequence[int]) -> None:
+        """Give partitions up."""
+        self.blocks.remove_partitions(np.array(partitions, np.int64))
+        for partition in partitions:
+            self.begin(partition, -1)
+
+
+_FIELDS: Final = ("block", "lines", "alarms", "first_time", "last_time", "partition", "first_offset", "last_offset")
+
+
+def _names(block_ids: Any, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each list of block ids holds the wanted one, (n,) bool, and its length."""
+    offsets = block_ids.offsets.to_numpy()
+    lengths = np.diff(offsets)
+    values = block_ids.values.to_numpy()[offsets[0] : offsets[-1]]
+    if len(values) == len(lengths) and (lengths == 1).all():
+        return values == wanted, lengths
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    return np.bincount(row[values == wanted[row]], minlength=len(lengths)) > 0, lengths

@@ -1,0 +1,271 @@
+"""Messages of `raw_logs` into rows: staged as Parquet outside the store's lock, published under it.
+
+A record that names several blocks arrives once for each, keyed by it: the copy that is keyed by the record's first
+block is stored, the others are counted as `copies`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks.kernel import connect
+from hdfs_pipeline.domains.blocks.messages import MessageRecords, Shipped, read_messages
+from hdfs_pipeline.domains.blocks.records import RECORDS
+from hdfs_pipeline.domains.blocks.wire import parse_key
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sinks.letters import Letters, source_path
+from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.ranges import Batch, Range
+from hdfs_pipeline.store.offsets import OffsetConflict
+from hdfs_pipeline.store.schema import quoted
+from hdfs_pipeline.store.store import Connection, publish_into
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+RECORD_STEP: Final = 1 << 40
+"""Between the positions of the records of one message: the first has the message's offset as its position."""
+
+_STAGED: Final = RECORDS.append(pa.field("source_id", pa.int32())).append(pa.field("keep", pa.bool_()))
+_TEXT: Final = "strlen(origin) + strlen(message) + strlen(more)"
+_REMEMBERED: Final = 10_000
+_COUNTED: Final = ("records", "lines", "bytes")
+_WITHDRAWN: Final = pa.schema([("source_id", pa.int32()), ("first", pa.int64()), ("last", pa.int64())])
+_LINES: Final = "CASE more WHEN '' THEN 1 ELSE strlen(more) - strlen(replace(more, chr(10), '')) + 2 END"
+_FACTS: Final = f"""count(*) AS records, sum({_LINES})::BIGINT AS lines,
+    sum({_TEXT})::BIGINT AS bytes"""
+
+_Named = tuple[str, str, str, str]  # path, host, daemon, layout
+
+
+@dataclass
+class Sources:
+    """The rows of `sources` that stand for streams: what is there, and what this run adds, numbered on from it."""
+
+    known: dict[_Named, int]
+    lowest: int
+    fresh: dict[_Named, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, con: Connection, topic: str) -> "Sources":
+        """The sources of `topic` in the store."""
+        rows = con.execute(
+            "SELECT path, host, daemon, layout, source_id FROM sources WHERE starts_with(path, ?)", [f"kafka:{topic}/"]
+        ).fetchall()
+        return cls({row[:4]: row[4] for row in rows}, _lowest(con))
+
+    def id_of(self, named: _Named) -> int:
+        """The number of a source."""
+        found = self.known.get(named, self.fresh.get(named))
+        if found is None:
+            found = self.fresh[named] = self.lowest - len(self.fresh) - 1
+        return found
+
+
+def _lowest(con: Connection) -> int:
+    return int(con.execute("SELECT least(coalesce(min(source_id), 0), 0) FROM sources").fetchall()[0][0])
+
+
+@dataclass
+class LogStage:
+    """What a run has read of `raw_logs`, staged in `folder`."""
+
+    settings: Settings
+    topic: str
+    epoch: int
+    sources: Sources
+    folder: Path
+    messages: int = 0
+    copies: int = 0
+    unkeyed: int = 0
+    _failure: BaseException | None = None
+    _origins: list[tuple[str, str]] = field(default_factory=list)  # host and daemon by number
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)
+    _by_headers: dict[Any, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / "raw.parquet"
+        self.letters = Letters(self.topic, self.epoch, self.folder / "dead.parquet")
+
+    def stage(self, batches: Iterator[Batch]) -> None:
+        """Read all batches into Parquet, one after the other. Raises: SetupError; what reading them raises."""
+        con = connect(memory_limit=self.settings.memory_limit)
+        zone = self.settings.log_timezone
+        try:
+            con.execute("SELECT timezone(?, TIMESTAMP '2000-01-01')", [zone]).fetchall()
+        except duckdb.Error:
+            raise SetupError(
+                f"setting log_timezone: no time zone {zone!r}; write it like Europe/Berlin or UTC"
+            ) from None
+        con.register("records", pa.RecordBatchReader.from_batches(_STAGED, self._records(batches)))
+        try:
+            con.execute(
+                f"""COPY (SELECT source_id, position, timezone(?, time) AS time, origin, message, more, block_ids, alarm
+                FROM records WHERE keep) TO {quoted(str(self.path))} (FORMAT parquet)""",
+                [zone],
+            )
+        except duckdb.Error:
+            if self._failure is not None:  # DuckDB knows only its text
+                raise self._failure from None
+            raise
+        finally:
+            con.close()
+        self.letters.close()
+
+    def _records(self, batches: Iterator[Batch]) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                yield from self._of_batch(batch)
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _of_batch(self, batch: Batch) -> Iterator[pa.RecordBatch]:
+        messages = batch.messages
+        self.messages += len(messages)
+        values = [message.value() for message in messages]
+        found, bad, shipped = read_messages(values, self.settings.max_record_bytes)
+        origins = np.array(self._origins_of(messages), np.int64)
+        for at, told in shipped.items():
+            origins[at] = self._shipped(origins[at], told)
+        parts, offsets = np.array(batch.parts, np.int64), np.array(batch.offsets, np.int64)
+        for group in found:
+            yield self._staged(group, messages, origins, parts, offsets)
+        for at, reason in bad:
+            source = self._source(parts[at], origins[at], "")
+            self.letters.add(batch.parts[at], batch.offsets[at], reason, values[at], source)
+        self.letters.flush()
+
+    def _staged(
+        self,
+        group: MessageRecords,
+        messages: list["Message"],
+        origins: np.ndarray,
+        parts: np.ndarray,
+        offsets: np.ndarray,
+    ) -> pa.RecordBatch:
+        message, records = group.message, group.batch
+        first = np.flatnonzero(np.diff(message, prepend=-1))  # where another message begins
+        held = np.diff(first, append=len(message))  # records of each message
+        number = np.arange(len(message)) - np.repeat(first, held)
+        alone = np.repeat(held == 1, held)
+        lists = records["block_ids"]
+        starts = lists.offsets.to_numpy()
+        counts, ids = np.diff(starts), lists.values.to_numpy()
+        keep = np.ones(len(message), bool)
+        keyed = np.fromiter((m.key() is not None for m in messages), bool, len(messages))[message]
+        self.unkeyed += int(((counts > 0) & ~keyed).sum())
+        for row in np.flatnonzero((counts > 1) & keyed & alone):
+            block, named = parse_key(messages[message[row]].key()), ids[starts[row] : starts[row + 1]]
+            keep[row] = block == named[0] or block not in named
+        self.copies += len(keep) - int(keep.sum())
+        codes, inverse = np.unique(origins[message] * (1 << 31) + parts[message], return_inverse=True)
+        sources = np.array([self._source(code & ((1 << 31) - 1), code >> 31, group.layout.name) for code in codes])
+        columns = dict(zip(records.schema.names, records.columns, strict=True))
+        columns["position"] = pa.array(offsets[message] + number * RECORD_STEP)
+        columns |= {"source_id": pa.array(sources[inverse], pa.int32()), "keep": pa.array(keep)}
+        return pa.record_batch([columns[name] for name in _STAGED.names], schema=_STAGED)
+
+    def _origins_of(self, messages: list["Message"]) -> list[int]:
+        """Number of the host and the daemon that each message's headers name."""
+        numbers = []
+        last, number = None, self._number(("", ""))
+        for message in messages:
+            headers = message.headers()
+            if headers != last:  # one sender's messages come one after the other
+                last, number = headers, self._told(headers or [])
+            numbers.append(number)
+        return numbers
+
+    def _told(self, headers: list[tuple[str, bytes | None]]) -> int:
+        seen = tuple(headers)
+        found = self._by_headers.get(seen)
+        if found is None:
+            texts = {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
+            found = self._number((texts.get("host", ""), texts.get("daemon", "")))
+            if len(self._by_headers) < _REMEMBERED:  # tracing headers differ in every message
+                self._by_headers[seen] = found
+        return found
+
+    def _shipped(self, origin: int, told: Shipped) -> int:
+        """The same where a shipper's JSON tells more than the headers."""
+        host, daemon = self._origins[origin]
+        file = LogFile(Path(told.path))
+        return self._number((host or told.host or file.host, daemon or file.daemon))
+
+    def _number(self, origin: tuple[str, str]) -> int:
+        found = self._numbers.get(origin)
+        if found is None:
+            found = self._numbers[origin] = len(self._origins)
+            self._origins.append(origin)
+        return found
+
+    def _source(self, part: int, origin: int, layout: str) -> int:
+        return self.sources.id_of((source_path(self.topic, self.epoch, part), *self._origins[origin], layout))
+
+    def withdraw(self, con: Connection, ranges: Mapping[int, Range]) -> None:
+        """Delete what the store has of these ranges, to be published anew."""
+        paths = {source_path(self.topic, self.epoch, part): bounds for part, bounds in ranges.items()}
+        rows = [
+            {"source_id": source, "first": paths[named[0]][0], "last": paths[named[0]][1] - 1}
+            for named, source in self.sources.known.items()
+            if named[0] in paths
+        ]
+        con.register("withdrawn", pa.Table.from_pylist(rows, _WITHDRAWN))
+        for table in ("raw_logs", "parsed_events", "dead_letters"):
+            con.execute(
+                f"""DELETE FROM {table} USING withdrawn w WHERE {table}.source_id = w.source_id
+                AND {table}.position % {RECORD_STEP} BETWEEN w.first AND w.last"""
+            )
+        con.unregister("withdrawn")
+
+    def publish(self, con: Connection, *, again: bool) -> int:
+        """Put the staged rows, the dead letters and their sources into the store; how many rows.
+
+        Raises: OffsetConflict where another run has numbered sources meanwhile.
+        """
+        if _lowest(con) != self.sources.lowest:
+            raise OffsetConflict(f"{self.topic}: another run added sources meanwhile; run this one again")
+        rows = publish_into(con, "raw_logs", [self.path])
+        publish_into(con, "dead_letters", self.letters.files)
+        now = datetime.now(UTC)
+        fresh = [
+            {"source_id": number, "path": path, "sha256": "", "bytes": 0, "host": host, "daemon": daemon}
+            | {"layout": layout, "lines": 0, "records": 0, "ingested_at": now}
+            for (path, host, daemon, layout), number in self.sources.fresh.items()
+        ]
+        if fresh:
+            publish_into(con, "sources", pa.Table.from_pylist(fresh))
+        # What was read again is counted anew as a whole: what its rows counted before is gone with them.
+        raw, dead = (
+            ("(SELECT * FROM raw_logs WHERE source_id < 0)", "(SELECT * FROM dead_letters WHERE source_id < 0)")
+            if again
+            else (_parquet([self.path]), _parquet(self.letters.files))
+        )
+        if again:
+            con.execute("UPDATE sources SET records = 0, lines = 0, bytes = 0 WHERE source_id < 0")
+        con.execute(
+            f"""UPDATE sources SET {", ".join(f"{n} = {'' if again else f'sources.{n} + '}f.{n}" for n in _COUNTED)},
+            ingested_at = ? FROM (
+                SELECT source_id, sum(records)::BIGINT AS records, sum(lines)::BIGINT AS lines,
+                    sum(bytes)::BIGINT AS bytes
+                FROM (SELECT source_id, {_FACTS} FROM {raw} GROUP BY source_id
+                    UNION ALL SELECT source_id, count(*), count(*), sum(strlen(text))::BIGINT
+                    FROM {dead} GROUP BY source_id) GROUP BY source_id) AS f
+            WHERE sources.source_id = f.source_id""",
+            [now],
+        )
+        return rows
+
+
+def _parquet(files: Sequence[Path]) -> str:
+    if not files:
+        return "(SELECT NULL::INTEGER AS source_id, '' AS text WHERE false)"
+    return f"read_parquet([{', '.join(quoted(str(file)) for file in files)}], hive_partitioning = false)"

@@ -1,0 +1,114 @@
+"""The figures of a comparison: each detector's evaluation and cost, and those that could not be judged."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.learning.training import Tested
+from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.scoring.scorer import Card
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a detector takes: seconds to fit (its threshold too), rows scored in a second, bytes of its saved files.
+
+    The speed is of raw rows in batches of 2,000, repeated until 20,000 rows (`scored_rows`) or 10 s are reached.
+    """
+
+    train_s: float
+    rows_per_s: float
+    scored_rows: int
+    model_bytes: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A detector that learned and was judged.
+
+    `without` are its figures with the kinds left out that the comparison was told to leave out.
+    """
+
+    detector: str
+    card: Card
+    tested: Tested
+    without: Evaluation | None
+    cost: Cost
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Its figures on the blocks to judge on."""
+        return self.tested.evaluation
+
+    @property
+    def learns_from(self) -> str:
+        """Labels, normals or nothing: see `Detector.learns_from`."""
+        return detector_row(self.detector).cls.learns_from
+
+    @property
+    def about(self) -> str:
+        """What it is, in a line."""
+        return detector_row(self.detector).about
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "detector": self.detector,
+            "status": "judged",
+            "learns_from": self.learns_from,
+            "rule": self.card.rule,
+            "params": self.card.params,
+            "evaluation": self.evaluation.to_json(),
+            "without": self.without.to_json() if self.without else None,
+            "cost": asdict(self.cost),
+        }
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A detector that could not learn or be judged, and why."""
+
+    detector: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"detector": self.detector, "status": "not judged", "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every detector on one split of one data set. `entries` stand in the order of `DETECTORS`.
+
+    `data` tells what was compared: see `_describe`. `conclusion` are sentences, `warnings` what weakens
+    them.
+    """
+
+    split: str
+    seed: int
+    test_share: float
+    without: tuple[str, ...]
+    data: dict[str, Any]
+    made_at: str
+    libraries: dict[str, str]
+    machine: dict[str, Any]
+    entries: tuple[Judged | LeftOut, ...]
+    conclusion: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ranked(self) -> list[Judged]:
+        """The detectors that were judged, by F1, then PR-AUC, the best first."""
+        judged = [entry for entry in self.entries if isinstance(entry, Judged)]
+        return sorted(judged, key=lambda entry: (-entry.evaluation.f1, -(entry.evaluation.pr_auc or 0)))
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """Those that were not."""
+        return [entry for entry in self.entries if isinstance(entry, LeftOut)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("entries", "without", "conclusion")}
+        plain |= {"without": list(self.without), "verdict": self.conclusion}
+        return plain | {"detectors": [entry.to_json() for entry in self.entries]}

@@ -1,0 +1,164 @@
+"""Dagster from the command line: the main job in this process, and the web page with its daemon."""
+
+import os
+import re
+import shutil
+import socket
+import sys
+import urllib.request
+from collections.abc import Callable
+from datetime import date
+from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
+from typing import Final
+
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.processes.signals import stop_on_signals
+from hdfs_pipeline.processes.supervisor import Process, Say, supervise
+from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
+
+Progress = Callable[[str, int, int], None]
+"""Hears the name of an asset that is done, how many are done, of how many."""
+
+_CHATTER: Final = re.compile(r" - dagster - (DEBUG|INFO) - |^\s*\d+% ▕")  # of runs, and DuckDB's progress bars
+ANY_ADDRESS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be listened on
+
+
+def prepare_instance(settings: Settings) -> Path:
+    """Make the home's DAGSTER_HOME with the project's `dagster.yaml`, and point the environment to both.
+
+    Raises: SetupError where the folder cannot be made, or where the project's files are not beside the package.
+    """
+    home = settings.home.resolve()
+    folder = home / "dagster"
+    try:
+        (folder / ".nux").mkdir(parents=True, exist_ok=True)
+        # Says that the newsletter form was seen, which would hide the page at the first visit.
+        (folder / ".nux" / "nux.yaml").write_text("seen: 1\n")
+        shutil.copyfile(_project_file("dagster.yaml"), folder / "dagster.yaml")
+    except OSError as error:
+        raise SetupError(f"{folder}: {error.strerror}; choose another home (HDFS_PIPELINE_HOME)") from None
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ[f"{PREFIX}HOME"] = str(home)
+    return folder
+
+
+def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_progress: Progress) -> bool:
+    """Run `blocks_job` on log files (and a CSV file of labels) in this process; whether it succeeded.
+
+    The run is kept in the home's Dagster history. Raises: what an asset raised.
+    """
+    prepare_instance(settings)
+    import dagster as dg
+
+    from hdfs_pipeline.definitions import defs
+
+    job = defs().resolve_job_def("blocks_job")
+    keys = set(job.asset_layer.executable_asset_keys)
+    done: list[str] = []
+
+    @dg.success_hook
+    def tell(context: dg.HookContext) -> None:
+        key = dg.AssetKey(context.op.name)
+        if key in keys:
+            done.append(context.op.name)
+            on_progress(context.op.name, len(done), len(keys))
+
+    ops = {
+        "raw_logs": {"config": {"paths": [str(Path(path).resolve()) for path in paths]}},
+        "labels": {"config": {"path": str(Path(labels).resolve()) if labels else ""}},
+    }
+    # An error comes out of here as an exception: on the console it would stand twice, with Dagster's traceback.
+    loggers = {"console": {"config": {"log_level": "CRITICAL"}}}
+    with dg.DagsterInstance.get() as instance:
+        hooked = job.with_hooks({tell})
+        result = hooked.execute_in_process({"ops": ops, "loggers": loggers}, instance=instance)
+    return result.success
+
+
+def run_backtest(settings: Settings, tried: dict[str, object], first: date, last: date) -> bool:
+    """Run `backtest_job` for the days from `first` to `last` in this process, as one run; whether it succeeded.
+
+    `tried` is the asset's configuration: detector, version, threshold. The run is kept in the home's Dagster history.
+    Raises: what the asset raised; DataError for days that no partition stands for.
+    """
+    prepare_instance(settings)
+    import dagster as dg
+
+    from hdfs_pipeline.definitions import defs
+    from hdfs_pipeline.defs.backtest import DAYS
+
+    keys = [day.isoformat() for day in (first, last)]
+    if not DAYS.has_partition_key(keys[0]) or not DAYS.has_partition_key(keys[1]):
+        raise DataError(
+            f"{keys[0]} to {keys[1]}: days can be backtested from {DAYS.get_first_partition_key()} (backtest_start) to "
+            f"{DAYS.get_last_partition_key()}"
+        )
+    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[1]}
+    given = {name: value for name, value in tried.items() if value is not None}
+    config = {"ops": {"backtest": {"config": given}}, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    job = defs().resolve_job_def("backtest_job")
+    with dg.DagsterInstance.get() as instance:
+        return job.execute_in_process(config, instance=instance, tags=tags).success
+
+
+def dagster_process(settings: Settings) -> Process:
+    """Dagster's web page and its daemon, for a supervisor. Raises: SetupError where the port is taken."""
+    folder = prepare_instance(settings)
+    host, port = settings.dagster_host, settings.dagster_port
+    require_free(host, port, "HDFS_PIPELINE_DAGSTER_PORT")
+    workspace = ["-w", str(_project_file("workspace.yaml"))]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", host, "-p", str(port)]
+    return Process(
+        "dagster",
+        [*command, "--log-level", "warning"],
+        folder=folder,
+        ready=lambda: dagster_answers(settings),
+        told=f"the web page is there: {page(settings)}",
+        shows=lambda line: not _CHATTER.search(line),
+        quiet_end=True,  # runs that are cut short tell it with tracebacks; the history keeps them
+        patience_s=15.0,
+    )
+
+
+def require_free(host: str, port: int, variable: str) -> None:
+    """Raises: SetupError where nobody can listen at `host` and `port`, which `variable` changes."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            why = f"{host}:{port} cannot be listened on ({error.strerror})"
+            raise SetupError(f"{why}: set another port with {variable}") from None
+
+
+def page(settings: Settings) -> str:
+    """Address of the web page, for a browser on this machine."""
+    host = settings.dagster_host
+    return f"http://{'127.0.0.1' if host in ANY_ADDRESS else host}:{settings.dagster_port}"
+
+
+def dagster_answers(settings: Settings) -> bool:
+    """Whether the web server is there."""
+    try:
+        with urllib.request.urlopen(f"{page(settings)}/server_info", timeout=1) as answer:  # noqa: S310 - http, ours
+            return bool(answer.status == HTTPStatus.OK)
+    except (OSError, HTTPException):
+        return False
+
+
+def serve(settings: Settings, say: Say = lambda _name, line: print(line, file=sys.stderr)) -> int:
+    """Serve Dagster's web page and run its daemon until a signal; the exit code.
+
+    SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.
+    """
+    with stop_on_signals() as stopped:
+        return supervise([dagster_process(settings)], stopped, say)
+
+
+def _project_file(name: str) -> Path:
+    path = PROJECT / name
+    if not path.is_file():
+        raise SetupError(f"{path} is missing: install the project from its checkout with `pip install -e .`")
+    return path

@@ -1,1 +1,0 @@
-"""Where verdicts go: the store today; API and pages build on it."""

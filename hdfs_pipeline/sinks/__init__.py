@@ -1,0 +1,1 @@
+"""Kafka topics into the store: ranges, messages and dead letters, each once."""

@@ -1,0 +1,192 @@
+"""Messages of `aggregated_events`, `anomalies`, `hdfs_logs` and `labels` into rows of their tables.
+
+Of the messages with one key one is kept: that with the highest `last_offset`, and of those the last one in the topic.
+It does not matter then in which order, how often and in how many runs they come.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hdfs_pipeline.domains.blocks.wire import decode_label, decode_vector, decode_verdict
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sinks.letters import Letters, source_path
+from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, LABELS
+from hdfs_pipeline.sources.ranges import Batch, Range
+from hdfs_pipeline.store.schema import TABLES, quoted
+from hdfs_pipeline.store.store import Connection, count, publish_into
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+_LATEST_MS: Final = 253_402_300_799_000  # the last second of year 9999, UTC
+_ARROW: Final = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "JSON": pa.string(),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+    "MAP(VARCHAR, INTEGER)": pa.map_(pa.string(), pa.int32()),
+}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sink:
+    """How the messages of one topic become rows of one table.
+
+    `row` makes a row of a message; the `epoch`, and the `position` (the message's offset), are added to it. Of rows
+    with the same `key` the one with the highest `order` is kept; `inserts` says that a key never comes twice.
+    """
+
+    table: str
+    row: Callable[["Message"], Row]
+    key: tuple[str, ...]
+    order: tuple[str, ...] = ()
+    inserts: bool = False
+
+
+def _vector_row(message: "Message") -> Row:
+    vector = decode_vector(message.value())
+    row = _places(vars(vector))
+    return row | {"counts": list(vector.counts.items()), "closed_at": _sent_at(message)}
+
+
+def _verdict_row(message: "Message") -> Row:
+    verdict = decode_verdict(message.value())
+    # NaN is no JSON, and the column is.
+    return _places(vars(verdict)) | {"explanation": json.dumps(verdict.explanation, allow_nan=False)}
+
+
+def _feature_row(message: "Message") -> Row:
+    vector = decode_vector(message.value())
+    counts = list(vector.counts.items())
+    return vars(vector) | {"counts": counts, "part": message.partition(), "sent_at": _sent_at(message)}
+
+
+def _label_row(message: "Message") -> Row:
+    label = decode_label(message.value())
+    return vars(label) | {"kind": label.kind or label.label}
+
+
+def _places(fields: Mapping[str, Any]) -> Row:
+    return {**fields, "part": fields["partition"]}
+
+
+def _sent_at(message: "Message") -> datetime:
+    kind, ms = message.timestamp()
+    return datetime.fromtimestamp(min(max(ms, 0), _LATEST_MS) / 1000, UTC) if kind else datetime.now(UTC)
+
+
+_LATEST = ("epoch", "last_offset", "position")
+SINKS: Final[dict[str, Sink]] = {
+    AGGREGATED_EVENTS: Sink("aggregated_events", _vector_row, TABLES["aggregated_events"].key, _LATEST),
+    ANOMALIES: Sink("stream_anomalies", _verdict_row, TABLES["stream_anomalies"].key, _LATEST),
+    HDFS_LOGS: Sink("hdfs_logs", _feature_row, TABLES["hdfs_logs"].key, inserts=True),
+    LABELS: Sink("labels", _label_row, TABLES["labels"].key),
+}
+
+
+class MessageStage:
+    """What a run has read of a topic of JSON messages, staged in `folder`."""
+
+    copies = 0
+    unkeyed = 0
+
+    def __init__(self, settings: Settings, topic: str, epoch: int, folder: Path) -> None:
+        self.topic, self.epoch, self.messages = topic, epoch, 0
+        self._sink, self._max_bytes = SINKS[topic], settings.max_record_bytes
+        self._path = folder / "rows.parquet"
+        self._table = TABLES[self._sink.table]
+        columns = {name: column.type for name, column in self._table.columns.items()} | {"position": "BIGINT"}
+        self._schema = pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()])
+        self.letters = Letters(topic, epoch, folder / "dead.parquet")
+
+    def stage(self, batches: Iterator[Batch]) -> None:
+        """Decode all batches into Parquet, one after the other. Raises: what reading them raises."""
+        with pq.ParquetWriter(self._path, self._schema) as writer:
+            for batch in batches:
+                self.messages += len(batch.messages)
+                rows = [row for message in batch.messages if (row := self._row(message)) is not None]
+                writer.write_table(self._arrow(rows))
+                self.letters.flush()
+        self.letters.close()
+
+    def _row(self, message: "Message") -> Row | None:
+        """The row of a message with its place; None where it has become a dead letter."""
+        try:
+            if len(message) > self._max_bytes:
+                raise DataError(f"longer than {self._max_bytes} bytes")
+            row = self._sink.row(message)
+        except DataError as error:
+            self._bury(message, str(error))
+            return None
+        except (ValueError, OverflowError, RecursionError) as error:
+            self._bury(message, f"a value that cannot be kept: {error}")
+            return None
+        return row | {"epoch": self.epoch, "position": message.offset(), "message": message}
+
+    def _bury(self, message: "Message", reason: str) -> None:
+        self.letters.add(message.partition(), message.offset(), reason, message.value())
+
+    def _arrow(self, rows: list[Row]) -> pa.Table:
+        """The rows as a table; those with a value that does not fit its column become dead letters."""
+        try:
+            return pa.Table.from_pylist(rows, self._schema)
+        except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+            if len(rows) == 1:
+                self._bury(rows[0]["message"], f"a value that does not fit: {error}")
+                return self._schema.empty_table()
+            half = len(rows) // 2
+            return pa.concat_tables([self._arrow(rows[:half]), self._arrow(rows[half:])])
+
+    def withdraw(self, con: Connection, ranges: Mapping[int, Range]) -> None:
+        """Delete what is told apart by offsets: rows that only insert, and dead letters."""
+        for part, (start, end) in ranges.items():
+            where = "position >= ? AND position < ?"
+            con.execute(
+                f"DELETE FROM dead_letters WHERE source = ? AND {where}",
+                [source_path(self.topic, self.epoch, part), start, end],
+            )
+            if self._sink.inserts:
+                con.execute(
+                    f"DELETE FROM {self._table.name} WHERE epoch = ? AND part = ? AND {where}",
+                    [self.epoch, part, start, end],
+                )
+
+    def publish(self, con: Connection, *, again: bool) -> int:
+        """Put the staged rows and the dead letters into the store; how many rows are new or have changed."""
+        publish_into(con, "dead_letters", self.letters.files)
+        names = ", ".join(self._table.columns)
+        staged = f"read_parquet({quoted(str(self._path))}, hive_partitioning = false)"
+        if self._sink.inserts:
+            return count(con.execute(f"INSERT INTO {self._table.name} BY NAME SELECT {names} FROM {staged}"))
+        key, order = self._sink.key, self._sink.order
+        con.execute(
+            f"""CREATE OR REPLACE TEMP TABLE arrived AS SELECT {_of("s", self._table.columns)} FROM (
+                SELECT * FROM {staged} QUALIFY row_number() OVER (
+                    PARTITION BY {", ".join(key)} ORDER BY {", ".join(f"{n} DESC" for n in order or ("position",))}) = 1
+            ) s LEFT JOIN {self._table.name} t ON {_same(key)}
+            {f"WHERE t.block_id IS NULL OR ({_of('s', order)}) >= ({_of('t', order)})" if order else ""}"""
+        )
+        con.execute(f"DELETE FROM {self._table.name} t USING arrived s WHERE {_same(key)}")
+        rows = count(con.execute(f"INSERT INTO {self._table.name} BY NAME SELECT * FROM arrived"))
+        con.execute("DROP TABLE arrived")
+        return rows
+
+
+def _of(name: str, columns: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}.{column}" for column in columns)
+
+
+def _same(key: Sequence[str]) -> str:
+    return " AND ".join(f"t.{name} = s.{name}" for name in key)

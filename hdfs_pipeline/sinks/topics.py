@@ -1,0 +1,294 @@
+"""Kafka topics into the store, each message once: rows, offsets and gaps change in one transaction.
+
+Which topics, and into which tables, says `STREAMED`. Reading and decoding go on outside the store's lock.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from hdfs_pipeline.domains.blocks.log_sink import LogStage, Sources
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sinks.messages import SINKS, MessageStage
+from hdfs_pipeline.sources.kafka import RAW_LOGS, fewer_collections, is_embedded
+from hdfs_pipeline.sources.ranges import Plan, Range, RangeReader, Watermarks, plan, watermarks
+from hdfs_pipeline.store.offsets import OffsetConflict, advance_offsets, begin_epoch, find_epoch, offsets
+from hdfs_pipeline.store.store import Store, publish_into
+
+STREAMED: Final = {RAW_LOGS: "raw_logs"} | {topic: sink.table for topic, sink in SINKS.items()}
+"""Table by topic."""
+_TURN_S: Final = 600.0  # seconds to wait for another run of the same topic
+_ROUTE: Final = (
+    "messages name a block and have no key, so the stream workers cannot group them: write them to shipped_logs and "
+    "run `hdfs-pipeline route`"
+)
+
+
+@dataclass
+class Sunk:
+    """What one run did: which offsets of which life of a topic, and what became of the messages.
+
+    `rows` are stored or changed; `copies` are further copies of records that name several blocks, `unkeyed` records
+    that name a block in messages without a key. `left` is how many offsets wait still. `notes` are for people.
+    """
+
+    topic: str
+    cluster_id: str = ""
+    topic_id: str = ""
+    epoch: int = 0
+    ranges: dict[int, Range] = field(default_factory=dict)
+    messages: int = 0
+    rows: int = 0
+    dead_letters: int = 0
+    copies: int = 0
+    unkeyed: int = 0
+    gaps: dict[int, list[Range]] = field(default_factory=dict)
+    left: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> int:
+        """Offsets that were gone before they could be read."""
+        return sum(end - start for gaps in self.gaps.values() for start, end in gaps)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a run is to do: `stored` is where the store stood when it was planned."""
+
+    marks: Watermarks
+    epoch: int
+    stored: dict[int, int]
+    ranges: dict[int, Range]
+    gaps: dict[int, list[Range]]
+    again: bool
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Which life of the topic."""
+        return {"cluster_id": self.marks.cluster_id, "topic_id": self.marks.topic_id}
+
+
+def next_ranges(store: Store, settings: Settings, topic: str, timeout_s: float = 10.0) -> tuple[Watermarks, Plan]:
+    """What waits in a topic for the store, up to the setting `sink_max_records`.
+
+    Raises: SetupError where no broker answers or the store cannot be read; DataError where Kafka has lost messages.
+    """
+    marks = watermarks(settings, topic, timeout_s)
+    stored: dict[int, int] = {}
+    if store.path.exists():
+        with store.read() as con:
+            stored = offsets(con, topic, cluster_id=marks.cluster_id, topic_id=marks.topic_id)
+    # An embedded broker is this home's own: what it has forgotten was meant for this store. Another may be older.
+    return marks, plan(marks, stored, settings.sink_max_records, from_zero=is_embedded(settings))
+
+
+def ingest_range(
+    store: Store,
+    settings: Settings,
+    topic: str,
+    ranges: Mapping[int, Range] | None = None,
+    *,
+    cluster_id: str = "",
+    topic_id: str = "",
+    again: bool = False,
+    stall_s: float = 30.0,
+) -> Sunk:
+    """Read `ranges` of a topic of `STREAMED` into the store: offsets [from, to) by partition.
+
+    Without ranges: from where the store stands to the end, up to the setting `sink_max_records`. Ranges that were read
+    already are left alone, and `notes` says so; with `again` they are read once more in place of what they gave before.
+    `cluster_id` and `topic_id` say which life of the topic is meant ("": the present one).
+
+    Raises: DataError for ranges that leave out messages, overlap half with what was read, or belong to another life of
+    the topic; OffsetConflict where another run was quicker by half; SetupError where the broker does not answer or
+    stalls, or where the store cannot be written.
+    """
+    begun = time.monotonic()
+    with _turn(settings, topic) as folder:
+        task = _task(store, settings, topic, ranges, (cluster_id, topic_id), again)
+        done = Sunk(topic, task.marks.cluster_id, task.marks.topic_id, task.epoch, task.ranges)
+        if not any(start < end for start, end in task.ranges.values()) and not task.gaps:
+            done.notes.append(_nothing(bool(ranges), again))
+            return done
+        _ingest(store, settings, task, folder, done, stall_s)
+    done.seconds = time.monotonic() - begun
+    return done
+
+
+def _nothing(asked: bool, again: bool) -> str:
+    if again:
+        return "these messages are gone from Kafka: what the store has of them is left as it is"
+    return "these ranges are in the store already: nothing to do" if asked else "nothing new"
+
+
+@contextmanager
+def _turn(settings: Settings, topic: str) -> Iterator[Path]:
+    """A folder to stage in; no other run of this topic is under way meanwhile."""
+    prefix = f".staging.{topic}."
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with turn_lock(settings, topic, _TURN_S):
+            for left in settings.home.glob(f"{prefix}*"):  # of a run that was killed: the lock is ours now
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=settings.home, prefix=prefix) as folder:
+                yield Path(folder)
+    except Timeout:
+        raise SetupError(
+            f"another run has been reading {topic} into {settings.home} for {_TURN_S / 60:.0f} minutes: wait or end it"
+        ) from None
+    except PermissionError as error:
+        raise SetupError(f"{error.filename}: no permission to write; choose another home with --home") from None
+
+
+def turn_lock(settings: Settings, topic: str, timeout_s: float) -> FileLock:
+    """The lock that a run of `topic` holds; it goes with its process."""
+    return FileLock(settings.home / f"{topic}.sink.lock", timeout=timeout_s)
+
+
+def _task(
+    store: Store, settings: Settings, topic: str, ranges: Mapping[int, Range] | None, ids: tuple[str, str], again: bool
+) -> _Task:
+    """What to read. Raises: DataError for ranges that cannot be."""
+    if topic not in STREAMED:
+        raise DataError(f"topic {topic!r} is not read into the store; these are: {', '.join(STREAMED)}")
+    marks, planned = next_ranges(store, settings, topic)
+    for meant, found in zip(ids, (marks.cluster_id, marks.topic_id), strict=True):
+        if meant and meant != found:
+            raise DataError(
+                f"the ranges belong to another life of {topic} ({meant}), which is gone; the present one is cluster "
+                f"{marks.cluster_id}, topic id {marks.topic_id}: leave the ranges out to read on where the store stands"
+            )
+    with store.write() as con:  # makes the store where there is none
+        epoch, _ = find_epoch(con, topic, cluster_id=marks.cluster_id, topic_id=marks.topic_id)
+        stored = offsets(con, topic, cluster_id=marks.cluster_id, topic_id=marks.topic_id)
+    if not ranges:
+        if again:
+            raise DataError("reading again needs the ranges that are to be read again")
+        gaps = {part: [gap] for part, gap in planned.gaps.items()}
+        return _Task(marks, epoch, stored, planned.ranges, gaps, again)
+    _check(marks, ranges)
+    wanted = {part: bounds for part, bounds in ranges.items() if bounds[0] < bounds[1]}
+    if again:
+        late = {part: (start, end) for part, (start, end) in wanted.items() if end > stored.get(part, 0)}
+        for part, (_, end) in late.items():
+            raise DataError(
+                f"{topic}/{part} was read to offset {stored.get(part, 0)}: it cannot be read again to {end}"
+            )
+        there = {part: (max(start, marks.low[part]), end) for part, (start, end) in wanted.items()}
+        return _Task(marks, epoch, stored, {p: b for p, b in there.items() if b[0] < b[1]}, {}, again)
+    if all(end <= stored.get(part, 0) for part, (_, end) in wanted.items()):
+        return _Task(marks, epoch, stored, {}, {}, again)
+    return _Task(marks, epoch, stored, *_fitted(marks, stored, wanted, is_embedded(settings)), again)
+
+
+def _check(marks: Watermarks, ranges: Mapping[int, Range]) -> None:
+    for part, (start, end) in ranges.items():
+        if part not in marks.high:
+            raise DataError(f"{marks.topic} has no partition {part}; it has {len(marks.high)}, from 0")
+        if not 0 <= start <= end <= marks.high[part]:
+            raise DataError(f"{marks.topic}/{part}: range [{start}, {end}); its messages are [0, {marks.high[part]})")
+
+
+def _fitted(
+    marks: Watermarks, stored: Mapping[int, int], wanted: Mapping[int, Range], from_zero: bool
+) -> tuple[dict[int, Range], dict[int, list[Range]]]:
+    """Ranges that carry on where the store stands, and the gaps before them.
+
+    Raises: OffsetConflict where the store stands within a range; DataError where messages would be left out.
+    """
+    ranges, gaps = {}, {}
+    for part, (start, end) in wanted.items():
+        low, at = marks.low[part], stored.get(part)
+        if at is not None and start < at:
+            raise OffsetConflict(
+                f"{marks.topic}/{part} was read to offset {at}, which is beyond the beginning of [{start}, {end}): "
+                "leave the ranges out to read from there, or give `again` and ranges that were read"
+            )
+        begin = at if at is not None else 0 if from_zero else low
+        if start > max(begin, low):
+            raise DataError(
+                f"{marks.topic}/{part}: [{start}, {end}) would leave out the messages from {max(begin, low)} on; leave "
+                "the ranges out to read from where the store stands"
+            )
+        ranges[part] = (min(max(start, low), end), end)
+        if begin < ranges[part][0]:
+            gaps[part] = [(begin, ranges[part][0])]
+    return ranges, gaps
+
+
+def _ingest(store: Store, settings: Settings, task: _Task, folder: Path, done: Sunk, stall_s: float) -> None:
+    topic = task.marks.topic
+    reader = RangeReader(settings, topic, task.ranges, stall_s)
+    stage: LogStage | MessageStage
+    if topic == RAW_LOGS:
+        with store.read() as con:
+            stage = LogStage(settings, topic, task.epoch, Sources.of(con, topic), folder)
+    else:
+        stage = MessageStage(settings, topic, task.epoch, folder)
+    with fewer_collections():
+        stage.stage(reader.batches())
+    if task.again and reader.gaps:
+        raise DataError(f"{topic}: messages went from Kafka while they were read again: nothing is changed; try later")
+    now = watermarks(settings, topic)
+    if (now.cluster_id, now.topic_id) != tuple(task.ids.values()):
+        raise DataError(f"topic {topic} was made anew while it was read: nothing is stored; run this again")
+    done.gaps = {} if task.again else _joined(task.gaps, reader.gaps)
+    with ExitStack() as stack:
+        if task.again:  # a parse that is under way would bring back what it saw of the old rows
+            stack.enter_context(FileLock(settings.home / "parse.lock", timeout=_TURN_S))
+        done.rows = _publish(store, task, stage, done.gaps)
+    done.messages, done.copies, done.unkeyed = stage.messages, stage.copies, stage.unkeyed
+    done.dead_letters = stage.letters.count
+    ends = task.stored | {part: end for part, (_, end) in task.ranges.items()} if not task.again else task.stored
+    done.left = sum(max(high - max(ends.get(part, 0), now.low[part]), 0) for part, high in now.high.items())
+    if done.unkeyed:
+        done.notes.append(f"{done.unkeyed:,} {_ROUTE}")
+    if done.missing:
+        done.notes.append(f"{done.missing:,} messages were gone before they could be read: see stream_gaps")
+
+
+def _joined(before: Mapping[int, list[Range]], while_reading: Mapping[int, list[Range]]) -> dict[int, list[Range]]:
+    """All gaps by partition; those that follow each other as one."""
+    found: dict[int, list[Range]] = {}
+    for part in sorted({*before, *while_reading}):
+        for start, end in sorted([*before.get(part, []), *while_reading.get(part, [])]):
+            gaps = found.setdefault(part, [])
+            if gaps and gaps[-1][1] == start:
+                gaps[-1] = (gaps[-1][0], end)
+            else:
+                gaps.append((start, end))
+    return found
+
+
+def _publish(store: Store, task: _Task, stage: LogStage | MessageStage, gaps: Mapping[int, list[Range]]) -> int:
+    """Rows, gaps and offsets in one transaction; how many rows. Raises: OffsetConflict where another was quicker."""
+    topic, now = task.marks.topic, datetime.now(UTC)
+    missing = [
+        {"topic": topic, "part": part, "from_offset": start, "to_offset": end, "seen_at": now, "epoch": task.epoch}
+        for part, found in gaps.items()
+        for start, end in found
+    ]
+    with store.write() as con:
+        # First of all: another run that was quicker ends this one before it writes a row.
+        begin_epoch(con, topic, task.epoch, **task.ids)
+        if task.again:
+            stage.withdraw(con, task.ranges)
+        else:
+            moves = {part: (task.stored.get(part), end) for part, (_, end) in task.ranges.items()}
+            advance_offsets(con, topic, moves, **task.ids)
+        rows = stage.publish(con, again=task.again)
+        if missing:
+            publish_into(con, "stream_gaps", pa.Table.from_pylist(missing))
+    return rows

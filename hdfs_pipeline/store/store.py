@@ -1,0 +1,399 @@
+"""The store: one DuckDB file, and the only way to read it, write it, back it up and export it.
+
+One process at a time can write a DuckDB file, and a writer also shuts readers out. So each unit of work is short:
+take the lock, attach the file, run one transaction, detach. Heavy work is done before, outside the lock, into Parquet.
+"""
+
+import fcntl
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+import pyarrow as pa
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.errors import EXHAUSTED, in_plain_words
+from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES, Table, upgrade
+
+Connection = duckdb.DuckDBPyConnection
+
+
+def _is_locked(error: BaseException) -> bool:
+    """Whether another process, or another DuckDB instance of this one, has the file open."""
+    text = str(error)
+    return isinstance(error, duckdb.Error) and ("Could not set lock" in text or "file handle conflict" in text)
+
+
+def _is_busy(error: BaseException) -> bool:
+    return isinstance(error, BlockingIOError)
+
+
+def _until(deadline: float, attempt: Callable[[], Any], busy: Callable[[BaseException], bool]) -> None:
+    """Repeat `attempt` while it fails with `busy` errors; at the deadline (monotonic seconds) raise the last one."""
+    stop = stop_after_delay(max(0.0, deadline - time.monotonic()))
+    # A random wait, because processes that wait in step would collide again and again.
+    wait = wait_random(0.001, 0.02)
+    Retrying(retry=retry_if_exception(busy), wait=wait, stop=stop, reraise=True)(attempt)
+
+
+def _release(descriptor: int) -> None:
+    # Unlocked by name: a forked child still has a copy of the descriptor, which would keep the lock after the close.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+class _OldSchemaError(Exception):
+    """The file was made by an older version, and this unit cannot write."""
+
+
+@dataclass
+class _Instance:
+    """The in-memory DuckDB of one process, and how many of its units of work use the attached file."""
+
+    base: Connection
+    users: int = 0
+
+
+class Store:
+    """The DuckDB file at `path`, shared by threads and processes. Nothing touches the disk before the first unit.
+
+    `lock_timeout_s` is how long a unit waits for the file, in seconds; `memory_limit` is DuckDB's, as it writes it.
+    Every unit raises SetupError if the file is held too long by another process (named with its pid), cannot be
+    written, is no store, or was made by a newer version. Keep units short, and do not wait inside one for another
+    thread's unit: a waiting writer lets no new reader in.
+    """
+
+    def __init__(self, path: Path | str, *, lock_timeout_s: float = 30.0, memory_limit: str = "1GB") -> None:
+        self.path = Path(path).resolve()
+        self.lock_timeout_s = lock_timeout_s
+        self.memory_limit = memory_limit
+        self._mutex = threading.Lock()
+        self._instances: dict[int, _Instance] = {}
+        self._thread = threading.local()
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Store":
+        """The store of `settings.home`; the same object each time, so that nested units know of each other."""
+        return _shared(settings.store_path.resolve(), settings.lock_timeout_s, settings.memory_limit)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that can only read; other readers run beside it. Inside another unit, that unit's connection.
+
+        Fetch what you need inside the block: an Arrow reader that outlives it keeps the file, and shuts writers out.
+        Raises: SetupError, also if there is no store yet.
+        """
+        outer: Connection | None = getattr(self._thread, "connection", None)
+        if outer is not None:
+            yield outer
+            return
+        with ExitStack() as stack:
+            try:
+                con = stack.enter_context(self._unit(write=False))
+            except _OldSchemaError:
+                with self.write():  # brings it up to date
+                    pass
+                con = stack.enter_context(self._unit(write=False))
+            stack.enter_context(in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)))
+            yield con
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction, alone on the file: committed at the end of the block, rolled back if the block raises.
+
+        Makes the folder, the file and the tables if need be. Raises: SetupError; RuntimeError inside another unit.
+        """
+        if getattr(self._thread, "connection", None) is not None:
+            raise RuntimeError("Store.write() inside read() or write() of the same thread: end the outer block first.")
+        with self._unit(write=True) as con:
+            con.execute("BEGIN TRANSACTION")
+            try:
+                with in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)):
+                    yield con
+                with in_plain_words(self.path):
+                    con.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
+                    con.execute("ROLLBACK")
+                raise
+
+    def backup(self, target: Path | str) -> None:
+        """Copy the store to the new file `target`, which appears only once it is whole.
+
+        A plain copy of the file would miss rows that are still in DuckDB's write-ahead log.
+        Raises: DataError if `target` exists; SetupError.
+        """
+        target = Path(target).resolve()
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        alias = f"backup_{threading.get_ident()}"
+        if target.exists():
+            raise DataError(f"{target} exists already, and a backup overwrites nothing: name another file.")
+        with self.read() as con, in_plain_words(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                con.execute(f"ATTACH ? AS {alias}", [str(partial)])
+                try:
+                    con.execute(f"COPY FROM DATABASE store TO {alias}")
+                finally:
+                    con.execute(f"DETACH {alias}")
+                partial.rename(target)
+            finally:
+                _remove(partial)
+
+    def export(
+        self, folder: Path | str, format: str = "parquet", tables: Sequence[str] | None = None
+    ) -> dict[str, Path]:
+        """Write each of `tables` (all of them by default) to `<folder>/<table>.<format>`, replacing what is there.
+
+        `format` is 'parquet' or 'csv'; CSV holds lists as JSON text. Returns the file of each table.
+        Raises: DataError for another format or an unknown table; SetupError.
+        """
+        names = list(TABLES) if tables is None else list(tables)
+        if format not in ("parquet", "csv"):
+            raise DataError(f"export format {format!r}: there are parquet and csv.")
+        if unknown := [name for name in names if name not in TABLES]:
+            raise DataError(f"no table {unknown[0]!r} in the store. There are: {', '.join(TABLES)}.")
+        files = {name: Path(folder).resolve() / f"{name}.{format}" for name in names}
+        with self.read() as con:
+            for name, file in files.items():
+                with in_plain_words(file):
+                    _export_table(con, TABLES[name], file)
+        return files
+
+    @contextmanager
+    def _unit(self, *, write: bool) -> Iterator[Connection]:
+        """Lock, attach, lend the connection, detach, unlock. `in_plain_words` guards the way in only."""
+        deadline = time.monotonic() + self.lock_timeout_s
+        with ExitStack() as stack:
+            with in_plain_words(self.path):
+                if write:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                elif not self.path.exists():
+                    raise SetupError(f"there is no store at {self.path} yet. Make one: `hdfs-pipeline ingest PATH`.")
+                stack.enter_context(self._locked(write, deadline))
+                con = stack.enter_context(self._attached(write, deadline))
+            self._thread.connection = con
+            stack.callback(setattr, self._thread, "connection", None)
+            yield con
+
+    @contextmanager
+    def _locked(self, write: bool, deadline: float) -> Iterator[None]:
+        """Hold `<file>.lock`, exclusive to write and shared to read, with this process's pid in it for messages."""
+        # A writer keeps the gate while it waits, so readers that follow one another without a gap cannot starve it.
+        gate = self._flock(".gate", write, deadline)
+        try:
+            lock = self._flock(".lock", write, deadline)
+        finally:
+            _release(gate)
+        try:
+            with suppress(OSError):  # no room, or a reader without write permission: then messages lack the pid
+                os.pwrite(lock, f"{os.getpid():10d}".encode(), 0)
+            yield
+        finally:
+            _release(lock)
+
+    def _flock(self, suffix: str, write: bool, deadline: float) -> int:
+        file = f"{self.path}{suffix}"
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError:
+            if write:
+                raise
+            descriptor = os.open(file, os.O_RDONLY)  # enough for a shared lock: a reader of someone else's store
+        mode = fcntl.LOCK_EX if write else fcntl.LOCK_SH
+        try:
+            _until(deadline, lambda: fcntl.flock(descriptor, mode | fcntl.LOCK_NB), _is_busy)
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise self._held_by(self._lock_owner()) from None
+            raise
+        return descriptor
+
+    def _lock_owner(self) -> int | None:
+        with suppress(OSError, ValueError):
+            return int(Path(f"{self.path}.lock").read_text())
+        return None
+
+    def _held_by(self, pid: int | None) -> SetupError:
+        """The error that names the process which holds the file."""
+        who = "another process" if pid is None else f"process {pid}"
+        if pid is not None:
+            with suppress(psutil.Error):
+                who += f" ({' '.join(psutil.Process(pid).cmdline())})"
+        own = (
+            " That is this program: another thread, or an Arrow reader or connection left open."
+            if pid == os.getpid()
+            else ""
+        )
+        return SetupError(
+            f"{self.path} is in use by {who}; waited {self.lock_timeout_s:g} s.{own} Close that program (a DuckDB "
+            "shell or DBeaver keeps the file for as long as it is open), or wait and try again; the setting "
+            "lock_timeout_s (HDFS_PIPELINE_LOCK_TIMEOUT_S) says how long to wait."
+        )
+
+    @contextmanager
+    def _attached(self, write: bool, deadline: float) -> Iterator[Connection]:
+        """A connection whose default database is the file; the last unit of this process to leave detaches it."""
+        with self._mutex:
+            instance = self._instance()
+            if write and not self.path.exists():
+                self._create(instance.base)
+            if instance.users == 0:
+                self._attach(instance.base, write, deadline)
+            instance.users += 1
+            con = instance.base.cursor()
+        try:
+            con.execute("USE store; SET enable_progress_bar = false")
+            self._check_schema(con, write)
+            yield con
+        finally:
+            with self._mutex:
+                con.close()
+                instance.users -= 1
+                if instance.users == 0:
+                    self._detach(instance)
+
+    def _instance(self) -> _Instance:
+        # By pid: DuckDB's threads do not survive a fork, so a child starts afresh and lets the inherited one be.
+        pid = os.getpid()
+        if pid not in self._instances:
+            config: dict[str, Any] = {
+                "autoinstall_known_extensions": False,  # a missing extension would cost seconds of failed download
+                "autoload_known_extensions": False,
+                "preserve_insertion_order": False,
+                "memory_limit": self.memory_limit,
+                "temp_directory": f"{self.path}.tmp",
+            }
+            base = duckdb.connect(":memory:", config=config)
+            base.execute("SET GLOBAL TimeZone = 'UTC'")
+            self._instances[pid] = _Instance(base)
+        return self._instances[pid]
+
+    def _attach(self, base: Connection, write: bool, deadline: float) -> None:
+        """Attach the file; wait for programs that hold DuckDB's own lock and know nothing of ours."""
+        statement = "ATTACH ? AS store" if write else "ATTACH ? AS store (READ_ONLY)"
+        try:
+            _until(deadline, lambda: base.execute(statement, [str(self.path)]), _is_locked)
+        except duckdb.Error as error:
+            if not _is_locked(error):
+                raise
+            found = re.search(r"PID (\d+)", str(error))
+            raise self._held_by(int(found[1]) if found else os.getpid()) from error
+
+    def _detach(self, instance: _Instance) -> None:
+        try:
+            instance.base.execute("DETACH store")
+        except duckdb.Error:
+            # The transaction is over, committed or not; only the instance is of no more use (after a fatal error).
+            del self._instances[os.getpid()]
+            with suppress(duckdb.Error):
+                instance.base.close()
+
+    def _create(self, base: Connection) -> None:
+        """Make the file under another name and rename it, so that no one ever meets half a schema."""
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        _remove(fresh)
+        Path(f"{self.path}.wal").unlink(missing_ok=True)  # the log of a store that was deleted; DuckDB would refuse it
+        base.execute("ATTACH ? AS fresh", [str(fresh)])
+        try:
+            for statement in (line for table in TABLES.values() for line in table.ddl("fresh")):
+                base.execute(statement)
+            base.execute("INSERT INTO fresh.meta VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)])
+        finally:
+            base.execute("DETACH fresh")
+        fresh.rename(self.path)
+
+    def _check_schema(self, con: Connection, write: bool) -> None:
+        try:
+            found = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
+        except (duckdb.CatalogException, duckdb.BinderException):
+            found = []
+        if not found:
+            raise SetupError(f"{self.path} is a DuckDB database, but no hdfs-pipeline store: choose another home.")
+        if int(found[0][0]) > SCHEMA_VERSION:
+            raise SetupError(
+                f"{self.path} was made by a newer hdfs-pipeline (schema {found[0][0]}, this one knows "
+                f"{SCHEMA_VERSION}): upgrade hdfs-pipeline."
+            )
+        if int(found[0][0]) < SCHEMA_VERSION:
+            if not write:
+                raise _OldSchemaError
+            there = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'store'").fetchall()
+            for statement in ("BEGIN", *upgrade({row[0] for row in there}, "store"), "COMMIT"):
+                con.execute(statement)
+
+
+@cache
+def _shared(path: Path, lock_timeout_s: float, memory_limit: str) -> Store:
+    return Store(path, lock_timeout_s=lock_timeout_s, memory_limit=memory_limit)
+
+
+def _remove(database: Path) -> None:
+    """Remove a temporary database file and its write-ahead log, if they are there."""
+    for file in (database, Path(f"{database}.wal")):
+        file.unlink(missing_ok=True)
+
+
+def _export_table(con: Connection, table: Table, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    csv = file.suffix == ".csv"
+    lists = [name for name, column in table.columns.items() if csv and column.type.endswith("[]")]
+    as_text = f" REPLACE ({', '.join(f'to_json({name}) AS {name}' for name in lists)})" if lists else ""
+    options = "FORMAT csv, HEADER" if csv else "FORMAT parquet, COMPRESSION zstd"
+    try:
+        con.execute(f"COPY (SELECT *{as_text} FROM {table.name}) TO ? ({options})", [str(partial)])
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def publish_into(
+    con: Connection,
+    table: str,
+    source: pa.Table | Sequence[Path | str],
+    *,
+    replace: str | None = None,
+    parameters: Sequence[Any] = (),
+) -> int:
+    """Put the rows of `source` (an Arrow table, or Parquet files) into `table`; returns how many.
+
+    Columns go by name; those that `source` lacks become NULL. Rows that meet the SQL condition `replace`, with its
+    `parameters`, are deleted first; it may name an Arrow source as `publish_source`. Call it inside `Store.write()`,
+    once for each table that must change together.
+    Raises: KeyError for an unknown table; duckdb.Error for columns that do not fit.
+    """
+    name = TABLES[table].name
+    arrow = isinstance(source, pa.Table)
+    # Not by folder names: a parent folder called `detector=…` must not become a column.
+    rows = "publish_source" if arrow else "read_parquet(?, hive_partitioning = false)"
+    paths = [] if arrow else [[str(path) for path in source]]
+    if arrow:
+        con.register("publish_source", source)
+    try:
+        if replace is not None:
+            con.execute(f"DELETE FROM {name} WHERE {replace}", list(parameters))
+        if paths == [[]]:
+            return 0
+        return count(con.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}", paths))
+    finally:
+        with suppress(duckdb.Error):  # an insert that failed has aborted the transaction: let its error through
+            con.unregister("publish_source")
+
+
+def count(con: Connection) -> int:
+    """The number of rows that the statement before has changed."""
+    # All of it, here and below: after `fetchone` the result stays open, and `con.sql` would refuse to work beside it.
+    return int(con.fetchall()[0][0])

@@ -1,0 +1,1 @@
+"""What sends to Kafka: a producer that counts, its pace, log files, rows of CSV files."""

@@ -1,0 +1,159 @@
+import gzip
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hdfs_pipeline.bench import parse as bench_parse
+from hdfs_pipeline.bench import samples as bench
+from hdfs_pipeline.bench.score import bench_score, render_score
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
+from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
+from hdfs_pipeline.domains.blocks.records import detect_layout, split_records
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.settings import Settings
+
+V1_IDS = (-1608999687919862906, 7503483334202473044, 9223372036854775807, -9223372036854775808, 42)
+
+
+def _v1(block: int) -> str:
+    return (
+        f"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_{block} src: /10.0.0.1 dest: /10.0.0.2\n"
+        f"081109 203519 145 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block blk_{block} terminating\n"
+        f"081109 203520 13 INFO dfs.FSDataset: Deleting block blk_{block} file /mnt/hadoop/dfs/data/blk_{block}\n"
+    )
+
+
+def _log4j(block: int) -> str:
+    return (
+        "2026-11-21 14:38:15,639 INFO org.apache.hadoop.hdfs.server.datanode.fsdataset.impl.FsDatasetAsyncDiskService: "
+        f"Scheduling blk_{block}_1274 replica FinalizedReplica, blk_{block}_1274, FINALIZED\n"
+        "  getNumBytes()     = 32768\n"
+        f"  getBlockURI()     = file:/srv/finalized/subdir0/blk_{block} on volume /srv for deletion\n"
+    )
+
+
+def _matrix(data: bytes) -> tuple[list[int], np.ndarray]:
+    layout = detect_layout(data)
+    assert layout is not None
+    catalogue = catalogues()["hdfs_v1.v1" if layout.name == "hdfs_v1" else "hdfs_3.v1"]
+    table = event_matrix(count_events(connect(), split_records([data], layout), catalogue, 1 << 20), catalogue)
+    return table["block_id"].to_pylist(), np.array(table["counts"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["".join(map(_v1, V1_IDS)), "".join(_log4j(1073741825 + index) for index in range(7)), "".join(map(_v1, range(3)))],
+    ids=["drawn ids", "counted ids", "small ids"],
+)
+def test_each_repetition_has_its_own_ids_and_the_same_counts(tmp_path, text):
+    sample = tmp_path / "sample.log.gz"
+    sample.write_bytes(gzip.compress(text.encode()))
+    made = bench.make_file(sample, 100, tmp_path / "out.log")
+    data = made.path.read_bytes()
+    ids, counts = _matrix(text.encode())
+    many, repeated = _matrix(data)
+    assert made.repetitions == -(-100 // text.count("\n"))
+    assert made.blocks == len(set(many)) == made.repetitions * len(ids)
+    assert made.lines == data.count(b"\n") == made.repetitions * text.count("\n")
+    assert made.bytes == len(data)
+    assert data.startswith(text.encode())
+    assert set(ids) <= set(many)
+    assert sorted(repeated.tolist()) == sorted(counts.tolist() * made.repetitions)
+
+
+def test_only_the_ids_change(tmp_path):
+    text = "".join(map(_log4j, (1073741825, 1073741826))) + "no id here: blk_x and 1073741825\n"
+    (tmp_path / "sample.log").write_text(text)
+    data = bench.make_file(tmp_path / "sample.log", 20, tmp_path / "out.log").path.read_text()
+    plain = re.sub(r"blk_\d+", "blk_", text)
+    assert re.sub(r"blk_\d+", "blk_", data) == plain * (len(data) // len(text))
+    blocks = [re.findall(r"blk_(\d+)", record) for record in data.split("Scheduling")[1:]]
+    assert all(len(set(found)) == 1 for found in blocks)
+
+
+def test_a_folder_of_daemons_becomes_one_file(tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.log").write_text(_v1(5).rstrip("\n"))
+    (folder / "b.log.gz").write_bytes(gzip.compress((_v1(5) + _v1(6)).encode()))
+    made = bench.make_file(folder, 1, tmp_path / "out.log")
+    assert (made.lines, made.blocks, made.repetitions) == (9, 2, 1)
+    assert made.path.read_text() == _v1(5) + _v1(5) + _v1(6)
+
+
+def test_an_empty_sample_is_refused(tmp_path):
+    (tmp_path / "empty.log").touch()
+    with pytest.raises(DataError, match="nothing in it"):
+        bench.make_file(tmp_path / "empty.log", 10, tmp_path / "out.log")
+
+
+def test_ids_are_drawn_again_where_repetitions_would_share_one():
+    ids = np.sort(np.random.default_rng(1).integers(-(2**63), 2**63 - 1, 50, np.int64))
+    shifts = bench._shifts(ids, 40, 1)
+    assert shifts[0] == 0
+    assert len(np.unique(ids.view(np.uint64)[:, None] + shifts)) == 2000
+
+
+def _text(table) -> str:
+    console = Console(width=200, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_parse_without_the_peers_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_parse, "PEERS", tmp_path / "absent" / "python")
+    (tmp_path / "sample.log").write_text("".join(map(_log4j, range(1073741825, 1073741925))))
+    result = bench_parse.bench_parse(tmp_path / "sample.log", lines=2000, settings=Settings(home=tmp_path), rounds=1)
+    assert json.loads(json.dumps(result)) == result
+    assert result["lines"] >= 2000
+    assert result["blocks"] == 100 * result["repetitions"]
+    for name in ("ours", "read_csv"):
+        run = result["runs"][name]
+        assert all(
+            run[key] > 0 for key in ("seconds", "cpu_s", "lines_per_s", "mb_per_s", "peak_mb", "ratio", "cpu_ratio")
+        )
+    for name in ("loglead_tip", "loglead_drain", "drain3"):
+        assert result["runs"][name] == {"missing": bench_parse.NOT_MEASURED}
+    assert [target["met"] for target in result["targets"][:2]] == [None, None]
+    assert "make bench-peers" in _text(bench_parse.render_parse(result))
+
+
+def test_a_peer_that_fails_is_told_and_stops_nothing(tmp_path, monkeypatch):
+    peer = tmp_path / "python"
+    peer.write_text("#!/bin/sh\necho 'No module named loglead' >&2\nexit 1\n")
+    peer.chmod(0o755)
+    monkeypatch.setattr(bench_parse, "PEERS", peer)
+    run = {"seconds": 1.0, "cpu_s": 1.0, "lines": 30, "records": 30, "blocks": 10, "peak_mb": 1.0}
+    monkeypatch.setattr(bench_parse, "_worker", lambda *_: run)
+    (tmp_path / "sample.log").write_text("".join(map(_v1, range(10))))
+    result = bench_parse.bench_parse(tmp_path / "sample.log", lines=30, settings=Settings(home=tmp_path), rounds=2)
+    assert result["runs"]["drain3"] == {"missing": "failed: No module named loglead"}
+    assert "No module named loglead" in _text(bench_parse.render_parse(result))
+
+
+def test_lines_that_are_no_log_are_refused(tmp_path):
+    (tmp_path / "sample.log").write_text("hello\n")
+    with pytest.raises(DataError, match="time stamp"):
+        bench_parse.bench_parse(tmp_path / "sample.log", lines=1, settings=Settings(home=tmp_path))
+
+
+def test_score(tmp_path):
+    draw = np.random.default_rng(3)
+    values = draw.integers(0, 4, (300, 6)).astype(np.float32)
+    values[:, 2] = 1  # never varies: the forest does not see it
+    labels = (values[:, 0] > 2).astype(np.int8)
+    labels[:5] = -1
+    matrix = FeatureMatrix(values, np.arange(300), tuple("abcdef"), "test")
+    result = bench_score(matrix, labels, blocks=2000, calls=20, settings=Settings(home=Path(tmp_path)))
+    assert json.loads(json.dumps(result)) == result
+    assert result["sample_blocks"] == 295
+    names = ("fit_s", "row_p50_ms", "row_p99_ms", "blocks_per_s", "blocks_per_s_without_dedup", "distinct_rows")
+    assert all(result[name] > 0 for name in names)
+    assert result["max_difference"] < 1e-5
+    assert "scikit-learn" in _text(render_score(result))

@@ -1,0 +1,81 @@
+"""The NameNode commands on a home that has watched the shipped recording: JSON, tables, errors."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hdfs_pipeline.domains.namenode.replay import SAMPLE
+from hdfs_pipeline_tests.cli.test_cli import Done, Run, run
+from hdfs_pipeline_tests.domains.namenode.watched import faults, watch
+from hdfs_pipeline_tests.homes import open_home
+
+__all__ = ["run"]
+
+Tell = Callable[..., Done]
+
+
+@pytest.fixture
+def tell(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
+    """Runs `namenode …` in a home whose models train in a second."""
+    monkeypatch.setenv("HDFS_PIPELINE_NAMENODE_EPOCHS", "3")
+    return lambda *arguments: run("namenode", *arguments, "--home", tmp_path / "home")
+
+
+def iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def test_a_day_with_a_namenode(tell: Tell, tmp_path: Path) -> None:
+    storm, churn = faults()["listing_storm"], faults()["metadata_write_churn"]
+    assert tell("status", "--json").json["trained"] is False
+    nothing = tell("train")
+    assert nothing.code == 4 and "hdfs-pipeline collect" in nothing.err
+    watch(open_home(tmp_path / "home"))
+    untrained = tell("score")
+    assert untrained.code == 5 and "namenode train" in untrained.err
+    odd = tell("train", "--to", "yesterday")
+    assert odd.code == 4 and "is no time" in odd.err
+    assert tell("train", "--to", iso(storm.start), "--json").json["steps"] == 30
+    assert tell("status", "--json").json["serving"] == 1
+    scored = tell("score", "--json").json
+    assert scored["steps"] == 95 and scored["incidents"] == 5
+    found = tell("incidents", "--json").json
+    assert found[0]["cause"] == "metadata churn" and found[0]["metrics"][0]["metric"].endswith("Rate")
+    report = tell("report", "--from", iso(churn.start), "--to", iso(churn.end), "--threshold", "50", "--json").json
+    assert report["detectors"]["lstm_autoencoder"]["threshold"] == pytest.approx(50)
+    marked = tell("mark", iso(churn.start), iso(churn.end), "--as", "false", "--json").json
+    assert marked["incidents"] == 1
+    assert tell("incidents", "--json").json[0]["status"] == "false"
+    assert tell("train", "--json").json["serving"] == 2
+    assert tell("rollback", "--json").json == {"before": 2, "serving": 1}
+
+
+def test_tables_for_people(tell: Tell, tmp_path: Path) -> None:
+    watch(open_home(tmp_path / "home"))
+    end = iso(faults()["listing_storm"].start)
+    told = tell("train", "--to", end).out
+    assert "never called: Concat" in told and "lstm_autoencoder" in told
+    assert "Version 1" in tell("status").out
+    assert "5 incidents" in tell("score").out
+    incidents = tell("incidents").out
+    assert "metadata churn" in incidents and "MkdirsRate" in incidents and "root: " in incidents
+    assert "static_rules" in tell("report", "--from", end).out
+    later = iso(faults()["metadata_write_churn"].end)
+    assert (
+        "marked as maintenance; 2 incidents"
+        in tell("mark", iso(faults()["cpu_starvation"].start), later, "--as", "maintenance").out
+    )
+    assert "version 2" in tell("train").out.lower() and "version 1 serves again" in tell("rollback").out
+
+
+def test_evaluate_finds_the_labels_beside_a_recording(tell: Tell, tmp_path: Path) -> None:
+    told = tell("evaluate", SAMPLE).out
+    assert "5 of 5" in told and "content-summary" in told
+    assert tell("evaluate", "nowhere.npz").code == 4
+    alone = tmp_path / "alone.jsonl.gz"
+    alone.write_bytes(SAMPLE.read_bytes())
+    assert "needs --labels" in tell("evaluate", alone).err
+    found = tell("evaluate", alone, "--labels", SAMPLE.with_name("labels.jsonl"), "--json").json
+    assert found["kind"] == "series" and found["detectors"]["incidents"]["found"] == 5

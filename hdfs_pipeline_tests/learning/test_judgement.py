@@ -1,0 +1,152 @@
+"""The policy by which a challenger serves, and by which one detector serves before the others."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hdfs_pipeline.domains.blocks.champion import Champion
+from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.learning.choice import choose_detector
+from hdfs_pipeline.learning.judgement import compare
+from hdfs_pipeline.learning.training import fit, judge
+from hdfs_pipeline.scoring.models import keep_choice, named_champion, read_choice, save_model
+from hdfs_pipeline.scoring.scorer import Scorer
+from hdfs_pipeline.verdicts.score import serving_detector
+from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home, excerpt, fill
+
+
+@pytest.fixture(scope="module")
+def grown_once(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The trained home with 200 labelled blocks that came later, 30 of them anomalous."""
+    more: Excerpt = excerpt(tmp_path_factory.mktemp("more"), normal=170, anomalous=30, part=2)
+    home = copy_home(trained, tmp_path_factory.mktemp("grown") / "home")
+    fill(home, [more.log], more.csv)
+    return home
+
+
+@pytest.fixture
+def grown(grown_once: Home, tmp_path: Path) -> Home:
+    return copy_home(grown_once, tmp_path / "home", champion="best", bootstrap_samples=0)
+
+
+def with_(home: Home, **changes: Any) -> Any:
+    return home.settings.model_copy(update=changes)
+
+
+class TestChallenger:
+    @pytest.fixture
+    def sides(self, grown: Home) -> tuple[Scorer, Scorer, Any, np.ndarray]:
+        """The forest that flags only what is certain, as champion; as challenger the one that flags at a hint."""
+        data = load_dataset(grown.store, grown.settings)
+        order = np.argsort(data.time)
+        held = np.zeros(len(data), bool)
+        held[order[-250:]] = True
+        strict = fit(data.take(~held), "random_forest", with_(grown, random_forest_threshold=1.0))
+        easy = fit(data.take(~held), "random_forest", with_(grown, random_forest_threshold=0.005))
+        return strict, easy, data, held
+
+    def test_another_figure_decides_otherwise(self, grown: Home, sides: Any) -> None:
+        strict, easy, data, held = sides
+        figures = [judge(scorer, data.take(held), grown.settings).evaluation for scorer in (strict, easy)]
+        assert figures[1].recall == figures[0].recall
+        assert figures[1].pr_auc == figures[0].pr_auc, "the same forest"
+        assert figures[1].precision < figures[0].precision
+        passed = {}
+        for metric in ("precision", "recall", "f1", "pr_auc"):
+            judged, tests = compare(*sides, with_(grown, champion_metric=metric))
+            passed[metric] = judged["passed"]
+            assert judged["policy"]["metric"] == metric
+            assert set(tests) == {"latest"}
+        assert passed == {"precision": False, "recall": True, "f1": False, "pr_auc": False}, (
+            "even in PR-AUC: F1 decides"
+        )
+        judged, _ = compare(*sides, with_(grown, champion_metric="precision", champion_margin=0.9))
+        assert judged["passed"]
+        assert judged["verdict"].startswith("not worse: precision ")
+        assert (
+            "(policy: by precision with a margin of 0.9, on at least 20 blocks with 3 anomalies)" in judged["verdict"]
+        )
+
+    @pytest.mark.parametrize("few", [{"champion_min_blocks": 251}, {"champion_min_anomalies": 100}])
+    def test_too_few_labels_are_no_labels(self, grown: Home, sides: Any, few: dict[str, int]) -> None:
+        judged, tests = compare(*sides, with_(grown, **few))
+        assert (judged["by"], tests) == ("steadiness", {})
+        told = f"asks for {few.get('champion_min_blocks', 20)} and `champion_min_anomalies` for "
+        assert told + str(few.get("champion_min_anomalies", 3)) in judged["verdict"]
+        assert judged["policy"]["min_blocks"] == few.get("champion_min_blocks", 20)
+
+
+class TestDetector:
+    def test_the_best_on_what_none_has_learned_serves(self, grown: Home) -> None:
+        assert named_champion(grown.settings) == serving_detector(grown.settings) == "random_forest"
+        choice = choose_detector(grown.store, grown.settings)
+        assert choice is not None
+        assert choice.decided
+        assert (choice.blocks, choice.anomalies) == (200, 30)
+        figures = {name: found["f1"] for name, found in choice.figures.items()}
+        assert set(figures) == {"random_forest", "exact_match", "keywords"}
+        leads = figures[choice.detector] - figures["random_forest"]
+        assert figures[choice.detector] == max(figures.values())
+        assert (leads > 0) == (choice.detector != "random_forest")
+        assert read_choice(grown.settings) == json.loads(json.dumps(choice.to_json()))
+        assert serving_detector(grown.settings) == choice.detector
+
+    def test_it_changes_only_for_a_lead_beyond_the_margin(self, grown: Home) -> None:
+        by_recall = with_(grown, champion_metric="precision")
+        keep_choice(grown.settings, {"detector": "keywords"})
+        choice = choose_detector(grown.store, by_recall)
+        assert choice is not None
+        best = max(choice.figures.values(), key=lambda found: found["precision"])["precision"]
+        lead = best - choice.figures["keywords"]["precision"]
+        assert (choice.detector != "keywords") == (lead > 0)
+        keep_choice(grown.settings, {"detector": "exact_match"})
+        worst = with_(grown, champion_margin=1.0)
+        stays = choose_detector(grown.store, worst)
+        assert stays is not None
+        assert (stays.detector, stays.before) == ("exact_match", "exact_match")
+        assert stays.verdict.startswith("exact_match serves on: F1 ")
+
+    def test_a_clear_lead_changes_it_and_a_worker_follows(self, grown: Home) -> None:
+        """The detector that serves is spoilt: its threshold is beyond reach."""
+        data = load_dataset(grown.store, grown.settings)
+        early = data.take(np.argsort(data.time)[:100])
+        early = early if len(set(early.labels.tolist())) == 2 else data.take(np.arange(200))
+        save_model(fit(early, "random_forest", with_(grown, random_forest_threshold=1.0)), grown.settings)
+        worker = Champion(grown.settings)
+        assert worker.label == "random_forest version 2"
+        fresh = with_(grown, champion_min_blocks=1, champion_min_anomalies=1)
+        choice = choose_detector(grown.store, fresh)
+        assert choice is not None
+        assert choice.figures["random_forest"]["version"] == 2
+        assert choice.detector == "exact_match", choice.verdict
+        assert choice.verdict.startswith("exact_match serves, in place of random_forest: F1 ")
+        assert worker.refresh(), "without a restart"
+        assert worker.label == "exact_match version 1"
+
+    def test_without_blocks_that_none_has_learned_nothing_is_chosen(self, trained: Home, tmp_path: Path) -> None:
+        home = copy_home(trained, tmp_path / "home", champion="best")
+        choice = choose_detector(home.store, home.settings)
+        assert choice is not None
+        assert (choice.decided, choice.detector) == (False, "random_forest")
+        assert "0 labelled blocks" in choice.verdict
+        assert read_choice(home.settings) is None
+
+    def test_a_named_detector_is_not_questioned(self, grown: Home) -> None:
+        named = with_(grown, champion="exact_match")
+        assert choose_detector(grown.store, named) is None
+        keep_choice(grown.settings, {"detector": "keywords"})
+        assert serving_detector(named) == "exact_match"
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"detector": 3}', "\xff"])
+    def test_a_damaged_choice_is_none(self, grown: Home, text: str) -> None:
+        (grown.settings.models / "best.json").write_text(text)
+        assert serving_detector(grown.settings) == "random_forest"
+
+    def test_where_the_chosen_one_has_gone_another_stands_in(self, grown: Home) -> None:
+        keep_choice(grown.settings, {"detector": "exact_match"})
+        shutil.rmtree(grown.settings.models / "exact_match")
+        assert serving_detector(grown.settings) == "random_forest"

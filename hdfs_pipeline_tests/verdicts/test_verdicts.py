@@ -1,0 +1,231 @@
+"""Verdicts in the store, and everything about one block with its lines as they were written."""
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.settings import PROJECT
+from hdfs_pipeline.verdicts import score as verdicts
+from hdfs_pipeline.verdicts.score import (
+    explain_block,
+    explain_matrix,
+    load_scorer,
+    parse_block_id,
+    publish_anomalies,
+    score_blocks,
+)
+from hdfs_pipeline_tests.homes import FAST, Excerpt, Home, copy_home, fill, open_home
+
+CopyHome = Callable[..., Home]
+
+
+@pytest.fixture(scope="module")
+def scored(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with the verdicts of two detectors."""
+    home = copy_home(trained, tmp_path_factory.mktemp("scored") / "home")
+    for name in ("random_forest", "keywords"):
+        score_blocks(home.store, home.settings, name)
+        publish_anomalies(home.store, home.settings, name)
+    return home
+
+
+@pytest.mark.parametrize("name", ["random_forest", "keywords"])
+def test_every_block_has_a_score(scored: Home, name: str) -> None:
+    scorer = load_scorer(scored.settings, name)
+    matrix = load_dataset(scored.store, scored.settings).matrix(scorer.card.family)
+    expected = dict(zip(matrix.keys.tolist(), scorer.score(matrix).tolist(), strict=True))
+    rows = scored.rows("SELECT block_id, score, threshold, is_anomaly, version FROM scores WHERE detector = ?", name)
+    assert {row[0]: row[1] for row in rows} == expected
+    assert len(rows) == 400
+    for _, score, threshold, is_anomaly, version in rows:
+        assert (threshold, is_anomaly, version) == (scorer.card.threshold, score >= threshold, 1)
+
+
+@pytest.mark.parametrize("name", ["random_forest", "keywords"])
+def test_anomalies_are_the_blocks_whose_score_reaches_the_threshold(scored: Home, name: str) -> None:
+    found = scored.rows(
+        """SELECT s.block_id, s.score, s.threshold, s.version, m.first_time, m.last_time, m.lines
+        FROM scores s JOIN event_matrix m USING (block_id) WHERE detector = ? AND is_anomaly ORDER BY ALL""",
+        name,
+    )
+    told = scored.rows(
+        """SELECT block_id, score, threshold, version, first_time, last_time, lines FROM anomalies WHERE detector = ?
+        ORDER BY ALL""",
+        name,
+    )
+    assert told == found
+    assert 0 < len(found) < 400
+
+
+def test_each_anomaly_has_a_reason_and_what_it_is_made_of(scored: Home) -> None:
+    for detector, reason, text in scored.rows("SELECT detector, reason, explanation FROM anomalies"):
+        found = json.loads(text)
+        assert found["reason"] == reason != ""
+        if not found["differences"]:
+            assert reason == "the same events as a normal block"
+            continue
+        assert sum(part["share"] for part in found["differences"]) == pytest.approx(1)
+        for part in found["differences"]:
+            assert part["kind"] in ("extra", "missing", "out of proportion")
+            assert part["count"] != part["expected"]
+        if detector == "keywords":
+            assert re.fullmatch(r"\d+ (instead of \d+ )?× record with WARN, ERROR, exception or corrupt", reason)
+
+
+def test_verdicts_are_replaced_not_added(trained: Home, tmp_path: Path, scored: Home) -> None:
+    home = copy_home(trained, tmp_path / "home")
+    counts = []
+    for _ in range(2):
+        score_blocks(home.store, home.settings, "keywords")
+        publish_anomalies(home.store, home.settings, "keywords")
+        counts.append(home.rows("SELECT (SELECT count(*) FROM scores), (SELECT count(*) FROM anomalies)")[0])
+    assert counts[0] == counts[1]
+    with home.store.write() as con:
+        con.execute("UPDATE scores SET is_anomaly = false")
+    assert publish_anomalies(home.store, home.settings, "keywords") == 0
+    assert home.rows("SELECT count(*) FROM anomalies") == [(0,)]
+
+
+def test_nothing_to_explain(trained: Home) -> None:
+    scorer = load_scorer(trained.settings, "exact_match")
+    matrix = load_dataset(trained.store, trained.settings).matrix("events")
+    assert explain_matrix(scorer, trained.settings, matrix.values[:0]) == []
+    rows = matrix.values[[0, 1, 0]]
+    one, other, again = explain_matrix(scorer, trained.settings, rows)
+    assert one == again
+    assert [one, other] == [explain_matrix(scorer, trained.settings, rows[at : at + 1])[0] for at in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("blk_1073741825", 1073741825),
+        ("1073741825", 1073741825),
+        ("blk_-6952295868487656571", -6952295868487656571),
+        ("-6952295868487656571", -6952295868487656571),
+        ("blk_1073741825_1001", 1073741825),
+        ("blk_-5_1001", -5),
+        (" blk_7\n", 7),
+        (f"blk_{2**63 - 1}", 2**63 - 1),
+        (f"blk_{-(2**63)}", -(2**63)),
+    ],
+)
+def test_block_ids_as_people_write_them(text: str, number: int) -> None:
+    assert parse_block_id(text) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "blk_", "blk_x", "BLK_5", "5;DROP TABLE labels", "1.5", "--5", "blk_5_", f"blk_{2**63}", "blk_" + "9" * 40],
+)
+def test_what_is_no_block_id(trained: Home, text: str) -> None:
+    with pytest.raises(DataError, match="is no block id; one looks like blk_1073741825"):
+        explain_block(trained.store, trained.settings, text, "keywords")
+
+
+def test_a_block_that_no_log_names(trained: Home) -> None:
+    with pytest.raises(DataError, match=r"no log of this home names blk_12345; `hdfs-pipeline ingest"):
+        explain_block(trained.store, trained.settings, "12345", "keywords")
+
+
+def test_a_detector_that_is_not_trained_or_not_known(trained: Home) -> None:
+    with pytest.raises(NotTrainedError, match="train --detector autoencoder"):
+        explain_block(trained.store, trained.settings, "1", "autoencoder")
+    with pytest.raises(DataError, match="did you mean 'random_forest'"):
+        explain_block(trained.store, trained.settings, "1", "random_forrest")
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_what_is_said_of_a_block(trained: Home, excerpt: Excerpt, name: str) -> None:
+    scorer = load_scorer(trained.settings, name)
+    data = load_dataset(trained.store, trained.settings)
+    scores = scorer.score(data.matrix(scorer.card.family))
+    blocks = list(excerpt.labels)
+    for block in (blocks[0], blocks[-1], next(block for block in blocks if "-" in block)):
+        report = explain_block(trained.store, trained.settings, block, name)
+        row = data.matrix("events").keys.tolist().index(int(block.removeprefix("blk_")))
+        assert (report.block_id, report.detector) == (block, name)
+        assert (report.score, report.threshold) == (scores[row], scorer.card.threshold)
+        assert report.is_anomaly is bool(scores[row] >= scorer.card.threshold)
+        assert report.label == excerpt.labels[block].lower()
+        assert report.first_time == report.lines[0]["time"] <= report.last_time == report.lines[-1]["time"]
+        assert report.records == len(report.lines)
+
+
+def records_of(block: str, text: str) -> list[str]:
+    """The records of `text`, each a line with its continuation lines, that name a block."""
+    records = re.split(r"\n(?=\d{6} \d{6} |\d{4}-\d\d-\d\d )", text.rstrip("\n"))
+    return [record for record in records if re.search(rf"{block}(?!\d)", record)]
+
+
+def test_raw_lines_are_the_files_own(trained: Home, excerpt: Excerpt) -> None:
+    text = excerpt.log.read_text()
+    for block in [*list(excerpt.labels)[:5], *list(excerpt.labels)[-5:]]:
+        report = explain_block(trained.store, trained.settings, block, "keywords")
+        assert [line["line"] for line in report.lines] == records_of(block, text)
+        assert all(line["event_id"] for line in report.lines)
+
+
+def hadoop_3(folder: Path, blocks: int) -> dict[str, list[str]]:
+    """Logs of two daemons of the shipped Hadoop 3.4 sample, and the lines of some blocks that both name."""
+    sample = PROJECT / "data" / "sample" / "hdfs_3.4"
+    texts = {}
+    for daemon in ("namenode", "datanode_1"):
+        lines = gzip.decompress((sample / f"{daemon}.log.gz").read_bytes()).decode().splitlines(keepends=True)
+        texts[daemon] = "".join(lines[:4000])
+        (folder / f"{daemon}.log").write_text(texts[daemon])
+    named = [dict.fromkeys(re.findall(r"blk_\d+", text)) for text in texts.values()]
+    common = [block for block in named[0] if block in named[1]][:blocks]
+    return {block: [records_of(block, text) for text in texts.values()] for block in common}
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Europe/Berlin"])
+def test_raw_lines_of_several_files_are_merged_by_time(trained: Home, tmp_path: Path, timezone: str) -> None:
+    """As they were written, whatever time zone the daemons wrote in."""
+    (tmp_path / "logs").mkdir()
+    expected = hadoop_3(tmp_path / "logs", 5)
+    home = copy_home(trained, tmp_path / "copy")
+    fresh = open_home(tmp_path / "home", log_timezone=timezone)
+    fill(fresh, [tmp_path / "logs"])
+    home.settings.models.rename(fresh.settings.models)
+    assert len(expected) == 5
+    for block, by_file in expected.items():
+        report = explain_block(fresh.store, fresh.settings, block, "keywords")
+        found = [line["line"] for line in report.lines]
+        assert sorted(found) == sorted(line for lines in by_file for line in lines)
+        assert [line[:23] for line in found] == sorted(line[:23] for line in found)
+        for daemon, lines in zip(("namenode", "datanode_1"), by_file, strict=True):
+            assert [line["line"] for line in report.lines if line["daemon"] == daemon] == lines
+        assert {line["daemon"] for line in report.lines} == {"namenode", "datanode_1"}
+
+
+def test_continuation_lines_belong_to_the_record(trained: Home, tmp_path: Path) -> None:
+    record = (
+        "2026-11-21 14:37:56,007 WARN datanode.DataNode: IOException in blk_-77_1006: disk: [full]\n"
+        "java.io.IOException: No space left\n\tat Writer.write(Writer.java:7)"
+    )
+    log = tmp_path / "hadoop-hdfs-datanode-node7.log"
+    log.write_text(record + "\n")
+    home = open_home(tmp_path / "home")
+    fill(home, [log])
+    copy_home(trained, tmp_path / "copy").settings.models.rename(home.settings.models)
+    report = explain_block(home.store, home.settings, "-77", "keywords")
+    assert [line["line"] for line in report.lines] == [record]
+    assert (report.lines[0]["host"], report.lines[0]["daemon"]) == ("node7", "datanode")
+    assert report.is_anomaly
+    assert report.label is None
+
+
+def test_a_long_life_is_cut_and_says_so(trained: Home, excerpt: Excerpt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "_LINES", 3)
+    block = next(iter(excerpt.labels))
+    report = explain_block(trained.store, trained.settings, block, "keywords")
+    whole = records_of(block, excerpt.log.read_text())
+    assert [line["line"] for line in report.lines] == whole[:3]
+    assert report.records == len(whole) > 3

@@ -116,7 +116,7 @@ def _choose(con: Any, sample: bytes, layout: "Layout", settings: Settings) -> st
 
 
 def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
-    code = "import sys; from hdfs_pipeline.experiments import bench_parse; bench_parse.work(*sys.argv[1:])"
+    code = "import sys; from hdfs_pipeline.bench import parse; parse.work(*sys.argv[1:])"
     done = subprocess.run(
         [sys.executable, "-c", code, name, json.dumps(job)], cwd=folder, capture_output=True, text=True, check=False
     )

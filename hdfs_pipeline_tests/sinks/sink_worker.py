@@ -162,8 +162,8 @@ def main(home: str, topic: str, most: str, die: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError
 
-        for name in ("sink_logs", "sink_messages"):
-            module = sys.modules[f"hdfs_pipeline.domains.blocks.{name}"]
+        for name in ("domains.blocks.log_sink", "sinks.messages"):
+            module = sys.modules[f"hdfs_pipeline.{name}"]
             module.publish_into = publish_and_die  # type: ignore[attr-defined]
     while sink.ingest_range(store, settings, topic).messages:
         print("ran", flush=True)

@@ -40,11 +40,12 @@ namenode: $(VENV)/.installed-dev  ## find faults in a real NameNode (Hadoop 3.4.
 faults: $(VENV)/.installed-dev  ## kill, pause, poison, lock what runs, and count what is left (docs/faults.md)
 	$(BIN)/python -m pytest --numprocesses 2 -m faults hdfs_pipeline_tests/faults
 
-lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, compose file
+lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, Dagster's definitions, compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy hdfs_pipeline
 	$(BIN)/lint-imports
+	DAGSTER_DISABLE_TELEMETRY=1 $(BIN)/dg check defs
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 format: $(VENV)/.installed-dev  ## let ruff mend what it can

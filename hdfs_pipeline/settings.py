@@ -38,45 +38,59 @@ class Settings(BaseSettings):
     max_record_bytes: int = Field(1 << 20, ge=1024, description="Bytes; a longer log record becomes a dead letter.")
     lock_timeout_s: float = Field(30.0, gt=0, description="Seconds to wait for the store before naming its holder.")
     memory_limit: str = Field("1GB", description="DuckDB's memory limit, as DuckDB writes it.")
-    random_forest_threshold: float = Field(0.75, ge=0, le=1, description="Probability from which a block is anomalous.")
+    random_forest_threshold: float = Field(
+        0.75, ge=0, le=1, description="Probability from which the random forest flags an item."
+    )
     autoencoder_quantile: float = Field(
-        0.999, gt=0, lt=1, description="Quantile of the training errors above which a block is anomalous."
+        0.999, gt=0, lt=1, description="Quantile of the autoencoder's training errors above which it flags an item."
     )
     isolation_forest_contamination: float = Field(
-        0.03, gt=0, lt=1, description="Share of all blocks that the isolation forest takes for anomalous in training."
+        0.03, gt=0, lt=1, description="Share of the training items that the isolation forest flags."
     )
     kmeans_quantile: float = Field(
-        0.999, gt=0, lt=1, description="Quantile of the training distances above which a block is anomalous."
+        0.999, gt=0, lt=1, description="Quantile of the training distances above which k-means flags an item."
     )
     pca_quantile: float = Field(
-        0.999, gt=0, lt=1, description="Quantile of the training residuals above which a block is anomalous."
+        0.999, gt=0, lt=1, description="Quantile of the training residuals above which PCA flags an item."
     )
     logistic_regression_threshold: float = Field(
-        0.5, ge=0, le=1, description="Probability from which a block is anomalous."
+        0.5, ge=0, le=1, description="Probability from which logistic regression flags an item."
     )
-    sgd_threshold: float = Field(0.5, ge=0, le=1, description="Probability from which a block is anomalous.")
-    catalogue: str = Field("auto", description="Template catalogue, such as hdfs_3.v2; auto looks at the lines once.")
+    sgd_threshold: float = Field(0.5, ge=0, le=1, description="Probability from which the SGD detector flags an item.")
+    catalogue: str = Field(
+        "auto",
+        description="Template catalogue, such as hdfs_3.v2; auto chooses the one that matches the first lines best.",
+    )
     online_delay_s: float = Field(
-        900.0, ge=0, description="Seconds until `compare --split online` learns the label of a block that was flagged."
+        900.0, ge=0, description="Seconds until `compare --split online` learns the label of an item that was flagged."
     )
     ensemble_members: tuple[str, ...] = Field(
-        ("autoencoder", "combinations"), min_length=1, description="Detectors that the ensemble is made of; JSON."
+        ("autoencoder", "combinations"),
+        min_length=1,
+        description="Detectors whose mean opinion is the ensemble's; JSON.",
     )
-    hybrid_threshold: float = Field(0.75, ge=0, le=1, description="Score from which the hybrid flags a block.")
+    hybrid_threshold: float = Field(0.75, ge=0, le=1, description="Score from which the hybrid flags an item.")
     champion: str = Field(
-        "random_forest", description="Detector whose verdicts fill `anomalies`; best: the one that retrainings choose."
+        "random_forest",
+        description="Detector whose verdicts on blocks become anomalies; best: the one that retrainings choose.",
     )
-    test_share: float = Field(0.5, gt=0, lt=1, description="Share of the blocks kept for testing in each split.")
-    retrain_batch_size: int = Field(1000, ge=1, description="New blocks from which a challenger is trained.")
+    test_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the labelled items kept for testing in each split."
+    )
+    retrain_batch_size: int = Field(1000, ge=1, description="New items from which a challenger is trained.")
     retrain_holdout_share: float = Field(
-        0.2, gt=0, lt=1, description="Share of the new blocks, the latest, on which challenger and champion are judged."
+        0.2, gt=0, lt=1, description="Share of the new items, the latest, on which challenger and champion are judged."
     )
-    retrain_holdout_blocks: int = Field(100, ge=1, description="Fewest blocks that they are judged on.")
+    retrain_holdout_blocks: int = Field(
+        100, ge=1, description="Fewest items on which challenger and champion are judged."
+    )
     retrain_feedback: int = Field(
-        10, ge=1, description="Verdicts of people, new or changed, from which a challenger is trained in any case."
+        10,
+        ge=1,
+        description="Items with new or changed feedback from which a challenger is trained, however few items are new.",
     )
     feedback_labels: int = Field(
-        20, ge=2, description="Real verdicts that take the place of labels in a home without any."
+        20, ge=2, description="Items that people must call real before they count as labels in a home without labels."
     )
     champion_metric: Literal["f1", "pr_auc", "precision", "recall"] = Field(
         "f1", description="Figure by which challengers and detectors are chosen: f1, pr_auc, precision or recall."
@@ -85,20 +99,38 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         le=1,
-        description="That figure by which a challenger may stay below the champion and still serve; and by which a "
-        "detector must lead to become the `best`.",
+        description="How far a challenger's `champion_metric` may lie below the champion's; and how far a detector's "
+        "must lie above the others' to become the `best`.",
     )
     champion_min_blocks: int = Field(
-        20, ge=1, description="Fewest labelled blocks to judge by labels on; with fewer a challenger must be steady."
+        20, ge=1, description="Fewest labelled items to judge a challenger by labels on; with fewer it must be steady."
     )
-    champion_min_anomalies: int = Field(3, ge=1, description="Fewest anomalies among them.")
-    drift_blocks: int = Field(2000, ge=1, description="Latest blocks, new to a model, that are watched for drift.")
-    drift_min_blocks: int = Field(500, ge=2, description="Fewest new blocks from which drift is told.")
-    drift_psi: float = Field(0.25, gt=0, description="Population stability index from which a column has drifted.")
-    drift_unknown: float = Field(0.01, gt=0, lt=1, description="Rise of the share of events that match no template.")
-    drift_unseen: float = Field(0.05, gt=0, lt=1, description="Share of blocks with counts that were never seen.")
+    champion_min_anomalies: int = Field(
+        3, ge=1, description="Fewest anomalies among the labelled items that a challenger is judged on."
+    )
+    drift_blocks: int = Field(
+        2000, ge=1, description="Latest items, new to a model, that are held against those it learned from."
+    )
+    drift_min_blocks: int = Field(500, ge=2, description="Fewest new items from which drift is reported.")
+    drift_psi: float = Field(
+        0.25, gt=0, description="Population stability index from which a column or the scores have drifted."
+    )
+    drift_unknown: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="Rise of the share of events without a template from which that share has drifted.",
+    )
+    drift_unseen: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Share of items with features that training never saw, from which they have drifted.",
+    )
     backtest_start: date = Field(date(2008, 11, 1), description="First day that can be backtested, UTC.")
-    bootstrap_samples: int = Field(500, ge=0, description="Resamples behind each 95 % interval; 0 leaves them out.")
+    bootstrap_samples: int = Field(
+        500, ge=0, description="Resamples behind each 95 % interval; 0 leaves the intervals out."
+    )
     kafka_bootstrap_servers: str = Field(
         default_factory=lambda: os.environ.get(BOOTSTRAP, ""),
         description=f"Kafka's brokers; also read from {BOOTSTRAP}. Empty: the embedded broker of this home.",
@@ -108,54 +140,85 @@ class Settings(BaseSettings):
         repr=False,  # passwords
         description="Further settings of librdkafka by its own names (security.protocol, …); JSON in the environment.",
     )
-    kafka_partitions: int = Field(50, ge=1, description="Partitions of each topic.")
+    kafka_partitions: int = Field(50, ge=1, description="Partitions of each Kafka topic.")
     stream_group: str = Field("hdfs_pipeline", description="Consumer group of the stream workers.")
-    stream_idle_s: float = Field(60.0, gt=0, description="Seconds without a record, in event time, that close a block.")
-    stream_max_events: int = Field(1000, ge=1, description="Records that close a block at once.")
-    stream_min_events: int = Field(
-        0, ge=0, description="Records from which an open block gets a provisional verdict; 0 leaves it out."
+    stream_idle_s: float = Field(
+        60.0, gt=0, description="Seconds without a record, in event time, after which a stream worker closes a block."
     )
-    stream_memory_mb: int = Field(512, ge=1, description="MiB that a worker's blocks may take, open and remembered.")
-    stream_gather_ms: int = Field(10, ge=0, description="Milliseconds that a worker gathers records before it parses.")
+    stream_max_events: int = Field(1000, ge=1, description="Records at which a stream worker closes a block at once.")
+    stream_min_events: int = Field(
+        0, ge=0, description="Records from which an open block gets a provisional verdict; 0 gives none."
+    )
+    stream_memory_mb: int = Field(
+        512, ge=1, description="MiB that the blocks in a worker's memory may take, open and remembered ones."
+    )
+    stream_gather_ms: int = Field(
+        10, ge=0, description="Milliseconds for which a worker gathers records before it parses them."
+    )
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
-    metrics_host: str = Field("127.0.0.1", description="Address of a worker's Prometheus metrics.")
-    metrics_port: int = Field(9464, ge=0, le=65535, description="Their port; 0 takes a free one.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address at which a stream worker serves its Prometheus metrics."
+    )
+    metrics_port: int = Field(
+        9464,
+        ge=0,
+        le=65535,
+        description="Port at which a stream worker serves its Prometheus metrics; 0 takes a free one.",
+    )
     namenode_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="NameNodes to watch, http(s)://[user:password@]host:port, with commas between; empty: none."
     )
     namenode_poll_s: float = Field(5.0, gt=0, description="Seconds between two polls of a NameNode.")
-    namenode_timeout_s: float = Field(4.0, gt=0, description="Seconds that a poll may take, all in all.")
+    namenode_timeout_s: float = Field(4.0, gt=0, description="Seconds that one poll of a NameNode may take in all.")
     namenode_max_bytes: int = Field(10 << 20, ge=1024, description="Bytes; a longer answer of a NameNode is refused.")
     namenode_ca: Path | None = Field(None, description="PEM file of the authority behind the NameNodes' certificates.")
-    namenode_kerberos: bool = Field(False, description="Whether to log in with the Kerberos ticket at hand (SPNEGO).")
+    namenode_kerberos: bool = Field(
+        False, description="Whether NameNodes are asked with the user's Kerberos ticket (SPNEGO)."
+    )
     namenode_raw_days: float = Field(1.0, ge=0, description="Days to keep each /jmx document as it came; 0 keeps none.")
     namenode_first_polls: int = Field(
-        720, ge=31, description="Polls after which a home without a NameNode model gets its first: an hour of them."
+        720, ge=31, description="Polls of a NameNode after which its first model is trained; 720 are an hour."
     )
     namenode_sequence_length: int = Field(30, ge=2, description="Steps in a window of the LSTM autoencoder.")
-    namenode_latent_dim: int = Field(10, ge=1, description="Numbers that a window is pressed into.")
-    namenode_epochs: int = Field(
-        50, ge=1, description="Most epochs of a training; it ends early where it no longer helps."
+    namenode_latent_dim: int = Field(
+        10, ge=1, description="Numbers into which the LSTM autoencoder compresses a window."
     )
-    namenode_batch_size: int = Field(32, ge=1, description="Windows in one step of the training.")
+    namenode_epochs: int = Field(
+        50,
+        ge=1,
+        description="Most epochs of one training of the LSTM autoencoder; it ends early where more do not help.",
+    )
+    namenode_batch_size: int = Field(32, ge=1, description="Windows in one training step of the LSTM autoencoder.")
     namenode_validation_split: float = Field(
-        0.2, gt=0, lt=1, description="Latest share of the windows, for early stopping."
+        0.2,
+        gt=0,
+        lt=1,
+        description="Share of the windows, the latest, that decides when the training of the LSTM autoencoder ends.",
     )
     namenode_percentile: float = Field(
-        95.0, gt=0, lt=100, description="Percentile of baseline scores under the threshold."
+        95.0,
+        gt=0,
+        lt=100,
+        description="Percentile of a NameNode detector's baseline scores that its threshold is a multiple of.",
     )
     namenode_margin: float = Field(
-        2.0, ge=1, description="Times that percentile: the threshold of a NameNode detector."
+        2.0, ge=1, description="Multiple of `namenode_percentile` that becomes the threshold of a NameNode detector."
     )
-    namenode_least_s: float = Field(20.0, gt=0, description="Seconds over a threshold that make an incident.")
-    namenode_gap_s: float = Field(15.0, ge=0, description="Seconds under it that an incident may pause for.")
+    namenode_least_s: float = Field(
+        20.0, gt=0, description="Seconds that scores must be over a threshold before they are a NameNode incident."
+    )
+    namenode_gap_s: float = Field(
+        15.0,
+        ge=0,
+        description="Seconds for which scores may fall below the threshold without ending a NameNode incident.",
+    )
     namenode_queue_limit_ms: float = Field(10.0, gt=0, description="Static rule: mean RPC queue time in ms.")
     namenode_processing_limit_ms: float = Field(20.0, gt=0, description="Static rule: mean RPC processing time in ms.")
     namenode_sleep_limit_ms: float = Field(
         100.0, gt=0, description="Static rule: ms per second that the process slept."
     )
     namenode_baseline_hours: float = Field(
-        24.0, gt=0, description="Hours before now to train on, unless told otherwise."
+        24.0, gt=0, description="Hours before now on which NameNode detectors are trained unless a window is given."
     )
     namenode_retrain_cron: str = Field(
         "0 2 * * *", description="When the NameNode models are trained anew (cron, UTC)."
@@ -189,7 +252,7 @@ class Settings(BaseSettings):
 
     @property
     def models(self) -> Path:
-        """Folder of saved models: ``models/<detector>/<version>/``."""
+        """Folder of saved models: ``models/<domain>/<detector>/<version>/``."""
         return self.home / "models"
 
     @property
@@ -204,7 +267,7 @@ class Settings(BaseSettings):
 
     @property
     def incoming(self) -> Path:
-        """Folder that the `incoming_files` sensor watches."""
+        """Folder whose files the sensor `incoming_files` reads, a folder in it per domain."""
         return self.home / "incoming"
 
     @property

@@ -5,19 +5,18 @@ import gzip
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
-from hdfs_pipeline.domains.blocks.ingest import ingest
-from hdfs_pipeline.domains.blocks.labels import load_labels
-from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Read, Selection
 from hdfs_pipeline.learning.tracking import publish_evaluations, train_and_track
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
 from hdfs_pipeline.store.store import Store
 
+BLOCKS = domain_named("blocks")
 SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
 FAST = ("exact_match", "keywords", "random_forest")
 _BLOCK = re.compile(rb"blk_-?\d+")
@@ -75,14 +74,10 @@ def open_home(folder: Path, **settings: object) -> Home:
     return Home(found, Store(found.store_path, lock_timeout_s=60.0, memory_limit="500MB"))
 
 
-def fill(home: Home, logs: Sequence[Path | str], labels: Path | None = None) -> Dataset:
-    """Read logs and labels into a home; its blocks."""
-    ingest(home.store, home.settings, [str(path) for path in logs])
-    parse(home.store, home.settings)
-    if labels is not None:
-        load_labels(home.store, labels)
-    build_matrix(home.store, home.settings)
-    return load_dataset(home.store, home.settings)
+def fill(home: Home, logs: Sequence[Path | str], labels: Path | None = None, domain: Domain = BLOCKS) -> Dataset:
+    """Read logs and labels into a home; the items of the domain in it."""
+    domain.read(home.store, home.settings, [str(path) for path in logs], labels, propose=False)
+    return domain.features(home.store, home.settings)
 
 
 def trained_home(folder: Path, given: Excerpt, mlflow_db: Path, detectors: Sequence[str] = FAST) -> Home:
@@ -91,7 +86,7 @@ def trained_home(folder: Path, given: Excerpt, mlflow_db: Path, detectors: Seque
     data = fill(home, [given.log], given.csv)
     shutil.copy(mlflow_db, folder / "mlflow.db")
     for name in detectors:
-        card, _ = train_and_track(home.store, data, name, home.settings)
+        card, _ = train_and_track(home.store, data, BLOCKS, name, home.settings)
         publish_evaluations(home.store, card)
     return home
 
@@ -100,5 +95,29 @@ def copy_home(home: Home, folder: Path, **settings: object) -> Home:
     """Store and models of a home at another place, to be changed. MLflow, which knows its own place, stays behind."""
     folder.mkdir(parents=True)
     shutil.copy(home.settings.store_path, folder)
-    shutil.copytree(home.settings.models, folder / "models")
+    if home.settings.models.is_dir():
+        shutil.copytree(home.settings.models, folder / "models")
     return open_home(folder, **settings)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A small home of one domain, and the files that it was filled from; none where its items come another way."""
+
+    domain: Domain
+    home: Home
+    files: tuple[Path, ...] = ()
+    labels: Path | None = None
+
+    def data(self, families: Sequence[str] = (), where: Selection = EVERYTHING) -> Dataset:
+        """Its items."""
+        return self.domain.features(self.home.store, self.home.settings, families, where)
+
+    def read(self, home: Home) -> Read:
+        """Read the files and labels into a home."""
+        paths = [str(path) for path in self.files]
+        return self.domain.read(home.store, home.settings, paths, self.labels, propose=False)
+
+    def copied(self, folder: Path) -> "Filled":
+        """The same with a home at another place, to be changed."""
+        return replace(self, home=copy_home(self.home, folder))

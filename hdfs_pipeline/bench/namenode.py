@@ -6,10 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hdfs_pipeline.bench.samples import describe, machine
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES
+from hdfs_pipeline.domains.namenode.explain import judge
+from hdfs_pipeline.domains.namenode.features import dataset
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.series import Series
-from hdfs_pipeline.domains.namenode.training import judge, train
-from hdfs_pipeline.domains.namenode.windows import Frame, frame_of
+from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +25,7 @@ DAY_STEPS: Final = 17_280
 _TRAIN_S, _SCORE_S = 180.0, 10.0
 
 
-def day_of_samples(steps: int, seed: int) -> Frame:
+def day_of_samples(steps: int, seed: int) -> Series:
     """A made-up day of every metric: a daily wave, slow noise that metrics share, their own noise, idle stretches."""
     draw = np.random.default_rng(seed)
     times = np.arange(steps) * 5.0 + 1.7e9
@@ -33,17 +37,19 @@ def day_of_samples(steps: int, seed: int) -> Frame:
     values[idle] = np.nan
     none = np.zeros(steps, bool)
     roles = np.full(steps, "active", dtype=object)
-    return frame_of(Series(times, values.astype(np.float32), COLUMNS, roles, none, none))
+    return Series(times, values.astype(np.float32), COLUMNS, roles, none, none)
 
 
 def bench_namenode(settings: Settings, steps: int = DAY_STEPS) -> dict[str, Any]:
     """Train on `steps` steps of every metric and score as many; a JSON-able dict with seconds, aims and the machine."""
-    frame, later = day_of_samples(steps, settings.seed), day_of_samples(steps, settings.seed + 1)
+    domain = domain_named("namenode")
+    day, later = (dataset(day_of_samples(steps, settings.seed + more), settings) for more in (0, 1))
     start = time.perf_counter()
-    training = train(frame, settings)
+    scorers = {name: fit(day, domain, name, settings) for name in LEARNING}
     train_s = time.perf_counter() - start
+    rules = load_scorer(settings, domain, RULES)
     start = time.perf_counter()
-    judge(later, training, settings)
+    judge(later.main.inputs, scorers | {RULES: rules})
     score_s = time.perf_counter() - start
     return {
         "steps": steps,
@@ -51,7 +57,10 @@ def bench_namenode(settings: Settings, steps: int = DAY_STEPS) -> dict[str, Any]
         "train_s": train_s,
         "score_s": score_s,
         "steps_per_s": steps / score_s,
-        "detectors": {name: {"train_s": m.card.seconds, **m.card.facts} for name, m in training.models.items()},
+        "detectors": {
+            name: {"train_s": scorer.card.facts["seconds"], **scorer.card.facts["facts"]}
+            for name, scorer in scorers.items()
+        },
         "targets": [
             {"what": "seconds to train, at most", "value": train_s, "aim": _TRAIN_S, "met": train_s <= _TRAIN_S},
             {"what": "seconds to score, at most", "value": score_s, "aim": _SCORE_S, "met": score_s <= _SCORE_S},
@@ -68,10 +77,10 @@ def render_namenode(result: dict[str, Any]) -> "Table":
     for name in ("", "measured", "aim", ""):
         table.add_column(name, justify="left" if not name else "right")
     for target in result["targets"]:
-        said = "met" if target["met"] else "MISSED"
-        table.add_row(target["what"], f"{target['value']:.1f}", f"{target['aim']:g}", said)
-    for name, found in result["detectors"].items():
-        table.add_row(f"seconds to train {name}", f"{found['train_s']:.1f}", "", "")
+        outcome = "met" if target["met"] else "MISSED"
+        table.add_row(target["what"], f"{target['value']:.1f}", f"{target['aim']:g}", outcome)
+    for name, detector in result["detectors"].items():
+        table.add_row(f"seconds to train {name}", f"{detector['train_s']:.1f}", "", "")
     table.add_row("steps scored in a second", f"{result['steps_per_s']:,.0f}", "", "")
     table.caption = describe(result["machine"])
     return table

@@ -1,9 +1,9 @@
 """How fast a log file becomes an event matrix, beside DuckDB's own line count, LogLead and Drain3.
 
-The file is a sample that is repeated with block ids of its own in each repetition, so that there are as many blocks as
-a log of that length has. Every run is a process of its own, since its peak memory is measured; the runs of one round
-follow each other, so that a busy machine slows all of them; of the rounds each contender's best counts. The file was
-just written, so that all read it from the page cache.
+The file repeats a sample with fresh block ids, so that it has as many blocks as a log of its length. Every run is a
+process of its own, so that its peak memory can be measured. The runs of one round follow each other, so that a busy
+machine slows all of them; the best round of each contender counts. The file was just written: all read it from the page
+cache.
 """
 
 import json
@@ -152,15 +152,15 @@ def _ours(job: dict[str, Any]) -> dict[str, Any]:
     from hdfs_pipeline.sources.files import LogFile
 
     catalogue = catalogues(Path(job["home_catalogues"]))[job["catalogue"]]
-    for layout in LAYOUTS.values():  # loads the compiled code
+    for known in LAYOUTS.values():  # loads the compiled code
         detect_layout(b"x\n")
-        list(split_records([b"x\n"], layout))
+        list(split_records([b"x\n"], known))
     watch = Watch()
     file, tally = LogFile(Path(job["path"])), Tally()
-    found = detect_layout(next(file.chunks(1 << 20)))
-    assert found is not None
+    layout = detect_layout(next(file.chunks(1 << 20)))
+    assert layout is not None
     with connect(memory_limit=job["memory_limit"]) as con:
-        records = split_records(file.chunks(CHUNK_BYTES), found, tally)
+        records = split_records(file.chunks(CHUNK_BYTES), layout, tally)
         matrix = event_matrix(count_events(con, records, catalogue, job["max_bytes"]), catalogue)
     times = watch.read()
     return {**times, "lines": tally.lines, "records": tally.records, "blocks": len(matrix)}
@@ -184,16 +184,16 @@ def _best(tries: list[dict[str, Any]], made: BenchFile, missing: str) -> dict[st
         return {"missing": missing}
     if "failed" in tries[0]:
         return {"missing": f"failed: {tries[0]['failed']}"}
-    tries = [each for each in tries if "failed" not in each]
-    best = max(tries, key=lambda each: each.get("lines", made.lines) / each["seconds"])
+    tries = [run for run in tries if "failed" not in run]
+    best = max(tries, key=lambda run: run.get("lines", made.lines) / run["seconds"])
     speed = best.get("lines", made.lines) / best["seconds"]
     return {
         **best,
         "lines": best.get("lines", made.lines),
-        "all_seconds": [each["seconds"] for each in tries],
+        "all_seconds": [run["seconds"] for run in tries],
         "lines_per_s": speed,
         "mb_per_s": speed * made.bytes / made.lines / 1e6,
-        "peak_mb": max(each["peak_mb"] for each in tries),
+        "peak_mb": max(run["peak_mb"] for run in tries),
     }
 
 

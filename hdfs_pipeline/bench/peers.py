@@ -37,8 +37,8 @@ def peak_mb() -> float:
     Not getrusage's maximum: that one counts what the parent held when it started this process.
     """
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    return int(found[1]) * 1024 / 1e6 if found else 0.0
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(peak[1]) * 1024 / 1e6 if peak else 0.0
 
 
 def loglead(path: str, layout: str, parser: str) -> dict[str, Any]:

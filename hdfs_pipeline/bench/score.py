@@ -27,19 +27,19 @@ def bench_score(
         matrix: events of labelled blocks; rows with another label are left out.
         labels: one per row of `matrix`.
         blocks: rows of the large matrix, drawn from `matrix` with replacement; as repetitive as the sample is.
-        calls: how many times one row is scored, each time another one.
+        calls: how many single rows are scored, one call each.
         settings: the home's, for the seed.
 
     Returns a JSON-able dict: `row_p50_ms` and `row_p99_ms` of one row through `detector.score`; blocks/s of the large
     matrix with and without working on its distinct rows only (finding them is timed), best of three; `max_difference`,
-    the largest difference to scikit-learn's probabilities, on the sample's rows and on as many new ones, whose columns
-    are drawn from the sample's each for itself; `targets`; `machine`.
+    the largest difference to scikit-learn's probabilities, on the sample's rows and on as many new rows, in which each
+    column of the sample is shuffled on its own; `targets`; `machine`.
     """
-    from hdfs_pipeline.detectors import make_detector
+    from hdfs_pipeline.domains import domain_named
 
     known = np.flatnonzero(labels >= 0)
     matrix, labels = matrix.take(known), labels[known]
-    detector: Any = make_detector("random_forest", settings)
+    detector: Any = domain_named("blocks").make(settings, "random_forest")
     start = time.perf_counter()
     detector.fit(matrix.values, labels, np.ones(len(matrix)))
     fit_s = time.perf_counter() - start
@@ -52,7 +52,7 @@ def bench_score(
     keys = np.arange(blocks)
 
     def by_distinct() -> np.ndarray:
-        # A new one, whose distinct rows are not known yet.
+        # A new matrix, whose distinct rows are not known yet.
         fresh = FeatureMatrix(large, keys, matrix.columns, matrix.source, matrix.fingerprint)
         distinct = fresh.distinct
         return detector.score(large[distinct.first])[distinct.inverse]

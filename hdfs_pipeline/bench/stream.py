@@ -1,8 +1,8 @@
 """How many lines a second a stream worker takes, and how soon an anomaly is out: broker, producer, worker apart.
 
-The producer repeats a sample with fresh block ids and times that go on. Two runs with one worker: at `rate` lines a
-second, to see what it holds; and at 10,000, to see how long it takes from the record that closes a block, as its
-producer stamped it, to the anomaly acknowledged by the broker.
+The producer repeats a sample with fresh block ids and rising times. One worker runs twice: at `rate` lines a second, to
+see how many it takes; and at 10,000, to see how long it takes from the record that closes a block, as the producer
+stamped it, to the anomaly that the broker acknowledged.
 """
 
 import json
@@ -27,9 +27,10 @@ import psutil
 from rich.table import Table
 
 from hdfs_pipeline.bench.samples import machine
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.errors import NotTrainedError, SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
-from hdfs_pipeline.sources.kafka import ADDRESS_FILE, RAW_LOGS
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE
 
 LATENCY_RATE: Final = 10_000
 _WARM_S: Final = 12.0
@@ -46,9 +47,9 @@ class _Process:
     popen: subprocess.Popen[bytes]
 
     def cpu(self) -> float:
-        found = psutil.Process(self.popen.pid)
-        times = [process.cpu_times() for process in (found, *found.children(recursive=True))]
-        return sum(each.user + each.system for each in times)
+        parent = psutil.Process(self.popen.pid)
+        times = [process.cpu_times() for process in (parent, *parent.children(recursive=True))]
+        return sum(used.user + used.system for used in times)
 
     def end(self) -> None:
         self.popen.send_signal(signal.SIGTERM)
@@ -85,7 +86,7 @@ class _Bench:
         """Messages read, messages waiting and blocks closed, of the worker's metrics."""
         from prometheus_client.parser import text_string_to_metric_families
 
-        found: dict[str, float] = {"messages": 0.0, "lag": 0.0, "blocks": 0.0}
+        sums: dict[str, float] = {"messages": 0.0, "lag": 0.0, "blocks": 0.0}
         names = {
             "hdfs_stream_messages_total": "messages",
             "hdfs_stream_consumer_lag_messages": "lag",
@@ -94,8 +95,8 @@ class _Bench:
         for family in text_string_to_metric_families(httpx.get(self.metrics, timeout=10).text):
             for sample in family.samples:
                 if sample.name in names:
-                    found[names[sample.name]] += sample.value
-        return found
+                    sums[names[sample.name]] += sample.value
+        return sums
 
 
 def bench_stream(
@@ -114,13 +115,13 @@ def bench_stream(
     """
     if not settings.models.is_dir():
         raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline demo` first")
-    found: dict[str, Any] = {"machine": machine(), "rate_asked": rate, "brokers": {}}
+    result: dict[str, Any] = {"machine": machine(), "rate_asked": rate, "brokers": {}}
     for name, address in {"embedded": "", **({"real": bootstrap} if bootstrap else {})}.items():
         with tempfile.TemporaryDirectory(prefix="bench.stream.") as folder:
             bench = _prepare(settings, Path(folder), address)
             say(f"{name} broker: starting")
-            found["brokers"][name] = _measure(bench, sample, address, rate, seconds, say)
-    return found
+            result["brokers"][name] = _measure(bench, sample, address, rate, seconds, say)
+    return result
 
 
 def _prepare(settings: Settings, folder: Path, address: str) -> _Bench:
@@ -147,8 +148,8 @@ def _measure(
         else:
             broker = bench.start("broker", "broker")
             stack.callback(broker.end)
-            told = Path(bench.env[f"{PREFIX}HOME"]) / "broker" / ADDRESS_FILE
-            bench.wait(broker, "its address", told.exists)
+            written = Path(bench.env[f"{PREFIX}HOME"]) / "broker" / ADDRESS_FILE
+            bench.wait(broker, "its address", written.exists)
         say("starting the worker")
         worker = bench.start("worker", "stream")
         stack.callback(worker.end)
@@ -188,11 +189,11 @@ def _throughput(
     bench: _Bench, sample: Path, worker: _Process, broker: _Process | None, rate: int, seconds: float
 ) -> dict[str, Any]:
     with _producer(bench, sample, rate) as producer:
-        processes = [each for each in (worker, producer, broker) if each is not None]
-        before, cpu, started = bench.read(), [each.cpu() for each in processes], time.monotonic()
+        processes = [process for process in (worker, producer, broker) if process is not None]
+        before, cpu, started = bench.read(), [process.cpu() for process in processes], time.monotonic()
         time.sleep(seconds)
         after, lasted = bench.read(), time.monotonic() - started
-        used = {each.name: each.cpu() - was for each, was in zip(processes, cpu, strict=True)}
+        used = {process.name: process.cpu() - was for process, was in zip(processes, cpu, strict=True)}
     lines = after["messages"] - before["messages"]
     began = time.monotonic()
     last = after
@@ -212,14 +213,14 @@ def _throughput(
 
 def _latency(bench: _Bench, sample: Path, worker: _Process, broker: _Process | None, seconds: float) -> dict[str, Any]:
     with _producer(bench, sample, LATENCY_RATE) as producer:
-        processes = [each for each in (worker, producer, broker) if each is not None]
-        cpu, started = [each.cpu() for each in processes], time.monotonic()
-        time.sleep(_REPORT_S)  # a report that begins now may still hold what came before
+        processes = [process for process in (worker, producer, broker) if process is not None]
+        cpu, started = [process.cpu() for process in processes], time.monotonic()
+        time.sleep(_REPORT_S)  # the first report may still count what came before
         bench.reports.clear()
         while time.monotonic() - started < seconds + _REPORT_S:
             time.sleep(0.1)
         lasted = time.monotonic() - started
-        used = {each.name: each.cpu() - was for each, was in zip(processes, cpu, strict=True)}
+        used = {process.name: process.cpu() - was for process, was in zip(processes, cpu, strict=True)}
         windows = [report for report in bench.reports if "latency_p99_ms" in report]
     if not windows:
         raise SetupError("the worker has reported no anomaly: is the sample long enough?")
@@ -262,15 +263,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def render_stream(found: dict[str, Any]) -> Table:
-    """The figures for people."""
-    names = list(found["brokers"])
+def render_stream(result: dict[str, Any]) -> Table:
+    """The figures of `bench_stream` as a table."""
+    names = list(result["brokers"])
     table = Table("", *(f"{name} broker" for name in names), title="One worker, one producer, one broker")
 
     def row(label: str, value: Callable[[dict[str, Any]], str]) -> None:
-        table.add_row(label, *(value(found["brokers"][name]) for name in names))
+        table.add_row(label, *(value(result["brokers"][name]) for name in names))
 
-    row(f"lines/s held ({found['rate_asked']:,} asked)", lambda b: f"{b['throughput']['lines_per_s']:,}")
+    row(f"lines/s held ({result['rate_asked']:,} asked)", lambda b: f"{b['throughput']['lines_per_s']:,}")
     row("blocks closed and scored/s", lambda b: f"{b['throughput']['blocks_per_s']:,}")
     row("lag, begin → end", lambda b: "{lag_at_begin:,} → {lag_at_end:,}".format(**b["throughput"]))
     for part in ("worker", "producer", "broker"):

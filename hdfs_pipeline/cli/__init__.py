@@ -1,4 +1,4 @@
-"""The `hdfs-pipeline` command. Imports of the work stand inside the commands: `--help` answers at once."""
+"""The `hdfs-pipeline` command. Each command imports what it needs itself, so that `--help` answers at once."""
 
 import os
 import sys
@@ -12,10 +12,11 @@ from rich.markup import escape
 
 from hdfs_pipeline.cli import (
     bench,
-    blocks,
+    demo,
     experiments,
     feedback,
     home,
+    items,
     models,
     namenode,
     namenode_models,
@@ -35,7 +36,7 @@ app = typer.Typer(
     help="Watches Hadoop HDFS: logs become scored and explained anomalies.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 machine or store not ready, 4 data that cannot be used, 5 not trained.",
 )
-for part in (blocks, experiments, feedback, home, models, namenode, streaming, up, watching, worker):
+for part in (demo, items, experiments, feedback, home, models, namenode, streaming, up, watching, worker):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
 namenode.group.add_typer(namenode_models.app)
@@ -52,7 +53,7 @@ def one_home(
 
 
 def _arrange(arguments: list[str]) -> list[str]:
-    """What people write, as typer wants it: `--home DIR` before the command, `--logs` before each of its paths."""
+    """The arguments in the order typer needs: `--home DIR` before the command, `--logs` before each of its paths."""
     before: list[str] = []
     after: list[str] = []
     rest = iter(arguments)
@@ -75,9 +76,9 @@ def _arrange(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Entry point: errors for people on standard error, and an exit code that tells their kind."""
+    """Entry point: errors for people go to standard error, and the exit code tells their kind."""
     code = _run()
-    with suppress(OSError):  # a reader of the output that has gone, as in `… | head`
+    with suppress(OSError):  # the reader of the output may be gone, as in `… | head`
         sys.stdout.flush()
         sys.stderr.flush()
     # All work is done and closed. An orderly shutdown would let DuckDB's bindings print pages about objects that
@@ -96,8 +97,8 @@ def _run() -> int:
     except KeyboardInterrupt:
         terminal.err.print("interrupted")
         return 130
-    except Exception:  # noqa: BLE001 - a fault of ours: the traceback is what a report needs
-        # Not rich's: it never ends where a cause leads back to its effect, as with what a Dagster run raises.
+    except Exception:  # noqa: BLE001 - an error of ours: a report needs the traceback
+        # Not rich's traceback: it never ends if a cause leads back to its effect, as in errors of Dagster runs.
         traceback.print_exc()
         return 1
     return 0

@@ -31,13 +31,13 @@ def bench_parse_command(
 def bench_score_command(as_json: Json = False) -> None:
     """One row and batches through the random forest, and its distance from scikit-learn's probabilities."""
     from hdfs_pipeline.bench.score import bench_score, render_score
-    from hdfs_pipeline.domains.blocks.features import load_dataset
+    from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
-    data = load_dataset(Store.open(settings), settings).labelled()
+    data = domain_named().features(Store.open(settings), settings).labelled()
     with terminal.err.status("measuring"):
-        result = bench_score(data.matrix("events"), data.labels, settings=settings)
+        result = bench_score(data.main, data.labels, settings=settings)
     terminal.print_json(result) if as_json else terminal.out.print(render_score(result))
 
 

@@ -1,58 +1,90 @@
-"""What people say of blocks: give a verdict, take it back, see all of them beside the model."""
+"""People's feedback: give a word on an item or on a stretch of time, withdraw it, list all words beside the model."""
 
 import getpass
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from hdfs_pipeline.cli import terminal
-from hdfs_pipeline.cli.terminal import Json
+from hdfs_pipeline.cli.terminal import Domain, Json
 from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
+_WAYS = {  # which of these may be given together: item, --from, --to, --verdict, --withdraw
+    (False, False, False, False, False),
+    (True, False, False, True, False),
+    (True, False, False, False, True),
+    (False, True, True, True, False),
+}
+_TIMES = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 
 
 @app.command()
-def feedback(
-    block: Annotated[
-        str | None, typer.Argument(help="Block id (for a negative one: -- BLOCK, at the end); none lists all verdicts.")
+def feedback(  # noqa: PLR0917 - options, which are given by name
+    item: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ITEM", help="Id (one that begins with -: -- ITEM, at the end); without it, all feedback is listed."
+        ),
     ] = None,
     verdict: Annotated[
-        str | None, typer.Option(help="real (an anomaly), false (a false alarm) or expected (learn nothing from it).")
+        str | None,
+        typer.Option(help="real (an anomaly), false (a false alarm), expected or maintenance (learn nothing from it)."),
+    ] = None,
+    begin: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=_TIMES, help="Beginning of a stretch of time instead of an item; UTC."),
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", formats=_TIMES, help="End of the stretch of time; UTC.")
     ] = None,
     note: Annotated[str, typer.Option(help="Why, in your words.")] = "",
     by: Annotated[str | None, typer.Option(help="Who says so; your login name by default.")] = None,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take back what was said of the block.")] = False,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the feedback on the item back.")] = False,
+    domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a block really was: the next training learns from it, and blocks with the same events follow."""
-    from hdfs_pipeline.cli.tables.feedback import given_sentence, verdicts_table
-    from hdfs_pipeline.store.store import Store
-    from hdfs_pipeline.verdicts.feedback import all_verdicts, give_verdict, take_back
+    """Say what an item really was: the next training learns it, and judges items with the same events alike.
 
-    if (block is None) != (verdict is None and not withdraw) or (verdict is not None and withdraw):
-        raise typer.BadParameter("name a BLOCK with either --verdict real|false|expected or --withdraw, or neither")
-    settings = load_settings()
+    With --from and --to the word is on a stretch of time: maintenance, for instance, from which nothing is learned.
+    """
+    from hdfs_pipeline.cli.tables.feedback import feedback_json, feedback_table, given_sentence
+    from hdfs_pipeline.domains import domain_named
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.feedback import all_feedback, give_feedback, give_feedback_on_stretch, take_back
+
+    settings, kind = load_settings(), domain_named(domain)
+    given = (item is not None, begin is not None, end is not None, verdict is not None, withdraw)
+    if given not in _WAYS:
+        raise typer.BadParameter(
+            f"name a {kind.item.noun.upper()} with either --verdict real|false|expected or --withdraw, or a stretch of "
+            "time (--from, --to) with --verdict real|false|expected|maintenance, or nothing"
+        )
     store = Store.open(settings)
-    if block is None:
-        rows = all_verdicts(store, settings)
+    login = by if by is not None else _login()
+    if begin is not None and end is not None:
+        begin, end = (time if time.tzinfo else time.replace(tzinfo=UTC) for time in (begin, end))
+        row = give_feedback_on_stretch(store, kind, begin, end, verdict or "", note=note, by=login)
+        sentence = f"{kind.item.plural} that began from {begin} to {end}: {verdict}; the next training knows it"
+        sentence += f"; {row['incidents']:,} incidents have it as their status" if row["incidents"] else ""
+    elif item is None:
+        rows = all_feedback(store, settings, kind)
         if as_json:
-            terminal.print_json(rows)
-            return
-        terminal.out.print(verdicts_table(rows))
+            terminal.print_json([feedback_json(row) for row in rows], kind.item)
+        else:
+            terminal.out.print(feedback_table(rows, kind.item))
         return
-    if withdraw:
-        block_id = take_back(store, block)
-        if as_json:
-            terminal.print_json({"block_id": f"blk_{block_id}", "withdrawn": True})
-            return
-        terminal.out.print(f"blk_{block_id}: withdrawn; the next training forgets it", highlight=False)
-        return
-    row = give_verdict(store, settings, block, verdict or "", note=note, by=by if by is not None else _login())
+    elif withdraw:
+        row = {"item": take_back(store, kind, item), "withdrawn": True}
+        sentence = f"{row['item']}: withdrawn; the next training forgets it"
+    else:
+        row = give_feedback(store, settings, kind, item, verdict or "", note=note, by=login)
+        sentence = given_sentence(row, kind.item)
     if as_json:
-        terminal.print_json(row | {"block_id": f"blk_{row['block_id']}"})
+        terminal.print_json(row if withdraw else feedback_json(row), kind.item)
         return
-    terminal.out.print(given_sentence(row), markup=False, highlight=False, soft_wrap=True)
+    terminal.out.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _login() -> str:

@@ -37,20 +37,20 @@ def export(
 
 @app.command()
 def settings(as_json: Json = False) -> None:
-    """Show every setting: value, environment variable and meaning. Passwords and the like are hidden."""
+    """Show every setting: value, environment variable and meaning. Passwords and other secrets are hidden."""
     from rich.table import Column, Table
 
-    from hdfs_pipeline.sources.jmx import without_password
+    from hdfs_pipeline.domains.namenode.jmx import without_password
     from hdfs_pipeline.sources.kafka import masked
 
-    found = load_settings()
-    addresses = tuple(without_password(address) for address in found.namenode_urls)
-    found = found.model_copy(update={"kafka": masked(found.kafka), "namenode_urls": addresses})
+    current = load_settings()
+    addresses = tuple(without_password(address) for address in current.namenode_urls)
+    shown = current.model_copy(update={"kafka": masked(current.kafka), "namenode_urls": addresses})
     if as_json:
-        terminal.print_json(found.model_dump(mode="json"))
+        terminal.print_json(shown.model_dump(mode="json"))
         return
     table = Table(Column("setting", no_wrap=True), "value", "environment", "meaning")
     for name, field in Settings.model_fields.items():
-        value = escape(str(getattr(found, name)))
+        value = escape(str(getattr(shown, name)))
         table.add_row(name, value, f"{PREFIX}{name.upper()}", escape(field.description or ""))
     terminal.out.print(table)

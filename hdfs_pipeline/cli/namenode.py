@@ -1,4 +1,4 @@
-"""NameNodes: poll them into the store, or serve a recording as if it were one."""
+"""NameNodes: poll them into the store, or serve a recording in place of one."""
 
 import signal
 import threading
@@ -42,7 +42,7 @@ def collect(
         list[str] | None, typer.Argument(metavar="[URL]...", help="http(s)://host:port; else setting namenode_urls.")
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="One poll of each, and the exit code 3 if none answered.")
+        bool, typer.Option("--once", help="One poll of each NameNode, and the exit code 3 if none answered.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -82,46 +82,46 @@ def _once(collector: Any, as_json: bool) -> None:
     finally:
         collector.close()
     if as_json:
-        terminal.print_json([_as_json(each, store_ms) for each in polled])
+        terminal.print_json([_as_json(answer, store_ms) for answer in polled])
     else:
         terminal.out.print(_health(polled, f"stored in {store_ms:g} ms"))
-    if all(each.sample is None for each in polled):
+    if all(answer.sample is None for answer in polled):
         raise typer.Exit(3)
 
 
 def _as_json(polled: "Polled", store_ms: float | None = None) -> dict[str, Any]:
     sample = polled.sample
-    told: dict[str, Any] = {**vars(polled.health), "process_ms": polled.process_ms}
+    facts: dict[str, Any] = {**vars(polled.health), "process_ms": polled.process_ms}
     if store_ms is not None:
-        told["store_ms"] = store_ms
+        facts["store_ms"] = store_ms
     if sample is not None:
-        told |= {name: getattr(sample, name) for name in ("restarted", "gap", "moved", "ports", "top_users")}
-        told["metrics"] = sample.values
-    return told
+        facts |= {name: getattr(sample, name) for name in ("restarted", "gap", "moved", "ports", "top_users")}
+        facts["metrics"] = sample.values
+    return facts
 
 
 def _tell_json(polled: list["Polled"], trouble: str) -> None:
     import json
 
-    for each in polled:
-        print(json.dumps(_as_json(each) | {"store": trouble}, default=str), flush=True)
+    for answer in polled:
+        print(json.dumps(_as_json(answer) | {"store": trouble}, default=str), flush=True)
 
 
 class _Changes:
-    """Without a terminal: a line when something is different, and one a minute."""
+    """Output without a terminal: a line whenever something changes, and one a minute."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[Any, ...]] = {}
+        self._last: dict[str, tuple[Any, ...]] = {}
 
     def __call__(self, polled: list["Polled"], trouble: str) -> None:
-        for each in polled:
-            health = each.health
+        for answer in polled:
+            health = answer.health
             now = (health.role, health.port, health.error, health.note, trouble, health.polled_at.minute)
-            if self._said.get(health.namenode) != now:
-                self._said[health.namenode] = now
-                said = health.error or health.note
+            if self._last.get(health.namenode) != now:
+                self._last[health.namenode] = now
+                note = health.error or health.note
                 when = f"{health.polled_at:%Y-%m-%d %H:%M:%S}Z"
-                line = f"{when} {health.namenode} {health.role} {_milliseconds(health.fetch_ms)} {said} {trouble}"
+                line = f"{when} {health.namenode} {health.role} {_milliseconds(health.fetch_ms)} {note} {trouble}"
                 print(line.rstrip(), flush=True)
 
 
@@ -136,18 +136,18 @@ def _health(polled: list["Polled"], trouble: str) -> "Table":
     table = Table(
         "NameNode", "role", "RPC", "polled", "fetch", "requests/s", "queue", "", caption=escape(trouble) or None
     )
-    for each in polled:
-        health = each.health
-        values = each.sample.values if each.sample is not None else {}
-        said = f"[red]{escape(health.error)}[/]" if health.error else f"[yellow]{escape(health.note)}[/]"
+    for answer in polled:
+        health = answer.health
+        values = answer.sample.values if answer.sample is not None else {}
+        note = f"[red]{escape(health.error)}[/]" if health.error else f"[yellow]{escape(health.note)}[/]"
         if health.failures > 1:
-            said += f" [red]({health.failures} polls in a row)[/]"
+            note += f" [red]({health.failures} polls in a row)[/]"
         numbers = (
             f"{values[name]:,.0f}" if name in values else "" for name in ("RpcProcessingRate", "CallQueueLength")
         )
         port = "" if health.port is None else str(health.port)
         when = f"{health.polled_at:%H:%M:%S}Z"
-        table.add_row(health.namenode, health.role, port, when, _milliseconds(health.fetch_ms), *numbers, said)
+        table.add_row(health.namenode, health.role, port, when, _milliseconds(health.fetch_ms), *numbers, note)
     return table
 
 
@@ -156,22 +156,22 @@ def replay(
     series: Annotated[
         Path | None, typer.Argument(help="Recording of polls (.jsonl, .jsonl.gz); default: the one that ships.")
     ] = None,
-    speed: Annotated[float, typer.Option(min=0.001, help="So many times as fast as it was recorded.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.001, help="Times as fast as it was recorded.")] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on the loopback; 0 takes a free one.")] = 9870,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     loop: Annotated[
-        bool, typer.Option("--loop", help="Begin anew at the end, as a NameNode that was restarted.")
+        bool, typer.Option("--loop", help="Begin again at the end, like a NameNode that was restarted.")
     ] = False,
 ) -> None:
     """Serve a recorded series as a NameNode's `/jmx` until Ctrl-C: for the demo, and for tests without a NameNode."""
     from hdfs_pipeline.domains.namenode.replay import SAMPLE, Replay, ReplayServer
 
-    found = Replay(series or SAMPLE, speed=speed, loop=loop)
-    with ReplayServer(found, host, port) as server, _until_stopped() as stop:
+    recording = Replay(series or SAMPLE, speed=speed, loop=loop)
+    with ReplayServer(recording, host, port) as server, _until_stopped() as stop:
         typer.echo(server.address)
         then = "again and again" if loop else "then the last one stands"
         terminal.err.print(
-            f"{len(found)} polls in {found.seconds / speed / 60:.1f} minutes, {then}; "
+            f"{len(recording)} polls in {recording.seconds / speed / 60:.1f} minutes, {then}; "
             f"poll it with: hdfs-pipeline collect {server.address}",
             highlight=False,
             soft_wrap=True,

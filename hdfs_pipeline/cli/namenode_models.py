@@ -13,8 +13,10 @@ from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
+DOMAIN = "namenode"
+_KINDS = ("maintenance", "false")
 
-NameNode = Annotated[str | None, typer.Option("--namenode", help="host:port; needed where several are watched.")]
+NameNode = Annotated[str | None, typer.Option("--namenode", help="host:port; needed if several are polled.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Beginning, ISO 8601; UTC without a zone.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, ISO 8601; UTC without a zone.")]
 
@@ -25,10 +27,10 @@ def _time(text: str | None) -> datetime | None:
 
 def _known_time(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise DataError(f"{text!r} is no time: write 2026-11-21T18:00:00, with +01:00 for another zone") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 @app.command()
@@ -37,65 +39,80 @@ def train(
     end: To = None,
     namenode: NameNode = None,
     with_incidents: Annotated[
-        bool, typer.Option("--with-incidents", help="Learn from incidents too, as after a change that stays.")
+        bool, typer.Option("--with-incidents", help="Learn from incidents too, for instance after a lasting change.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Train every NameNode detector on a window, by default the last `namenode_baseline_hours`; it serves at once."""
     from hdfs_pipeline.cli.tables.namenode import findings_text, status_table
-    from hdfs_pipeline.domains.namenode.reports import train_report
+    from hdfs_pipeline.domains import domain_named
+    from hdfs_pipeline.domains.namenode.detectors import LEARNING
+    from hdfs_pipeline.domains.namenode.features import load_baseline
+    from hdfs_pipeline.domains.namenode.reports import model_status
+    from hdfs_pipeline.learning.tracking import train_and_track
     from hdfs_pipeline.store.store import Store
 
-    settings = load_settings()
+    settings, kind = load_settings(), domain_named(DOMAIN)
+    store = Store.open(settings)
     with terminal.steps() as progress:
-        bar = progress.add_task("training", total=None)
-        found = train_report(
-            Store.open(settings),
-            settings,
-            namenode=namenode,
-            start=_time(start),
-            end=_time(end),
-            with_incidents=with_incidents,
-            on_step=lambda step: progress.update(bar, description=step),
+        bar = progress.add_task("reading", total=None)
+        data = load_baseline(
+            store, settings, namenode=namenode, start=_time(start), end=_time(end), with_incidents=with_incidents
         )
+        for name in LEARNING:
+            train_and_track(store, data, kind, name, settings, lambda step: progress.update(bar, description=step))
+    models = model_status(settings)
     if as_json:
-        terminal.print_json(found)
+        terminal.print_json(models)
         return
-    terminal.out.print(status_table(found))
-    _say(findings_text(found["findings"]))
+    terminal.out.print(status_table(models))
+    _say(findings_text(models["findings"]))
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """The NameNode model that serves, what it learned from, its thresholds, and the versions there are."""
+    """Show the NameNode model that serves, what it learned from, its thresholds, and all versions."""
     from hdfs_pipeline.cli.tables.namenode import findings_text, status_table
     from hdfs_pipeline.domains.namenode.reports import model_status
 
-    found = model_status(load_settings())
+    models = model_status(load_settings())
     if as_json:
-        terminal.print_json(found)
-    elif not found["trained"]:
+        terminal.print_json(models)
+    elif not models["trained"]:
         _say("no NameNode model yet: `hdfs-pipeline namenode train` trains one on the samples that are there")
     else:
-        terminal.out.print(status_table(found))
-        _say(findings_text(found["findings"]))
+        terminal.out.print(status_table(models))
+        _say(findings_text(models["findings"]))
 
 
 @app.command()
 def score(namenode: NameNode = None, as_json: Json = False) -> None:
-    """Score what came in since the last time, and bring the incidents up to date."""
-    from hdfs_pipeline.domains.namenode.watch import update
+    """Score the samples that came in since the last time, and bring the incidents up to date."""
+    from hdfs_pipeline.domains import domain_named
+    from hdfs_pipeline.domains.namenode.series import iso, the_namenode
     from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.update import score_new
 
     settings = load_settings()
+    store = Store.open(settings)
     with terminal.err.status("scoring"):
-        found = update(Store.open(settings), settings, namenode)
+        done = score_new(store, settings, domain_named(DOMAIN), the_namenode(store, namenode))
+    result = {
+        "namenode": done.entity,
+        "from": iso(done.since, "seconds"),
+        "to": iso(done.until, "seconds"),
+        "steps": done.items,
+        "incidents": len(done.incidents),
+        "ongoing": sum(incident.status == "ongoing" for incident in done.incidents),
+        "version": done.version,
+        "age_s": max(0.0, datetime.now(UTC).timestamp() - done.until),
+    }
     if as_json:
-        terminal.print_json(found)
+        terminal.print_json(result)
         return
     _say(
-        f"{found['steps']:,} steps of {found['namenode']} scored by version {found['version']}, from {found['from']} "
-        f"to {found['to']}; {found['incidents']} incidents, {found['ongoing']} of them ongoing"
+        f"{result['steps']:,} steps of {result['namenode']} scored by version {result['version']}, from "
+        f"{result['from']} to {result['to']}; {result['incidents']} incidents, {result['ongoing']} of them ongoing"
     )
 
 
@@ -105,18 +122,18 @@ def report(
     end: To = None,
     namenode: NameNode = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Of the LSTM autoencoder in place of its own; the others move along.")
+        float | None, typer.Option(help="Threshold of the LSTM autoencoder; the others move in proportion.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What the models say of a window, by default the last hour; nothing is kept."""
+    """Judge a window, by default the last hour; nothing is kept."""
     from hdfs_pipeline.cli.tables.namenode import show_incident, window_table
     from hdfs_pipeline.domains.namenode.reports import window_report
     from hdfs_pipeline.store.store import Store
 
     settings = load_settings()
     with terminal.err.status("scoring"):
-        found = window_report(
+        window = window_report(
             Store.open(settings),
             settings,
             namenode=namenode,
@@ -126,12 +143,12 @@ def report(
             with_scores=as_json,
         )
     if as_json:
-        terminal.print_json(found)
+        terminal.print_json(window)
         return
-    terminal.out.print(window_table(found))
-    if found["note"]:
-        _say(found["note"])
-    for incident in found["incidents"]:
+    terminal.out.print(window_table(window))
+    if window["note"]:
+        _say(window["note"])
+    for incident in window["incidents"]:
         show_incident(terminal.out, incident)
 
 
@@ -140,23 +157,23 @@ def incidents(
     start: From = None,
     end: To = None,
     namenode: NameNode = None,
-    limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest incidents.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """The incidents that were found, the latest first, and what lies behind the latest."""
+    """List the stored incidents, the latest first, and show the latest in full."""
     from hdfs_pipeline.cli.tables.namenode import incidents_table, show_incident
     from hdfs_pipeline.domains.namenode.reports import list_incidents
     from hdfs_pipeline.store.store import Store
 
     store = Store.open(load_settings())
-    found = list_incidents(store, namenode=namenode, start=_time(start), end=_time(end), limit=limit)
+    listed = list_incidents(store, namenode=namenode, start=_time(start), end=_time(end), limit=limit)
     if as_json:
-        terminal.print_json(found)
-    elif not found:
+        terminal.print_json(listed)
+    elif not listed:
         _say("no incident; `hdfs-pipeline namenode score` looks for them, Dagster does so every five minutes")
     else:
-        terminal.out.print(incidents_table(found))
-        show_incident(terminal.out, found[0])
+        terminal.out.print(incidents_table(listed))
+        show_incident(terminal.out, listed[0])
 
 
 @app.command()
@@ -169,11 +186,18 @@ def mark(
     as_json: Json = False,
 ) -> None:
     """Say that a stretch of time was maintenance or a false alarm: no incident, and nothing to learn from."""
-    from hdfs_pipeline.domains.namenode import watch
+    from hdfs_pipeline.domains import domain_named
+    from hdfs_pipeline.domains.namenode.series import the_namenode
     from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.feedback import give_feedback_on_stretch
 
     begin, until = _known_time(start), _known_time(end)
-    concerned = watch.mark(Store.open(load_settings()), begin, until, kind, namenode=namenode, note=note)
+    if kind not in _KINDS:
+        raise DataError(f"a stretch can be marked as {' or '.join(_KINDS)}, not as {kind!r}")
+    store = Store.open(load_settings())
+    entity = the_namenode(store, namenode)
+    row = give_feedback_on_stretch(store, domain_named(DOMAIN), begin, until, kind, entity=entity, note=note)
+    concerned = row["incidents"]
     if as_json:
         terminal.print_json({"from": begin.isoformat(), "to": until.isoformat(), "as": kind, "incidents": concerned})
         return
@@ -182,14 +206,19 @@ def mark(
 
 @app.command()
 def rollback(as_json: Json = False) -> None:
-    """Let the NameNode models serve again that served before."""
-    from hdfs_pipeline.domains.namenode.models import roll_back
+    """Let the NameNode models that served before serve again."""
+    from hdfs_pipeline.domains import domain_named
+    from hdfs_pipeline.learning.retraining import roll_back_all
 
-    before, now = roll_back(load_settings())
+    done = roll_back_all(load_settings(), domain_named(DOMAIN))
+    first = done[0]
     if as_json:
-        terminal.print_json({"before": before, "serving": now})
+        terminal.print_json({"before": first.before, "serving": first.now})
         return
-    _say(f"version {now} serves again, in place of version {before}")
+    _say(f"version {first.now} serves again, in place of version {first.before}")
+    others = [other for other in done if (other.before, other.now) != (first.before, first.now)]
+    for other in others:
+        _say(f"{other.detector}: version {other.now} in place of version {other.before}")
 
 
 @app.command()
@@ -198,17 +227,19 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option(help="Faults of the recording, JSON lines; or which metrics each anomaly is about.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="In place of the setting.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed; the setting by default.")] = None,
     baseline: Annotated[
         float | None, typer.Option(help="Seconds of the recording to train on; the rest up to the fault is quiet.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train on the time before the first fault, judge all of it, and hold every detector against the labels."""
+    """Train on the time before the first fault, score it all, and compare every detector with the labels."""
     from hdfs_pipeline.cli.tables.namenode import faults_table, machine_table, series_table
+    from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.namenode.evaluate import evaluate_machine, evaluate_series
+    from hdfs_pipeline.learning.training import fit
 
-    settings = load_settings()
+    settings, kind = load_settings(), domain_named(DOMAIN)
     if not series.is_file():
         raise DataError(f"{series}: no such file")
     with terminal.steps() as progress:
@@ -217,21 +248,29 @@ def evaluate(
         def say(step: str) -> None:
             progress.update(bar, description=step)
 
-        found: dict[str, Any]
+        result: dict[str, Any]
         if series.suffix == ".npz":
-            found = evaluate_machine(series, settings, explained=labels, seed=seed, on_step=say)
+            result = evaluate_machine(series, settings, explained=labels, seed=seed, on_step=say)
         else:
-            beside = series.parent / "labels.jsonl"
-            if labels is None and not beside.is_file():
+            default = series.parent / "labels.jsonl"
+            if labels is None and not default.is_file():
                 raise DataError("a recording needs --labels: JSON lines with fault, start, end, expected_metrics")
-            found = evaluate_series(series, labels or beside, settings, seed=seed, baseline_s=baseline, on_step=say)
+            result = evaluate_series(
+                series,
+                labels or default,
+                settings,
+                lambda data, name, seeded: fit(data, kind, name, seeded),
+                seed=seed,
+                baseline_s=baseline,
+                on_step=say,
+            )
     if as_json:
-        terminal.print_json(found)
-    elif found["kind"] == "machine":
-        terminal.out.print(machine_table(found))
+        terminal.print_json(result)
+    elif result["kind"] == "machine":
+        terminal.out.print(machine_table(result))
     else:
-        terminal.out.print(series_table(found))
-        terminal.out.print(faults_table(found))
+        terminal.out.print(series_table(result))
+        terminal.out.print(faults_table(result))
 
 
 def _say(text: str) -> None:

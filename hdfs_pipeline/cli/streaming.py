@@ -1,4 +1,4 @@
-"""Kafka: the embedded broker, the topics, what sends records."""
+"""Kafka: the embedded broker, the topics, and commands that send records."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +45,12 @@ def topics(as_json: Json = False) -> None:
 
     settings = load_settings()
     made = ensure_topics(settings)
-    found = describe_topics(settings)
+    described = describe_topics(settings)
     if as_json:
-        terminal.print_json([{**asdict(topic), "made": topic.name in made} for topic in found])
+        terminal.print_json([{**asdict(topic), "made": topic.name in made} for topic in described])
         return
     table = Table("topic", "partitions", "messages", "", title=bootstrap_servers(settings))
-    for topic in found:
+    for topic in described:
         table.add_row(topic.name, str(topic.partitions), f"{topic.messages:,}", "made" * (topic.name in made))
     terminal.out.print(table)
 
@@ -60,6 +60,7 @@ def route(as_json: Json = False) -> None:
     """Turn the lines that shippers send to `shipped_logs` into records of `raw_logs`; Ctrl-C ends it."""
     from dataclasses import asdict
 
+    from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.processes.signals import stop_on_signals
     from hdfs_pipeline.streaming.router import run_route
 
@@ -68,6 +69,7 @@ def route(as_json: Json = False) -> None:
         bar = progress.add_task("waiting for lines", total=None)
         done = run_route(
             settings,
+            domain_named("blocks"),
             stopped=stopped,
             on_progress=lambda now: progress.update(bar, description=f"{now.messages:,} messages"),
         )
@@ -85,7 +87,7 @@ def route(as_json: Json = False) -> None:
 produce = typer.Typer(no_args_is_help=True, help="Send logs, feature rows and labels to Kafka.")
 app.add_typer(produce, name="produce")
 Rate = Annotated[float | None, typer.Option(min=0.001, help="Records a second.")]
-Speed = Annotated[float | None, typer.Option(min=0.001, help="By the records' own times, so many times as fast.")]
+Speed = Annotated[float | None, typer.Option(min=0.001, help="Pace by the records' times; 2 is twice as fast.")]
 
 
 @produce.command("raw")
@@ -94,24 +96,26 @@ def produce_raw_command(
     rate: Rate = None,
     speed: Speed = None,
     loop: Annotated[
-        bool, typer.Option("--loop", help="Again and again, with fresh block ids and later times.")
+        bool, typer.Option("--loop", help="Send them again and again, with fresh block ids and later times.")
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Block ids never seen, already in the first round.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Use new block ids in the first round already.")] = False,
     throttle_group: Annotated[
         str | None, typer.Option(help="Stay behind this consumer group; the workers' on the embedded broker.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Send log files into `raw_logs`, those of several daemons by time, as fast as it goes."""
-    from hdfs_pipeline.streaming.send.logs import produce_raw
+    """Send log files into `raw_logs` as fast as possible; files of several daemons are merged by time."""
+    from hdfs_pipeline.domains import domain_named
+    from hdfs_pipeline.streaming.send.logs import produce_logs
 
     if rate and speed:
         raise typer.BadParameter("either --rate or --speed")
     settings = load_settings()
 
     def work(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
-        return produce_raw(
+        return produce_logs(
             settings,
+            domain_named("blocks"),
             paths,
             stopped=stopped,
             rate=rate,
@@ -135,18 +139,21 @@ def produce_features_command(
     as_json: Json = False,
 ) -> None:
     """Send ready-made feature rows into `hdfs_logs`, in mini-batches."""
-    from hdfs_pipeline.streaming.send.rows import produce_features
+    from hdfs_pipeline.domains.blocks.feature_rows import feature_messages
+    from hdfs_pipeline.domains.blocks.topics import HDFS_LOGS, worker_group
+    from hdfs_pipeline.streaming.send.rows import produce_rows
 
     settings = load_settings()
 
     def work(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
-        return produce_features(
+        return produce_rows(
             settings,
-            path,
+            HDFS_LOGS,
+            feature_messages(path, catalogue, settings),
             stopped=stopped,
-            catalogue=catalogue,
             batch=batch,
             delay_s=delay,
+            group=worker_group(settings, HDFS_LOGS),
             on_progress=on_progress,
             say=_say,
         )
@@ -159,14 +166,20 @@ def produce_labels_command(
     path: Annotated[Path, typer.Argument(help="CSV of BlockId,Label or block_id,label[,kind].")], as_json: Json = False
 ) -> None:
     """Send labels of blocks into `labels`."""
-    from hdfs_pipeline.streaming.send.rows import produce_labels
+    from hdfs_pipeline.domains.blocks.feature_rows import label_messages
+    from hdfs_pipeline.domains.blocks.topics import LABELS
+    from hdfs_pipeline.streaming.send.rows import produce_rows
 
     settings = load_settings()
-    _send(lambda stopped, tell: produce_labels(settings, path, stopped=stopped, on_progress=tell), as_json)
+
+    def work(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
+        return produce_rows(settings, LABELS, label_messages(path), stopped=stopped, on_progress=on_progress)
+
+    _send(work, as_json)
 
 
 def _counting() -> Progress:
-    """Progress of what has no known end, on standard error."""
+    """Progress of work without a known end, on standard error."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     return Progress(*columns, console=terminal.err, transient=True)
 
@@ -176,7 +189,7 @@ def _say(text: str) -> None:
 
 
 def _send(work: "Callable[[Event, Callable[[Report], None]], Report]", as_json: bool, *, endless: bool = False) -> None:
-    """Do the work under a progress bar until a signal, tell what was sent; failures end with exit code 3."""
+    """Do the work under a progress bar until a signal, and print what was sent; failures end with exit code 3."""
     from dataclasses import asdict
 
     from hdfs_pipeline.processes.signals import stop_on_signals

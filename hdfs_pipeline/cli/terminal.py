@@ -1,10 +1,10 @@
-"""What the commands share: the consoles, progress, JSON, and the options that several of them take."""
+"""What the commands share: consoles, progress, JSON, and common options."""
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -13,20 +13,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from hdfs_pipeline.errors import PipelineError
 
+if TYPE_CHECKING:
+    from hdfs_pipeline.domains.contract import Item
+
 T = TypeVar("T")
 
-# Without a terminal there is no width to ask for: tables go out wide enough for their columns.
+# Without a terminal the width is unknown: tables are printed wide enough for their columns.
 out, err = (Console(width=None if stream.isatty() else 110, file=stream) for stream in (sys.stdout, sys.stderr))
 
 Paths = Annotated[list[str], typer.Argument(help="Files (.gz, .zst too), folders, globs; - for standard input.")]
 Logs = Annotated[list[str] | None, typer.Option("--logs", help="Logs: file, folder or glob; may be repeated.")]
 Labels = Annotated[Path | None, typer.Option("--labels", help="CSV of BlockId,Label or block_id,label[,kind].")]
 Detector = Annotated[str, typer.Option("--detector", help="Name of a detector, standard, or all.")]
+Domain = Annotated[str | None, typer.Option("--domain", help="Kind of data; the life of HDFS blocks by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 def steps() -> Progress:
-    """A progress bar on standard error that goes when the work is done."""
+    """A progress bar on standard error that disappears when the work is done."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -45,24 +49,36 @@ def for_each(
     passed_over: type[PipelineError],
     otherwise: str,
 ) -> list[T]:
-    """What `work` gives for each of `names`, under a bar; it is handed a name, and what to tell its steps to.
+    """The results of `work` for each of `names`, under a bar; `work` takes a name and a function for its steps.
 
-    Of several, one that raises `passed_over` is told of ("NAME `otherwise`: why") and left out; alone it raises.
+    If the work of one among several names raises `passed_over`, that name is left out with a message ("NAME
+    `otherwise`: why"). The error of a single name is raised.
     """
-    found = []
+    results = []
     with steps() as progress:
         bar = progress.add_task(doing, total=len(names))
         for name in names:
             try:
-                found.append(work(name, lambda step: progress.update(bar, description=step)))
+                results.append(work(name, lambda step: progress.update(bar, description=step)))
             except passed_over as error:
                 if len(names) == 1:
                     raise
                 err.print(f"[yellow]{name} {otherwise}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             progress.advance(bar)
-    return found
+    return results
 
 
-def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    print(json.dumps(value, indent=1, default=str))
+def print_json(value: Any, item: "Item | None" = None) -> None:
+    """One JSON document on standard output; with `item`, the keys `items` and `item` get the item's own names."""
+    named = value if item is None else _named(value, {"items": item.plural, "item": item.column})
+    print(json.dumps(named, indent=1, default=str))
+
+
+def _named(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        # A key with a mapping under it is a name that people gave, such as a label's kind, and stays as it is.
+        return {
+            key if isinstance(inner, Mapping) else names.get(key, key): _named(inner, names)
+            for key, inner in value.items()
+        }
+    return [_named(inner, names) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""All of it at once, and what it finds as it comes."""
+"""The whole pipeline at once, and the anomalies as they arrive."""
 
 from threading import Lock
 from typing import Annotated
@@ -27,10 +27,10 @@ class Lines:
         with self._mutex:
             colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
             for line in text.split("\n"):
-                found = Text.assemble((f"{name:<{_WIDTH}} | ", colour), line)
+                shown = Text.assemble((f"{name:<{_WIDTH}} | ", colour), line)
                 if line.startswith(("anomaly", "withdrawn")):
-                    found.stylize("bold", _WIDTH + 3)
-                terminal.err.print(found, soft_wrap=True)
+                    shown.stylize("bold", _WIDTH + 3)
+                terminal.err.print(shown, soft_wrap=True)
 
 
 @app.command()
@@ -39,17 +39,17 @@ def up(
         bool | None,
         typer.Option(
             "--replay/--no-replay",
-            help="Send the shipped sample to raw_logs, over and over. By default where the home has no logs of its own "
-            "and the broker is on this machine.",
+            help="Send the shipped sample to raw_logs, over and over. By default only if the home has no logs of its "
+            "own and the broker is on this machine.",
             show_default=False,
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Stream workers; metrics on consecutive ports.")] = 1,
     rate: Annotated[float, typer.Option(min=0.001, help="Records a second of the replay.")] = 500.0,
 ) -> None:
-    """Start it all: Kafka where none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
+    """Start everything: Kafka if none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
 
-    Without a model, in a home without logs of its own, the worker's is trained on the sample first.
+    In a home without a model and without logs of its own, the worker's model is trained on the sample first.
     """
     from hdfs_pipeline.running.up import up as run
 
@@ -58,13 +58,13 @@ def up(
 
 @app.command()
 def watch(
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are on the topic already.")] = False,
-    every: Annotated[float, typer.Option(min=0, help="Seconds from one line to the next; others are counted.")] = 0.0,
+    everything: Annotated[bool, typer.Option("--all", help="Begin with those that are on the topic already.")] = False,
+    every: Annotated[float, typer.Option(min=0, help="Least seconds between two lines; others are counted.")] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Show the anomalies that the stream workers find, as they arrive on Kafka; with --json one object a line."""
-    from hdfs_pipeline.domains.blocks import wire
     from hdfs_pipeline.processes.signals import stop_on_signals
+    from hdfs_pipeline.sources.wire import encode_verdict
     from hdfs_pipeline.streaming.tail import Modestly, verdicts
 
     modestly = Modestly(every)
@@ -74,13 +74,13 @@ def watch(
 
     with stop_on_signals() as stopped:
         for verdict in verdicts(load_settings(), stopped, everything=everything, ready=waiting):
-            line = wire.encode(verdict).decode() if as_json else modestly.line(verdict)
+            line = encode_verdict(verdict).decode() if as_json else modestly.line(verdict)
             if line is not None and not _printed(line):
                 return
 
 
 def _printed(line: str) -> bool:
-    """Print a line at once; whether somebody reads on (unlike `head`, which has enough at some point)."""
+    """Print a line at once. Returns whether somebody still reads; a reader such as `head` stops at some point."""
     try:
         print(line, flush=True)
     except BrokenPipeError:

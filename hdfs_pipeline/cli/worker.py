@@ -14,31 +14,33 @@ app = typer.Typer()
 @app.command()
 def stream(
     detector: Annotated[str | None, typer.Option(help="Detector; the setting `champion` by default.")] = None,
-    threshold: Annotated[float | None, typer.Option(help="Score from which a block is anomalous; the model's.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Score from which a block is anomalous; the model's own by default.")
+    ] = None,
     begin: Annotated[str, typer.Option("--from", help="raw_logs, aggregated_events or hdfs_logs.")] = "raw_logs",
     end: Annotated[str, typer.Option("--to", help="anomalies, or aggregated_events to count only.")] = "anomalies",
 ) -> None:
     """Consume log records from Kafka, count them per block, publish the anomalies. Ctrl-C or SIGTERM ends it.
 
-    Start as many as you like: they share the partitions. Each stage can be a service of its own, with --from and --to.
+    Workers share the partitions: start as many as you like. With --from and --to each stage can be its own service.
     """
     from hdfs_pipeline.streaming.stream import stream as run
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("hdfs_pipeline.kafka").addFilter(_now_and_then())
-    run(load_settings(), detector=detector, threshold=threshold, begin=begin, end=end)
+    run(load_settings(), begin, end, detector=detector, threshold=threshold)
 
 
 def _now_and_then(every_s: float = 10.0) -> Callable[[logging.LogRecord], bool]:
-    """A filter: librdkafka says the same thing many times a second while a broker is away."""
-    said: dict[str, float] = {}
+    """A filter that lets equal messages pass now and then: librdkafka repeats them while a broker is away."""
+    last: dict[str, float] = {}
 
     def passes(record: logging.LogRecord) -> bool:
         kind = str(record.args[0] if isinstance(record.args, tuple) and record.args else record.msg)
-        if record.created - said.get(kind, 0.0) < every_s:
+        if record.created - last.get(kind, 0.0) < every_s:
             return False
-        said[kind] = record.created
+        last[kind] = record.created
         return True
 
     return passes

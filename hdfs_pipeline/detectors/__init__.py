@@ -1,6 +1,6 @@
 """DETECTORS: one row per detector, its class imported when it is asked for."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import Any
 
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import Detector
-from hdfs_pipeline.scoring.thresholds import Fixed, Quantile, Threshold
+from hdfs_pipeline.scoring.thresholds import Fixed, Quantile, Quiet, Threshold
 from hdfs_pipeline.settings import Settings
 
 
@@ -16,24 +16,24 @@ from hdfs_pipeline.settings import Settings
 class Row:
     """Where a detector lives, how its threshold is fixed, and what a person should know of it.
 
-    The `standard` ones are what the main job trains; the others learn where they are asked for by name.
+    The main job trains the `standard` ones; the others are trained only by name.
     """
 
     path: str
     threshold: Callable[[Settings], Threshold]
     about: str
     kinds: frozenset[str] = frozenset({"numpy"})
-    """What it is made with, as Dagster shows it."""
+    """The libraries that it is made with, as Dagster shows them."""
     standard: bool = False
     params: Callable[[Settings], dict[str, Any]] = lambda _: {}
-    """What the settings say of how it is made."""
+    """The parameters that the settings give it."""
 
     @property
     def cls(self) -> type[Detector]:
         """The detector's class."""
         module, name = self.path.split(":")
-        found: type[Detector] = getattr(import_module(f"{__name__}.{module}"), name)
-        return found
+        cls: type[Detector] = getattr(import_module(f"{__name__}.{module}"), name)
+        return cls
 
 
 _SKLEARN = frozenset({"scikitlearn", "onnx"})
@@ -49,20 +49,20 @@ DETECTORS: dict[str, Row] = {
     "autoencoder": Row(
         "autoencoder:Autoencoder",
         lambda settings: Quantile(settings.autoencoder_quantile),
-        "reconstruction error of event counts; learns from normal blocks",
+        "reconstruction error of event counts; learns from normal items",
         kinds=_TORCH,
         standard=True,
     ),
     "exact_match": Row(
         "exact_match:ExactMatch",
         lambda _: Fixed(0.5),
-        "distance to the nearest count vector of a normal block; the bar for every model without labels",
+        "distance to the nearest count vector of a normal item; the bar for every model without labels",
         standard=True,
     ),
     "combinations": Row(
         "combinations:Combinations",
         lambda _: Fixed(0.5),
-        "counts of events that never come together in normal blocks, although each of them does",
+        "counts of events that never come together in normal items, although each of them does",
         standard=True,
     ),
     "keywords": Row(
@@ -74,19 +74,19 @@ DETECTORS: dict[str, Row] = {
     "isolation_forest": Row(
         "isolation_forest:IsolationForest",
         lambda settings: Quantile(1 - settings.isolation_forest_contamination, among="all"),
-        "100 random trees on event counts; learns from all blocks, looks at no label",
+        "100 random trees on event counts; learns from all items, looks at no label",
         kinds=_SKLEARN,
     ),
     "kmeans": Row(
         "kmeans:KMeans",
         lambda settings: Quantile(settings.kmeans_quantile),
-        "squared distance to the nearest of 20 centres of log counts; learns from normal blocks",
+        "squared distance to the nearest of 20 centres of log counts; learns from normal items",
         kinds=_SKLEARN,
     ),
     "pca": Row(
         "pca:Pca",
         lambda settings: Quantile(settings.pca_quantile),
-        "what principal components leave of the log counts; learns from normal blocks",
+        "what principal components leave of the log counts; learns from normal items",
         kinds=_SKLEARN,
     ),
     "logistic_regression": Row(
@@ -104,19 +104,19 @@ DETECTORS: dict[str, Row] = {
     "lstm": Row(
         "lstm:Lstm",
         lambda _: Fixed(6.5),
-        "surprisal of the least likely event, or end, after those before it; learns from normal blocks",
+        "surprisal of the least likely event, or end, after those before it; learns from normal items",
         kinds=_TORCH,
     ),
     "transformer": Row(
         "transformer:Transformer",
         lambda _: Fixed(6.5),
-        "surprisal of the least likely count of an event, given all other counts; learns from normal blocks",
+        "surprisal of the least likely count of an event, given all other counts; learns from normal items",
         kinds=_TORCH,
     ),
     "ensemble": Row(
         "ensemble:Ensemble",
         lambda _: Fixed(0.5),
-        "mean opinion of the detectors in the setting ensemble_members; learns from normal blocks",
+        "mean opinion of the detectors in the setting ensemble_members; learns from normal items",
         kinds=_TORCH,
         params=lambda settings: {
             "rules": {name: detector_row(name).threshold(settings) for name in settings.ensemble_members}
@@ -128,31 +128,31 @@ DETECTORS: dict[str, Row] = {
         "random forest and combinations in one, for few labelled anomalies; learns from labels",
         kinds=_SKLEARN,
     ),
+    "lstm_autoencoder": Row(
+        "series.lstm_autoencoder:LstmAutoencoder",
+        lambda _: Quiet(),
+        "squared error of an LSTM network that learned to reproduce the baseline's windows",
+        kinds=frozenset({"pytorch"}),
+        standard=True,
+    ),
+    "pca_residual": Row(
+        "series.pca_residual:PcaResidual",
+        lambda _: Quiet(),
+        "squared distance from the principal components that hold 90 % of the baseline's variance",
+        standard=True,
+    ),
+    "deviation": Row(
+        "series.deviation:Deviation",
+        lambda _: Quiet(),
+        "each metric's own distance from its baseline; calls of operations that were idle before",
+        standard=True,
+    ),
+    "static_rules": Row(
+        "series.static_rules:StaticRules",
+        lambda _: Fixed(1.0, "a limit is reached"),
+        "limits on the RPC queue time, the RPC processing time and the time that the process slept",
+    ),
 }
-
-STANDARD = tuple(name for name, row in DETECTORS.items() if row.standard)
-"""The detectors that the main job trains."""
-
-
-def families(names: Iterable[str]) -> tuple[str, ...]:
-    """The matrices that detectors read, for `load_dataset`; always the two that cost nothing."""
-    return tuple(dict.fromkeys(["events", "keywords", *(detector_row(name).cls.features for name in names)]))
-
-
-def named_detectors(asked: Iterable[str], trained: Collection[str] | None = None) -> list[str]:
-    """The detectors of names, `standard` or `all`, each once, in the order of `DETECTORS`.
-
-    Of `standard` and `all` only those that are `trained`, where that is given. Raises: DataError for an unknown name.
-    """
-    groups = {"all": tuple(DETECTORS), "standard": STANDARD}
-    found: set[str] = set()
-    for each in asked:
-        if each in groups:
-            found.update(name for name in groups[each] if trained is None or name in trained)
-        else:
-            detector_row(each)
-            found.add(each)
-    return [name for name in DETECTORS if name in found]
 
 
 def detector_row(name: str) -> Row:

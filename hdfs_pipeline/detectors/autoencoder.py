@@ -1,4 +1,4 @@
-"""Autoencoder on event counts of normal blocks: what it cannot reproduce is unlike what it has learned.
+"""Autoencoder on event counts of normal items: what it cannot reproduce is unlike what it has learned.
 
 Replicator networks as outlier detectors: Hawkins, He, Williams and Baxter (2002); Sakurada and Yairi (2014). On counts
 of log events: Farzad and Gulliver (2020).
@@ -40,7 +40,7 @@ class Autoencoder(OnnxDetector):
     BATCH = 2048
     """Most vectors in one step, so that the time to learn does not grow with the cluster."""
     RESUMED = 0.25
-    """Share of the steps that a network which has learned before goes on for."""
+    """Share of the steps for which a network that has learned before goes on."""
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Learn the normal vectors. See `Detector.fit`; `labels` may be None."""
@@ -60,10 +60,10 @@ class Autoencoder(OnnxDetector):
     def _fit(
         self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray, checkpoint: "Checkpoint | None"
     ) -> Self:
-        normals, blocks = normal_rows(values, labels, weights)
+        normals, items = normal_rows(values, labels, weights)
         logs = np.log1p(normals.astype(np.float64))
-        mean = np.average(logs, axis=0, weights=blocks)
-        deviation = np.sqrt(np.average((logs - mean) ** 2, axis=0, weights=blocks))
+        mean = np.average(logs, axis=0, weights=items)
+        deviation = np.sqrt(np.average((logs - mean) ** 2, axis=0, weights=items))
         deviation = np.maximum(deviation, self.SMALLEST_DEVIATION)
         params = {**self.DEFAULTS, **self.params}
         start = None
@@ -94,11 +94,13 @@ def _rescaled(
 
 
 def _read_graph(model: bytes, layers: int) -> Checkpoint:
-    """What `_graph` was made of."""
+    """The layers and the scaling that `_graph` put into `model`."""
     import onnx
 
-    found = {item.name: onnx.numpy_helper.to_array(item) for item in onnx.load_from_string(model).graph.initializer}
-    return [(found[f"weight{at}"], found[f"bias{at}"]) for at in range(layers)], found["mean"], found["deviation"]
+    arrays = {
+        tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(model).graph.initializer
+    }
+    return [(arrays[f"weight{at}"], arrays[f"bias{at}"]) for at in range(layers)], arrays["mean"], arrays["deviation"]
 
 
 def _learn(
@@ -109,9 +111,9 @@ def _learn(
     params: dict[str, Any],
     start: Layers | None = None,
 ) -> Layers:
-    """Train on `inputs` (k, d) float64, one row per distinct vector, from `start` or from chance; the layers.
+    """Train on `inputs` (k, d) float64, one row per distinct vector, from `start` or at random; the layers.
 
-    Each distinct vector counts once, however many blocks have it: weighted by blocks, the network would learn the
+    Each distinct vector counts once, however many items have it: weighted by items, the network would learn the
     common vectors and give rare normal ones large errors. One thread, so that sums always run in the same order.
     """
     import torch
@@ -120,7 +122,7 @@ def _learn(
     steps, width = params.pop("steps"), inputs.shape[1]
     with repeatable(seed):
         layers = [torch.nn.Linear(*sizes) for sizes in pairwise((width, *hidden, width))]
-        bent = [part for layer in layers[:-1] for part in (layer, torch.nn.ReLU())]
+        hidden_parts = [part for layer in layers[:-1] for part in (layer, torch.nn.ReLU())]
         # A column that never changes in training moves no weight: those that start at random would stay so, and
         # an event never seen before would spoil how all others are reproduced, and its own share in the score.
         layers[0].weight.data[:, np.ptp(inputs, axis=0) == 0] = 0
@@ -128,7 +130,7 @@ def _learn(
             for layer, (weight, bias) in zip(layers, start, strict=True):
                 layer.weight.data = torch.tensor(weight, dtype=torch.float32)
                 layer.bias.data = torch.tensor(bias, dtype=torch.float32)
-        network = torch.nn.Sequential(*bent, layers[-1])
+        network = torch.nn.Sequential(*hidden_parts, layers[-1])
         _descend(network, torch.tensor(inputs, dtype=torch.float32), batch, steps, params)
     return [(layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()) for layer in layers]
 
@@ -136,7 +138,7 @@ def _learn(
 def _descend(network: Any, inputs: Any, batch: int, steps: int, params: dict[str, Any]) -> None:
     """Adam with one cycle of the learning rate (Smith and Topin, 2019).
 
-    Beyond 1 the loss grows linearly (Huber, 1964), lest a single odd normal vector take the network's few hidden units.
+    Beyond 1 the loss grows linearly (Huber, 1964), so that one odd normal vector cannot take the few hidden units.
     """
     import torch
 

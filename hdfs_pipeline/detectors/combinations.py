@@ -1,4 +1,4 @@
-"""Combinations: event counts that never come together in normal blocks, although each of them does.
+"""Combinations: event counts that never come together in normal items, although each of them does.
 
 A vector that was never seen is often only a new mixture of ordinary things (an append, a deletion, a replica copied),
 and there are too many mixtures to see them all. Pairs and triples of counts are few enough: what counts is that two
@@ -26,21 +26,21 @@ _CHUNK = 256
 
 
 class Combinations(Detector):
-    """Score u / (1 + u), u the evidence against a block; .5 means one whole piece of it.
+    """Score u / (1 + u), u the evidence against an item; .5 means one whole piece of it.
 
-    A piece each: an event that no normal block has; an event that is missing and that every normal block has; two
-    events of which no normal block has both, or has the one without the other. Besides, at most a piece for the most
-    telling three columns whose counts (0, 1, 2, more) no normal block has together: how many normal blocks would have
-    them by chance, over `EXPECTED`. And up to `NOVELTY` for a vector that was never seen, by its distance to the
-    nearest normal one: of itself too little for a verdict, but it ranks what is below.
+    Each of these is one piece: an event that no normal item has; an event that is missing and that every normal item
+    has; two events of which no normal item has both, or has the one without the other. The most telling three columns
+    whose counts (0, 1, 2, more) no normal item has together are at most one piece: the number of normal items that
+    would have them by chance, divided by `EXPECTED`. A vector that was never seen is up to `NOVELTY`, by its distance
+    to the nearest normal one: too little to flag an item alone, but it ranks the items below the threshold.
     """
 
     name = "combinations"
     learns_from = "normals"
     CAP: ClassVar[int] = 3
-    """Counts from here on are one value. Three is how many replicas HDFS makes; beyond, how many more is chance."""
+    """Counts from here on are one value. HDFS makes three replicas; how many more there are is chance."""
     EXPECTED: ClassVar[float] = 3.0
-    """Blocks expected by chance whose absence is a whole piece of evidence: fewer than one in twenty such are absent by
+    """Items expected by chance whose absence is a whole piece of evidence: fewer than one in twenty such are absent by
     chance (Poisson)."""
     NOVELTY: ClassVar[float] = 0.5
     COLUMNS: ClassVar[int] = 48
@@ -48,25 +48,25 @@ class Combinations(Detector):
 
     normals: np.ndarray | None = None
     """Distinct normal vectors (k, d) float32."""
-    blocks: np.ndarray | None = None
-    """Blocks (k,) float64 behind each of them."""
+    items: np.ndarray | None = None
+    """Items (k,) float64 behind each of them."""
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
-        """Keep the distinct normal vectors and how many blocks each has. See `Detector.fit`; `labels` may be None."""
-        normals, blocks = normal_rows(values, labels, weights)
+        """Keep the distinct normal vectors and how many items each has. See `Detector.fit`; `labels` may be None."""
+        normals, items = normal_rows(values, labels, weights)
         order = np.lexsort(normals.T[::-1])  # one order for the same rows gives the same file
-        return self._remember(normals[order], blocks[order])
+        return self._remember(normals[order], items[order])
 
-    def _remember(self, normals: np.ndarray, blocks: np.ndarray) -> Self:
-        self.normals, self.blocks = normals, blocks
+    def _remember(self, normals: np.ndarray, items: np.ndarray) -> Self:
+        self.normals, self.items = normals, items
         self.__dict__.pop("_known", None)
         return self
 
     @cached_property
     def _known(self) -> "_Known":
-        if self.normals is None or self.blocks is None:
+        if self.normals is None or self.items is None:
             raise NotTrainedError(f"{self.name} has not learned yet: `hdfs-pipeline train --detector {self.name}`")
-        return _Known.of(self.normals, self.blocks, self.CAP, self.COLUMNS)
+        return _Known.of(self.normals, self.items, self.CAP, self.COLUMNS)
 
     def score(self, values: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 in [0, 1). Each distinct vector is looked at once."""
@@ -89,9 +89,9 @@ class Combinations(Detector):
         far = distance[strange]
         differs = np.abs(rows - known.normals[index[strange]])
         parts += differs * (self.NOVELTY / (1 + far))[:, None]  # far / (1 + far) in all, far being the sum of `differs`
-        found = np.zeros(values.shape)
-        found[strange] = parts
-        return found
+        evidence = np.zeros(values.shape)
+        evidence[strange] = parts
+        return evidence
 
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Each column's share of the evidence. See `Detector.explain`."""
@@ -105,7 +105,7 @@ class Combinations(Detector):
         from safetensors.numpy import save_file
 
         known = self._known
-        arrays = {"normals": known.normals, "blocks": known.blocks}
+        arrays = {"normals": known.normals, "blocks": known.items}
         save_file(arrays, folder / "model.safetensors", {"detector": self.name})
 
     @classmethod
@@ -116,24 +116,24 @@ class Combinations(Detector):
         path = folder / "model.safetensors"
         with reading(cls.name, path):
             arrays = load(path.read_bytes())
-            normals, blocks = arrays["normals"], arrays["blocks"]
-            if normals.ndim != 2 or normals.dtype != np.float32 or not len(normals) or len(normals) != len(blocks):
-                raise ValueError("not a matrix of normal vectors with their blocks")
-        return cls()._remember(normals, blocks)
+            normals, items = arrays["normals"], arrays["blocks"]
+            if normals.ndim != 2 or normals.dtype != np.float32 or not len(normals) or len(normals) != len(items):
+                raise ValueError("not a matrix of normal vectors with their counts of items")
+        return cls()._remember(normals, items)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What normal blocks do and do not do.
+    """What normal items do and do not do.
 
     `seen` (d,) and `always` (d,) bool: events that some, and that all of them have. `never` (2s, 2s) float32: 1 for two
-    of the s seen events' presences (first half) and absences (second) that no block joins. `columns` (a,) those whose
-    triples are counted; `absent` (p, p, p) float32, p = a * (cap + 1): how many blocks would have three counts by
+    of the s seen events' presences (first half) and absences (second) that no item joins. `columns` (a,) those whose
+    triples are counted; `absent` (p, p, p) float32, p = a * (cap + 1): how many items would have three counts by
     chance that none has, else 0.
     """
 
     normals: np.ndarray
-    blocks: np.ndarray
+    items: np.ndarray
     cap: int
     seen: np.ndarray
     always: np.ndarray
@@ -142,27 +142,27 @@ class _Known:
     absent: np.ndarray
 
     @classmethod
-    def of(cls, normals: np.ndarray, blocks: np.ndarray, cap: int, most: int) -> Self:
-        """Count over the distinct vectors `normals` (k, d) and the `blocks` (k,) of each."""
+    def of(cls, normals: np.ndarray, items: np.ndarray, cap: int, most: int) -> Self:
+        """Count over the distinct vectors `normals` (k, d) and the `items` (k,) of each."""
         seen = np.asarray(normals.any(axis=0))
         states = _states(normals[:, seen])
-        together = (states * blocks[:, None]).T @ states
+        together = (states * items[:, None]).T @ states
         alone = together.diagonal() > 0
         never = (together == 0) & alone & alone[:, None]
         counts = np.minimum(normals, cap).astype(np.int64)
         varied = np.flatnonzero(np.ptp(counts, axis=0) > 0)
-        spread = np.array([(blocks @ (counts[:, at] == 0)) * (blocks @ (counts[:, at] > 0)) for at in varied])
+        spread = np.array([(items @ (counts[:, at] == 0)) * (items @ (counts[:, at] > 0)) for at in varied])
         columns = np.sort(varied[np.argsort(-spread, kind="stable")[:most]])
-        absent = _absent_triples(_one_hot(counts[:, columns], cap), blocks)
+        absent = _absent_triples(_one_hot(counts[:, columns], cap), items)
         always = np.asarray((normals > 0).all(axis=0))
-        return cls(normals, blocks, cap, seen, always, never.astype(np.float32), columns, absent)
+        return cls(normals, items, cap, seen, always, never.astype(np.float32), columns, absent)
 
     def never_alone(self, rows: np.ndarray) -> np.ndarray:
-        """1 for each event that no normal block has, or that all have and the row has not: (n, d)."""
+        """1 for each event that no normal item has, or that all have and the row has not: (n, d)."""
         return (((rows > 0) & ~self.seen) | ((rows == 0) & self.always)).astype(np.float64)
 
     def never_together(self, rows: np.ndarray) -> np.ndarray:
-        """Half a piece for each of two events that normal blocks never join so: (n, d)."""
+        """Half a piece for each of two events that normal items never join so: (n, d)."""
         states = _states(rows[:, self.seen]).astype(np.float32)
         pairs = (states @ self.never) * states / 2
         parts = np.zeros(rows.shape)
@@ -170,28 +170,28 @@ class _Known:
         return parts
 
     def most_telling(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of each row's triples the one most expected of those that no normal block has: (n,) blocks, (n, 3) columns.
+        """Each row's most expected triple that no normal item has: its expected items (n,) and its columns (n, 3).
 
-        0 blocks, and any columns, where every triple was seen.
+        A row of which every triple was seen has 0 items and arbitrary columns.
         """
         triples = self._triples
-        found, columns = np.zeros(len(rows)), np.zeros((len(rows), 3), np.int64)
+        strongest, columns = np.zeros(len(rows)), np.zeros((len(rows), 3), np.int64)
         if triples.shape[1]:
             width = self.cap + 1
             tokens = np.minimum(rows[:, self.columns], self.cap).astype(np.int64)
             tokens += np.arange(len(self.columns)) * width
             for part in _parts(len(rows)):
-                expected = self.absent[tuple(tokens[part][:, each] for each in triples)]
+                expected = self.absent[tuple(tokens[part][:, places] for places in triples)]
                 best = expected.argmax(axis=1)
-                found[part] = expected[np.arange(len(best)), best]
+                strongest[part] = expected[np.arange(len(best)), best]
                 columns[part] = self.columns[triples[:, best].T]
-        return found, columns
+        return strongest, columns
 
     @cached_property
     def _triples(self) -> np.ndarray:
         """All triples of `columns` by their places: (3, t) int64."""
-        found = list(combinations(range(len(self.columns)), 3))
-        return np.array(found, np.int64).reshape(-1, 3).T
+        triples = list(combinations(range(len(self.columns)), 3))
+        return np.array(triples, np.int64).reshape(-1, 3).T
 
 
 def _parts(rows: int) -> Iterator[slice]:
@@ -206,24 +206,24 @@ def _states(rows: np.ndarray) -> np.ndarray:
 
 def _one_hot(counts: np.ndarray, cap: int) -> np.ndarray:
     """A column per count from 0 to `cap` of each column of `counts` (k, a) int64: (k, a * (cap + 1)) float64."""
-    found = np.zeros((len(counts), counts.shape[1], cap + 1))
-    np.put_along_axis(found, counts[:, :, None], 1.0, axis=2)
-    return found.reshape(len(counts), -1)
+    flags = np.zeros((len(counts), counts.shape[1], cap + 1))
+    np.put_along_axis(flags, counts[:, :, None], 1.0, axis=2)
+    return flags.reshape(len(counts), -1)
 
 
-def _absent_triples(tokens: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Blocks expected by chance to have three tokens that no block has together: (p, p, p) float32, else 0.
+def _absent_triples(tokens: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Items expected by chance to have three tokens that no item has together: (p, p, p) float32, else 0.
 
-    If the second and third went their own ways given the first, n12 * n13 / n1 blocks would have all three. Each of the
-    three may play the first; the least counts.
+    If the second and third were independent given the first, n12 * n13 / n1 items would have all three. Each of the
+    three is the first in turn; the least number counts.
     """
-    pairs = (tokens * blocks[:, None]).T @ tokens
+    pairs = (tokens * items[:, None]).T @ tokens
     single = np.maximum(pairs.diagonal(), 1e-9)
-    given = pairs / single[:, None]  # given[i, j]: share of the blocks with i that have j
+    given = pairs / single[:, None]  # given[i, j]: share of the items with i that have j
     absent = np.zeros((len(pairs), *pairs.shape), np.float32)
     for first in range(len(pairs)):
         rows = tokens[:, first] > 0
-        together = (tokens[rows] * blocks[rows, None]).T @ tokens[rows]
+        together = (tokens[rows] * items[rows, None]).T @ tokens[rows]
         second = pairs[first]
         expected = np.minimum(second[:, None] * given[first], second[:, None] * given)
         expected = np.minimum(expected, second * given.T)

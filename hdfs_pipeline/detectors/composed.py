@@ -1,4 +1,4 @@
-"""Detectors made of others: members that read the same matrix, learn the same blocks, and are saved in one file."""
+"""Detectors made of others: members that read the same matrix, learn the same items, and are saved in one file."""
 
 import tempfile
 from abc import abstractmethod
@@ -48,9 +48,9 @@ class Composed(Detector):
 
         packed = {}
         for name, member in self._trained().items():
-            with tempfile.TemporaryDirectory() as apart:
-                member.save(Path(apart))
-                for path in Path(apart).iterdir():
+            with tempfile.TemporaryDirectory() as scratch:
+                member.save(Path(scratch))
+                for path in Path(scratch).iterdir():
                     packed[f"{name}/{path.name}"] = np.frombuffer(path.read_bytes(), np.uint8)
         save_file({**packed, **self._numbers()}, folder / "model.safetensors", {"detector": self.name})
 
@@ -60,16 +60,16 @@ class Composed(Detector):
         from safetensors.numpy import load
 
         path = folder / "model.safetensors"
-        with reading(cls.name, path), tempfile.TemporaryDirectory() as apart:
+        with reading(cls.name, path), tempfile.TemporaryDirectory() as scratch:
             arrays = load(path.read_bytes())
             names = sorted({key.split("/")[0] for key in arrays if "/" in key})
             for key in arrays:
                 if "/" in key:
-                    target = Path(apart) / detector_row(key.split("/")[0]).cls.name / Path(key).name
+                    target = Path(scratch) / detector_row(key.split("/")[0]).cls.name / Path(key).name
                     target.parent.mkdir(exist_ok=True)
                     target.write_bytes(arrays[key].tobytes())
             detector = cls._of({name: array for name, array in arrays.items() if "/" not in name})
-            detector.members = {name: detector_row(name).cls.load(Path(apart) / name) for name in names}
+            detector.members = {name: detector_row(name).cls.load(Path(scratch) / name) for name in names}
             if not detector.members or set(detector.members) != set(detector._names()):
                 raise ValueError("not a model of this detector")
         return detector
@@ -86,7 +86,7 @@ class Composed(Detector):
     def _weighed(self, values: np.ndarray, nearest: np.ndarray, weights: dict[str, np.ndarray]) -> np.ndarray:
         """The members' shares (n, d), each by its weight (n,) in the row's score."""
         total = np.maximum(sum(weights.values()), 1e-300)
-        found = np.zeros(values.shape)
+        shares = np.zeros(values.shape)
         for name, weight in weights.items():
-            found += self.members[name].explain(values, nearest) * (weight / total)[:, None]
-        return found
+            shares += self.members[name].explain(values, nearest) * (weight / total)[:, None]
+        return shares

@@ -2,7 +2,7 @@
 
 Averages of outlier scores: Aggarwal and Sathe, "Theoretical Foundations and Algorithms for Outlier Ensembles" (SIGKDD
 Explorations 17, 2015). Scores are brought to one scale by each member's own threshold rather than by their ranks among
-the training blocks: whatever is stranger than all of these has the highest rank, and all anomalies would be alike.
+the training items: whatever is stranger than all of these has the highest rank, and all anomalies would be alike.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,10 +16,10 @@ from hdfs_pipeline.scoring.thresholds import Threshold
 
 
 class Ensemble(Composed):
-    """Score: mean over the members of s / (s + t), s a member's score and t its threshold on the training blocks.
+    """Score: mean over the members of s / (s + t), s a member's score and t its threshold on the training items.
 
-    .5 means that the members hold a block for as anomalous as their thresholds, on average. `rules` names the members
-    and how the threshold of each is fixed.
+    .5 means that on average the members' scores of an item are at their thresholds. `rules` names the members and says
+    how the threshold of each is fixed.
     """
 
     name = "ensemble"
@@ -39,7 +39,8 @@ class Ensemble(Composed):
             raise DataError("ensemble has no members: name some in the setting ensemble_members")
         super().fit(values, labels, weights)
         self.thresholds = {
-            name: self.rules[name].fit(member.score(values), labels, weights) for name, member in self.members.items()
+            name: self.rules[name].fit(member.score(values), labels, weights)[0]
+            for name, member in self.members.items()
         }
         return self
 

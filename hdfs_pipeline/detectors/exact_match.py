@@ -1,4 +1,4 @@
-"""Exact match: is a count vector one that a normal block has had before?
+"""Exact match: is a count vector one that a normal item has had before?
 
 The bar for every model that learns without labels: a random split of HDFS mostly measures memory, and this is memory
 and nothing else (compare Landauer, Skopik and Wurzenberger, "A Critical Review of Common Log Data Sets Used for
@@ -25,7 +25,7 @@ class ExactMatch(Detector):
     resumes = True
     normals: np.ndarray | None = None
     """Distinct normal vectors (k, d) float32, ordered by their columns; None before `fit`."""
-    _seen: frozenset[bytes] = frozenset()
+    _known_rows: frozenset[bytes] = frozenset()
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Remember the distinct normal vectors. See `Detector.fit`; `labels` may be None."""
@@ -47,13 +47,15 @@ class ExactMatch(Detector):
 
     def _remember(self, normals: np.ndarray) -> Self:
         self.normals = normals
-        self._seen = frozenset(_row_bytes(normals))
+        self._known_rows = frozenset(_row_bytes(normals))
         return self
 
     def score(self, values: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 in [0, 1). Vectors that were seen are found by hash, without a distance."""
         distance = np.zeros(len(values))
-        rows = np.flatnonzero(np.fromiter((row not in self._seen for row in _row_bytes(values)), bool, len(values)))
+        rows = np.flatnonzero(
+            np.fromiter((row not in self._known_rows for row in _row_bytes(values)), bool, len(values))
+        )
         if len(rows):
             distance[rows] = nearest_rows(values[rows], self._trained())[1]
         return distance / (1 + distance)

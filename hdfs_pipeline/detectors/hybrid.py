@@ -1,7 +1,7 @@
 """Hybrid: what is known to be bad, and what is new, from a random forest and from combinations never seen.
 
-A forest needs many labelled anomalies and has no word on events that it never met; novelty alone takes every new habit
-of a cluster for damage. Labels and novelty together are semi-supervised anomaly detection as in Görnitz et al., "Toward
+A forest needs many labelled anomalies and cannot judge events that it never saw; novelty alone takes every new habit of
+a cluster for damage. Labels and novelty together are semi-supervised anomaly detection as in Görnitz et al., "Toward
 Supervised Anomaly Detection" (JAIR 46, 2013).
 """
 
@@ -19,7 +19,7 @@ _NEW: Final = "combinations"
 class Hybrid(Composed):
     """Score: 1 - (1 - p) (1 - q), p the forest's probability and q the score of the combinations (a noisy or).
 
-    At .75: the forest alone is sure, or three pieces of novelty stand against a block, or both are half convinced.
+    At .75: the forest alone is sure, or three pieces of novelty stand against an item, or both are half convinced.
     """
 
     name = "hybrid"

@@ -1,4 +1,4 @@
-"""Isolation forest: a block that few random cuts separate from all others is odd.
+"""Isolation forest: an item that few random cuts separate from all others is odd.
 
 Liu, Ting and Zhou, "Isolation Forest" (ICDM 2008).
 """
@@ -20,7 +20,7 @@ expected length of the path on which a row that ends there is isolated."""
 class IsolationForest(OnnxDetector):
     """Score 2^(-h / c): h the mean length of the paths that isolate a row, c that of an unsuccessful search.
 
-    It learns from all blocks, normal or not: among normal blocks alone the events of failures never vary, and what
+    It learns from all items, normal or not: among normal items alone the events of failures never vary, and what
     does not vary cannot be cut. Cuts are made in count / (1 + count), in which the step from none to one event is the
     widest. `params` go to scikit-learn's IsolationForest; the trees score through onnxruntime.
     """
@@ -29,7 +29,7 @@ class IsolationForest(OnnxDetector):
     learns_from = "all"
     DEFAULTS: ClassVar[dict[str, Any]] = {"n_estimators": 100, "max_samples": 1.0, "n_jobs": 1}
     LARGEST: ClassVar[int] = 200_000
-    """Blocks that a tree is grown on. Of more, each vector takes its share, but at least one."""
+    """Items that a tree is grown on. Of more, each vector takes its share, but at least one."""
 
     estimator: Any = None
     """The fitted sklearn.ensemble.IsolationForest on saturated counts; None after `load`."""
@@ -39,14 +39,14 @@ class IsolationForest(OnnxDetector):
         from sklearn.ensemble import IsolationForest as Estimator
 
         if not len(values):
-            raise DataError("no blocks to learn from: read more logs")
+            raise DataError("no items to learn from: read more logs")
         distinct = distinct_rows(values)
-        rows, blocks = values[distinct.first], np.bincount(distinct.inverse, weights)
+        rows, items = values[distinct.first], np.bincount(distinct.inverse, weights)
         order = np.lexsort(rows.T[::-1])  # one order for the same set of rows gives the same trees
-        rows, blocks = rows[order], blocks[order]
-        share = min(1.0, self.LARGEST / blocks.sum())
+        rows, items = rows[order], items[order]
+        share = min(1.0, self.LARGEST / items.sum())
         # scikit-learn's trees measure their nodes in rows, so that weights have to be rows.
-        repeated = np.repeat(saturated(rows), np.maximum(1, np.round(blocks * share)).astype(np.int64), axis=0)
+        repeated = np.repeat(saturated(rows), np.maximum(1, np.round(items * share)).astype(np.int64), axis=0)
         params = {**self.DEFAULTS, "random_state": self.seed, **self.params}
         self.estimator = Estimator(**params).fit(repeated)
         self._keep(_graph(_trees(self.estimator), _search(self.estimator.max_samples_), values.shape[1]))
@@ -73,15 +73,15 @@ def _search(rows: np.ndarray | int) -> np.ndarray:
     """Mean length of an unsuccessful search among `rows` rows: what a tree not grown to its end still lacks."""
     rows = np.asarray(rows, np.float64)
     many = np.maximum(rows, 3)
-    found = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
-    return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, found))
+    length = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
+    return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, length))
 
 
 def _trees(estimator: Any) -> Trees:
     """The trees with thresholds in counts: the way to saturated counts and back keeps their order."""
-    found = []
-    for each, columns in zip(estimator.estimators_, estimator.estimators_features_, strict=True):
-        tree = each.tree_
+    trees = []
+    for member, columns in zip(estimator.estimators_, estimator.estimators_features_, strict=True):
+        tree = member.tree_
         depth = np.zeros(tree.node_count)
         inner = np.flatnonzero(tree.children_left >= 0)
         for node in inner:  # parents stand before their children
@@ -92,7 +92,7 @@ def _trees(estimator: Any) -> Trees:
         # Between two counts, where rounding to float32 cannot move a cut past either of them.
         threshold[inner] = np.floor(tree.threshold[inner] / np.maximum(1 - tree.threshold[inner], 1e-9)) + 0.5
         path = depth + _search(tree.n_node_samples)
-        found.append(
+        trees.append(
             {
                 "feature": feature,
                 "threshold": threshold,
@@ -101,7 +101,7 @@ def _trees(estimator: Any) -> Trees:
                 "path": path,
             }
         )
-    return found
+    return trees
 
 
 def _graph(trees: Trees, search: np.ndarray, width: int) -> Any:

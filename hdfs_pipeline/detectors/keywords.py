@@ -1,4 +1,4 @@
-"""Keywords: what an engineer does with grep, the baseline that a method is worth what it adds to.
+"""Keywords: what an engineer does with grep. A method is worth what it adds to this baseline.
 
 Searching for such words is the usual practice that log mining is measured against (Oprea et al., "Beehive", 2013; He
 et al., "A Survey on Automated Log Analysis for Reliability Engineering", 2021, section 6).
@@ -13,7 +13,7 @@ from hdfs_pipeline.scoring.contracts import Detector, reading
 
 
 class Keywords(Detector):
-    """Score n / (1 + n), n the alarm records of the block: .5 means at least one. It learns nothing.
+    """Score n / (1 + n), n the alarm records of the item: .5 means at least one. It learns nothing.
 
     Its matrix is (n, 1): records with WARN, ERROR, exception or corrupt.
     """
@@ -32,7 +32,7 @@ class Keywords(Detector):
         return alarms / (1 + alarms)
 
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-        """All of the score is the one column's. See `Detector.explain`."""
+        """The one column has the whole score. See `Detector.explain`."""
         return (values > 0).astype(np.float64)
 
     def save(self, folder: Path) -> None:

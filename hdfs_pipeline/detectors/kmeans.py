@@ -1,4 +1,4 @@
-"""k-means: how far is a block from the nearest of the few ways in which normal blocks live?
+"""k-means: how far is an item from the nearest of the few ways in which normal items live?
 
 Lloyd, "Least Squares Quantization in PCM" (1982), started as Arthur and Vassilvitskii (k-means++, 2007). Clusters of
 log count vectors: Lin et al., "Log Clustering Based Problem Identification for Online Service Systems" (2016).
@@ -15,7 +15,7 @@ from hdfs_pipeline.scoring.normals import normal_rows
 class KMeans(ResidualDetector):
     """Score: squared distance to the nearest of 20 centres of the normal vectors' standardised log counts.
 
-    A vector weighs as many blocks as it stands for. `params` go to scikit-learn's KMeans.
+    A vector weighs as many items as it stands for. `params` go to scikit-learn's KMeans.
     """
 
     name = "kmeans"
@@ -29,14 +29,14 @@ class KMeans(ResidualDetector):
         from onnx import helper
         from sklearn.cluster import KMeans as Estimator
 
-        normals, blocks = normal_rows(values, labels, weights)
+        normals, items = normal_rows(values, labels, weights)
         order = np.lexsort(normals.T[::-1])
-        normals, blocks = normals[order], blocks[order]
+        normals, items = normals[order], items[order]
         params = {**self.DEFAULTS, "random_state": self.seed, **self.params}
         params["n_clusters"] = min(params["n_clusters"], len(normals))
-        scaling = Scaling.of(normals, blocks)
+        scaling = Scaling.of(normals, items)
         with one_thread():
-            self.estimator = Estimator(**params).fit(scaling.apply(normals), sample_weight=blocks)
+            self.estimator = Estimator(**params).fit(scaling.apply(normals), sample_weight=items)
         centres = self.estimator.cluster_centers_
         # Products find the nearest centre; the distance to it is then taken column by column, as products alone lose
         # half of the digits near a centre. A row's own square is the same for all centres.

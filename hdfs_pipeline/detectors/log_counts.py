@@ -1,6 +1,7 @@
 """Standardised log counts: the inputs of the detectors that measure in a straight line, as the first nodes of a graph.
 
-log(1 + count), as counts of events spread over orders of magnitude; then less the mean, divided by the deviation.
+The inputs are log(1 + count), since counts of events spread over orders of magnitude; then the mean is subtracted, and
+the rest is divided by the deviation.
 """
 
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ import numpy as np
 from hdfs_pipeline.detectors.onnx_session import IR_VERSION, OPSETS, OnnxDetector
 from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.features import distinct_rows
-from hdfs_pipeline.scoring.labelled import some_labels
+from hdfs_pipeline.scoring.labels import some_labels
 
 SMALLEST_DEVIATION = 0.1
 """Least deviation that a column is divided by, in log(1 + count): as in the autoencoder, an event never seen before is
@@ -21,15 +22,15 @@ then 6.9 deviations away."""
 
 @dataclass(frozen=True)
 class Scaling:
-    """Mean (d,) and deviation (d,) float64 of log(1 + count) over `blocks` blocks."""
+    """Mean (d,) and deviation (d,) float64 of log(1 + count) over `items` items."""
 
     mean: np.ndarray
     deviation: np.ndarray
-    blocks: float
+    items: float
 
     @classmethod
     def of(cls, values: np.ndarray, weights: np.ndarray) -> Self:
-        """The scaling of `values` (n, d), each row standing for `weights` (n,) blocks."""
+        """The scaling of `values` (n, d), each row standing for `weights` (n,) items."""
         logs = np.log1p(values.astype(np.float64))
         mean = np.average(logs, axis=0, weights=weights)
         deviation = np.sqrt(np.average((logs - mean) ** 2, axis=0, weights=weights))
@@ -45,12 +46,12 @@ class Scaling:
         return (np.log1p(values.astype(np.float64)) - self.mean) / self.divisor
 
     def joined(self, other: "Scaling") -> "Scaling":
-        """The scaling of both sets of blocks together (Chan, Golub and LeVeque, 1983)."""
-        blocks = self.blocks + other.blocks
-        step = (other.mean - self.mean) * (other.blocks / blocks)
-        squares = self.deviation**2 * self.blocks + other.deviation**2 * other.blocks
-        squares += (other.mean - self.mean) ** 2 * (self.blocks * other.blocks / blocks)
-        return Scaling(self.mean + step, np.sqrt(squares / blocks), blocks)
+        """The scaling of both sets of items together (Chan, Golub and LeVeque, 1983)."""
+        items = self.items + other.items
+        step = (other.mean - self.mean) * (other.items / items)
+        squares = self.deviation**2 * self.items + other.deviation**2 * other.items
+        squares += (other.mean - self.mean) ** 2 * (self.items * other.items / items)
+        return Scaling(self.mean + step, np.sqrt(squares / items), items)
 
 
 def log_graph(
@@ -59,7 +60,7 @@ def log_graph(
     """An onnx.ModelProto from `values` (n, d) float32 over `inputs`, standardised log counts, to `outputs`.
 
     `nodes` (onnx.NodeProto) go on from `inputs` with `constants` by name; `outputs` give by name their ONNX type and
-    number of axes, (n,) or (n, d). Inside all is float64, rounded once at the end: see `autoencoder`.
+    number of axes, (n,) or (n, d). The graph computes in float64 and rounds once at the end: see `autoencoder`.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -96,10 +97,10 @@ class ResidualDetector(OnnxDetector):
     learns_from = "normals"
     additive = True
     DECIMALS: ClassVar[int] = 9
-    """Decimals of a score. What is expected exactly leaves differences of 1e-16 that vary with the rows beside it."""
+    """Decimals of a score. A row just as expected leaves differences of 1e-16 that vary with the rows beside it."""
 
     def _keep_residuals(self, scaling: Scaling, constants: dict[str, np.ndarray], nodes: list[Any]) -> None:
-        """Make the graph whose `nodes` lead from `inputs` to `residuals` (n, d) the one that scores."""
+        """Score with the graph whose `nodes` lead from `inputs` to `residuals` (n, d)."""
         from onnx import TensorProto, helper
 
         nodes = [
@@ -132,7 +133,7 @@ class LinearDetector(OnnxDetector):
     learns_from = "labels"
 
     def _keep_weights(self, scaling: Scaling, weight: np.ndarray, bias: float, **about: str) -> None:
-        """Make `weight` (d,) and `bias` the ones that score. `about` goes into the file's metadata."""
+        """Score with `weight` (d,) and `bias`. `about` goes into the file's metadata."""
         from onnx import TensorProto, helper
 
         nodes = [
@@ -150,11 +151,11 @@ class LinearDetector(OnnxDetector):
         """What each column adds to the logit of a row, compared with the row of `nearest`: (n, d) float64."""
         if not len(values):
             return np.zeros(values.shape)
-        found: np.ndarray = self.run("terms", values) - self.run("terms", nearest)
-        return found
+        differences: np.ndarray = self.run("terms", values) - self.run("terms", nearest)
+        return differences
 
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-        """Shares of the terms that raise the logit over that of the nearest normal vector: exact, as it is their sum.
+        """Shares of the terms that raise the logit over that of the nearest normal vector; exact, as it is their sum.
 
         Where none raises it, the columns that differ share equally. See `Detector.explain`.
         """
@@ -174,13 +175,13 @@ def one_thread() -> AbstractContextManager[Any]:
 def labelled_rows(
     name: str, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct pairs of vector (k, d) float32 and label (k,) int64 in one order, and the blocks (k,) behind each.
+    """Distinct pairs of vector (k, d) float32 and label (k,) int64 in one order, and the items (k,) behind each.
 
     Raises: DataError where there are no labels.
     """
     labels = some_labels(name, labels)
     pairs = np.column_stack([values, labels]).astype(np.float32)
     distinct = distinct_rows(pairs)
-    pairs, blocks = pairs[distinct.first], np.bincount(distinct.inverse, weights)
+    pairs, items = pairs[distinct.first], np.bincount(distinct.inverse, weights)
     order = np.lexsort(pairs.T[::-1])  # one order for the same set of rows gives the same model
-    return pairs[order, :-1], pairs[order, -1].astype(np.int64), blocks[order]
+    return pairs[order, :-1], pairs[order, -1].astype(np.int64), items[order]

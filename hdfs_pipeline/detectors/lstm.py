@@ -1,7 +1,7 @@
-"""LSTM on the events of a block in their order: how unlikely is each event, and the end, after what came before?
+"""LSTM on the events of an item in their order: how unlikely is each event, and the end, after what came before?
 
 DeepLog (Du, Li, Zheng and Srikumar, 2017) predicts the next event with an LSTM (Hochreiter and Schmidhuber, 1997).
-Two things differ here. The end of the block is predicted like an event, since in HDFS most anomalies are what is
+Two things differ here. The end of the item is predicted like an event, since in HDFS most anomalies are what is
 missing. And the score is the surprisal of the least likely event, a number with an order, where DeepLog asks whether it
 is among the k likeliest (docs/decisions/11-sequences.md has the figures of both).
 """
@@ -21,7 +21,7 @@ Parameters = dict[str, np.ndarray]
 
 
 class Lstm(OnnxDetector):
-    """Score: the largest surprisal, in nats, among a block's events and its end (6.5 is a chance of 1 in 665).
+    """Score: the largest surprisal, in nats, among an item's events and its end (6.5 is a chance of 1 in 665).
 
     `params`: `steps` of learning and the learning rate `lr` of Adam (Kingma and Ba, 2015).
     """
@@ -29,29 +29,30 @@ class Lstm(OnnxDetector):
     name = "lstm"
     learns_from = "normals"
     features = "sequences"
+    sequential = True
     DEFAULTS: ClassVar[dict[str, Any]] = {"steps": 300, "lr": 0.01}
     EMBEDDING = 16
     HIDDEN = 32
     BATCH = 64
     REPLACED = 0.02
-    """Share of the events that learning replaces by one never seen, so that one odd event spoils no later one."""
+    """Share of the events that learning replaces by one never seen, so that an odd event does not spoil later ones."""
     ROWS = 128
     """Rows in one run of the session, never more or fewer, and of about one length: in float32 a row's score would
     otherwise depend on how many others are scored with it."""
     LENGTHS = 8
-    """Rows run together whose numbers of events, divided by this and rounded up, are equal."""
+    """Rows are run together if their numbers of events, divided by this and rounded up, are equal."""
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Learn the normal sequences. See `Detector.fit`; `labels` may be None."""
-        normals, blocks = normal_rows(values, labels, weights)
+        normals, items = normal_rows(values, labels, weights)
         order = np.lexsort(normals.T[::-1])  # the same set of rows gives the same model
         classes = event_classes(normals)
         sequences = classes[normals[order].astype(np.int64)]
-        self._keep(_graph(classes, self._learn(sequences, blocks[order], int(classes[-1]) + 1)))
+        self._keep(_graph(classes, self._learn(sequences, items[order], int(classes[-1]) + 1)))
         return self
 
-    def _learn(self, sequences: np.ndarray, blocks: np.ndarray, width: int) -> Parameters:
-        """Train on distinct `sequences` (k, d) int64 of classes below `width`, drawn by the root of their `blocks`.
+    def _learn(self, sequences: np.ndarray, items: np.ndarray, width: int) -> Parameters:
+        """Train on distinct `sequences` (k, d) int64 of classes below `width`, drawn by the root of their `items`.
 
         The root lies between learning rare normal sequences not at all and giving each the weight of thousands. One
         thread, so that sums always run in the same order.
@@ -60,7 +61,7 @@ class Lstm(OnnxDetector):
 
         params = {**self.DEFAULTS, **self.params}
         draw = np.random.default_rng(self.seed)
-        chance = np.sqrt(blocks) / np.sqrt(blocks).sum()
+        chance = np.sqrt(items) / np.sqrt(items).sum()
         inputs, targets, alive = (torch.from_numpy(part) for part in _shifted(sequences))
         with repeatable(self.seed):
             embedding = torch.nn.Embedding(width, self.EMBEDDING)
@@ -86,7 +87,7 @@ class Lstm(OnnxDetector):
     def surprisals(self, values: np.ndarray) -> np.ndarray:
         """Surprisals (n, d + 1) float32 in nats of each event and then of the end; 0 after it."""
         count, width = values.shape
-        found = np.zeros((count, width + 1), np.float32)
+        surprisals = np.zeros((count, width + 1), np.float32)
         events = np.where(values.any(axis=1), width - (values[:, ::-1] != 0).argmax(axis=1), 0)
         lengths = np.minimum(-(-np.maximum(events, 1) // self.LENGTHS) * self.LENGTHS, width)
         for length in np.unique(lengths).tolist():
@@ -95,8 +96,8 @@ class Lstm(OnnxDetector):
                 part = rows[start : start + self.ROWS]
                 batch = np.zeros((self.ROWS, length), np.float32)
                 batch[: len(part)] = values[part, :length]
-                found[part, : length + 1] = self.run("surprisals", batch)[: len(part)]
-        return found
+                surprisals[part, : length + 1] = self.run("surprisals", batch)[: len(part)]
+        return surprisals
 
     def score(self, values: np.ndarray) -> np.ndarray:
         """The largest surprisal (n,) float64 of each row, in nats."""
@@ -105,11 +106,11 @@ class Lstm(OnnxDetector):
     def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
         """Each step's share in the sum of the surprisals. See `Detector.explain`.
 
-        The end has the column after the last event (where there is none, the last event's).
+        The surprisal of the end is in the column after the last event, or in the last column of a full row.
         """
-        found = self.surprisals(values).astype(np.float64)
-        shares = found[:, :-1].copy()
-        shares[:, -1] += found[:, -1]
+        surprisals = self.surprisals(values).astype(np.float64)
+        shares = surprisals[:, :-1].copy()
+        shares[:, -1] += surprisals[:, -1]
         return row_shares(shares)
 
 
@@ -126,7 +127,7 @@ def event_classes(normals: np.ndarray) -> np.ndarray:
 
 
 def _shifted(sequences: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is given at each step, what follows it, and whether the block has not ended: (k, d + 1) each."""
+    """What is given at each step, what follows it, and whether the item has not ended: (k, d + 1) each."""
     edge = np.zeros((len(sequences), 1), np.int64)
     given, wanted = np.concatenate([edge, sequences], axis=1), np.concatenate([sequences, edge], axis=1)
     alive = given > 0
@@ -156,9 +157,9 @@ def _graph(classes: np.ndarray, trained: Parameters) -> Any:
     )
     logits = graph.add("MatMul", graph.add("Squeeze", states, index([1])), trained["2.weight"].T)
     chances = graph.add("LogSoftmax", graph.add("Add", logits, trained["2.bias"]), axis=-1)
-    found = graph.add("GatherElements", chances, graph.add("Unsqueeze", wanted, index([2])), axis=2)
-    found = graph.add("Mul", graph.add("Neg", graph.add("Squeeze", found, index([2]))), alive)
-    return graph.model("lstm", None, {"surprisals": (graph.add("Transpose", found, perm=[1, 0]), 2)})
+    surprisals = graph.add("GatherElements", chances, graph.add("Unsqueeze", wanted, index([2])), axis=2)
+    surprisals = graph.add("Mul", graph.add("Neg", graph.add("Squeeze", surprisals, index([2]))), alive)
+    return graph.model("lstm", None, {"surprisals": (graph.add("Transpose", surprisals, perm=[1, 0]), 2)})
 
 
 def _gates(torch_order: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Graph: an ONNX graph written down operator by operator."""
+"""Graph: builds an ONNX graph operator by operator."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class Graph:
         self._constants: list[Any] = []
 
     def add(self, operator: str, *inputs: str | np.ndarray, **attributes: Any) -> str:
-        """One operator on results (by name) and constants; the name of its first result."""
+        """Add an operator on results (by name) and constants, and return the name of its first result."""
         from onnx import helper
 
         names = [given if isinstance(given, str) else self._constant(given) for given in inputs]

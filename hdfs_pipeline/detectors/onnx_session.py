@@ -66,7 +66,7 @@ class OnnxDetector(Detector):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _keep(self, model: Any, **about: str) -> None:
-        """Make `model` (onnx.ModelProto) the one that scores. `about` goes into its metadata."""
+        """Score with `model` (onnx.ModelProto) from now on. `about` goes into its metadata."""
         from onnx import checker, helper
 
         helper.set_model_props(model, {**about, "seed": str(self.seed), "detector": self.name})

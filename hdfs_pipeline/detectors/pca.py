@@ -1,4 +1,4 @@
-"""Principal components: what of a block lies outside the space that normal blocks keep to?
+"""Principal components: how much of an item lies outside the space of the normal items?
 
 Xu, Huang, Fox, Patterson and Jordan, "Detecting Large-Scale System Problems by Mining Console Logs" (SOSP 2009), on
 this very data; the statistic is that of Jackson and Mudholkar, "Control Procedures for Residuals" (1979).
@@ -15,8 +15,8 @@ from hdfs_pipeline.scoring.normals import normal_rows
 class Pca(ResidualDetector):
     """Score: squared prediction error (Q statistic), what the components leave of the standardised log counts.
 
-    As many components as explain 90 % of how the distinct normal vectors vary. Each vector counts once: weighted by
-    blocks, the few common ones would take all components. `params` go to scikit-learn's PCA.
+    The components explain 90 % of how the distinct normal vectors vary. Each vector counts once: weighted by items, the
+    few common ones would take all components. `params` go to scikit-learn's PCA.
     """
 
     name = "pca"
@@ -30,10 +30,10 @@ class Pca(ResidualDetector):
         from onnx import helper
         from sklearn.decomposition import PCA
 
-        normals, blocks = normal_rows(values, labels, weights)
+        normals, items = normal_rows(values, labels, weights)
         order = np.lexsort(normals.T[::-1])
-        normals, blocks = normals[order], blocks[order]
-        scaling = Scaling.of(normals, blocks)
+        normals, items = normals[order], items[order]
+        scaling = Scaling.of(normals, items)
         inputs = scaling.apply(normals)
         centre, outside = inputs.mean(axis=0), np.eye(inputs.shape[1])
         if len(inputs) > 1:

@@ -9,7 +9,7 @@ from hdfs_pipeline.detectors.onnx_session import OPSETS, OnnxDetector
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import share_by_replacement
 from hdfs_pipeline.scoring.features import distinct_rows
-from hdfs_pipeline.scoring.labelled import both_labels
+from hdfs_pipeline.scoring.labels import both_labels
 
 
 class RandomForest(OnnxDetector):
@@ -23,7 +23,7 @@ class RandomForest(OnnxDetector):
     learns_from = "labels"
     DEFAULTS: ClassVar[dict[str, Any]] = {"n_estimators": 100, "bootstrap": False, "max_features": 0.5, "n_jobs": 1}
     """Every tree sees every vector, and half of the columns at each split. Log data hold vectors that stand for one
-    block each: a tree whose bootstrap leaves them out votes against them, which costs recall at a high threshold. The
+    item each: a tree whose bootstrap leaves them out votes against them, which costs recall at a high threshold. The
     choice of columns alone keeps the trees apart (as in Geurts, Ernst and Wehenkel, "Extremely Randomized Trees",
     2006). Chosen by repeated splits of two data sets (HDFS_v1 and Hadoop 3.4)."""
 
@@ -42,7 +42,7 @@ class RandomForest(OnnxDetector):
         values, labels, weights = _distinct(values, labels, weights)
         kept = np.flatnonzero(np.ptp(values, axis=0) > 0)
         if not len(kept):
-            raise DataError("random_forest has nothing to tell blocks apart by: all blocks have the same events")
+            raise DataError("random_forest has nothing to tell items apart by: all items have the same events")
         params = {**self.DEFAULTS, "random_state": self.seed, **self.params}
         if params["bootstrap"]:
             # scikit-learn would draw as many rows as there are distinct vectors, almost all of them the common ones.

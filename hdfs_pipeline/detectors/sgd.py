@@ -6,18 +6,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows
-from hdfs_pipeline.scoring.labelled import both_labels
+from hdfs_pipeline.scoring.labels import both_labels
 
 
 class Sgd(LinearDetector):
     """Score: probability of an anomaly, from a weighted sum of standardised log counts, learned piece by piece.
 
-    A vector pulls with the square root of its blocks, shared between its labels as they are: common vectors do not
-    drown rare ones, and a vector that is normal a thousand times and anomalous twice stays normal. The scaling follows
-    all blocks seen so far; when it moves, the weights are rewritten so that the model computes what it did.
+    A vector weighs the square root of its items, shared between its labels in proportion: common vectors do not drown
+    rare ones, and a vector that is normal a thousand times and anomalous twice stays normal. The scaling follows
+    all items seen so far; when it moves, the weights are rewritten so that the model computes what it did.
 
-    `params`: `passes` over the first blocks; all others go to scikit-learn's SGDClassifier. The model file holds the
-    weights, the scaling and the count of steps and blocks: all that is needed to go on.
+    `params`: `passes` over the first items; all others go to scikit-learn's SGDClassifier. The model file holds the
+    weights, the scaling and the count of steps and items: all that is needed to go on.
     """
 
     name = "sgd"
@@ -45,37 +45,38 @@ class Sgd(LinearDetector):
         return self.partial_fit(values, labels, weights)
 
     def partial_fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
-        """Learn from more blocks: as many passes over them as is their share in all that were seen. See `Detector`."""
+        """Learn from more items, with passes in proportion to their share in all items seen. See `Detector`."""
         from sklearn.linear_model import SGDClassifier
 
-        rows, known, blocks = labelled_rows(self.name, values, labels, weights)
+        rows, known, items = labelled_rows(self.name, values, labels, weights)
         params = {**self.DEFAULTS, "shuffle": False, **self.params}
         passes = params.pop("passes")
         estimator = SGDClassifier(**params)
-        scaling = Scaling.of(rows, blocks)
+        scaling = Scaling.of(rows, items)
         if self.model:
             scaling = self._continue(estimator, scaling)
         steps = int(getattr(estimator, "t_", 1.0))
         draw = np.random.default_rng([self.seed, steps])
-        count = max(1, round(passes * blocks.sum() / scaling.blocks))
+        count = max(1, round(passes * items.sum() / scaling.items))
         order = np.concatenate([draw.permutation(len(rows)) for _ in range(count)])
-        pull = _pull(rows, blocks)
+        pull = _pull(rows, items)
         estimator.partial_fit(scaling.apply(rows)[order], known[order], classes=[0, 1], sample_weight=pull[order])
-        learned = json.dumps({"blocks": scaling.blocks, "steps": int(estimator.t_)})
+        learned = json.dumps({"blocks": scaling.items, "steps": int(estimator.t_)})
         self._keep_weights(scaling, estimator.coef_[0], float(estimator.intercept_[0]), learned=learned)
         return self
 
     def _continue(self, estimator: Any, new: Scaling) -> Scaling:
-        """Put what was learned into `estimator`, written for the scaling of old and new blocks, which is returned."""
+        """Put what was learned into `estimator`, in the scaling of old and new items together; return that scaling."""
         import onnx
 
-        found = {
-            item.name: onnx.numpy_helper.to_array(item) for item in onnx.load_from_string(self.model).graph.initializer
+        arrays = {
+            tensor.name: onnx.numpy_helper.to_array(tensor)
+            for tensor in onnx.load_from_string(self.model).graph.initializer
         }
         learned = json.loads(self.session.get_modelmeta().custom_metadata_map["learned"])
-        old = Scaling(found["mean"], found["deviation"], learned["blocks"])
+        old = Scaling(arrays["mean"], arrays["deviation"], learned["blocks"])
         scaling = old.joined(new)
-        weight, bias = found["weight"], found["bias"]
+        weight, bias = arrays["weight"], arrays["bias"]
         estimator.classes_ = np.array([0, 1])
         estimator.n_features_in_ = len(weight)
         estimator.coef_ = (weight * scaling.divisor / old.divisor)[None]
@@ -84,9 +85,9 @@ class Sgd(LinearDetector):
         return scaling
 
 
-def _pull(rows: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+def _pull(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
     """Weights (k,) of pairs of vector and label, where equal vectors of `rows` (k, d) lie together."""
     starts = np.r_[True, (rows[1:] != rows[:-1]).any(axis=1)]
     vector = np.cumsum(starts) - 1
-    total = np.bincount(vector, blocks)[vector]
-    return blocks / np.sqrt(total)
+    total = np.bincount(vector, items)[vector]
+    return items / np.sqrt(total)

@@ -1,12 +1,12 @@
-"""Transformer on the events of a block as a set: how many of each event would one expect, given all the others?
+"""Transformer on the events of an item as a set: how many of each event would one expect, given all the others?
 
 LogBERT (Guo, Yuan and Wu, 2021) hides some events of a log sequence at random and asks a transformer (Vaswani et al.,
 2017) for them. Here each event is hidden in turn, all of its occurrences at once, and what is asked for is their
 number: a third replica that is missing shows, and so does an event that stands among the others for no reason. What the
-chances of all columns say together is the pseudo-likelihood of the block (Besag, 1975). One pass suffices for all
+chances of all columns say together is the pseudo-likelihood of the item (Besag, 1975). One pass suffices for all
 columns, since an event attends to all others and never to itself (Shin, Lee, Cho and Jung, 2020).
 
-The order of events is left out on purpose: with it the likelihood of a block measures mostly which daemon was quicker
+The order of events is left out on purpose: with it the likelihood of an item measures mostly which daemon was quicker
 (docs/decisions/11-sequences.md has the figures). So this detector reads counts, and serves in the stream as well.
 """
 
@@ -27,7 +27,7 @@ Parameters = dict[str, np.ndarray]
 class Transformer(OnnxDetector):
     """Score: the largest surprisal, in nats, of a column's count given those of all others (6.5: a chance of 1 in 665).
 
-    Counts above MOST are as MOST; columns that no normal block has are one column together.
+    Counts above MOST count as MOST; the columns that no normal item has are one column together.
 
     `params`: `steps` of learning and the learning rate `lr` of Adam (Kingma and Ba, 2015).
     """
@@ -42,29 +42,29 @@ class Transformer(OnnxDetector):
     HIDDEN = 64
     BATCH = 64
     HIDES = 0.3
-    """Most of the other columns that learning hides as well, as a share: the rest must do then."""
+    """Largest share of the other columns that learning hides as well, so that the rest must suffice."""
 
     def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Learn the normal vectors. See `Detector.fit`; `labels` may be None."""
-        normals, blocks = normal_rows(values, labels, weights)
+        normals, items = normal_rows(values, labels, weights)
         columns = known_columns(normals)
         counts = np.minimum(normals @ columns, self.MOST).astype(np.int64)
         distinct, inverse = np.unique(counts, axis=0, return_inverse=True)  # sorted: the same set, the same model
-        trained = self._learn(distinct, np.bincount(inverse.reshape(-1), blocks))
+        trained = self._learn(distinct, np.bincount(inverse.reshape(-1), items))
         self._keep(_graph(columns, trained, self.HEADS))
         return self
 
-    def _learn(self, counts: np.ndarray, blocks: np.ndarray) -> Parameters:
-        """Train on distinct `counts` (k, v) int64, drawn by the root of the `blocks` (k,) that have them.
+    def _learn(self, counts: np.ndarray, items: np.ndarray) -> Parameters:
+        """Train on distinct `counts` (k, v) int64, drawn by the root of the `items` (k,) that have them.
 
-        The root lies between learning rare normal blocks not at all and giving each the weight of thousands. One
+        The root lies between learning rare normal items not at all and giving each the weight of thousands. One
         thread, so that sums always run in the same order.
         """
         import torch
 
         params = {**self.DEFAULTS, **self.params}
         draw = np.random.default_rng(self.seed)
-        chance = np.sqrt(blocks) / np.sqrt(blocks).sum()
+        chance = np.sqrt(items) / np.sqrt(items).sum()
         given = torch.from_numpy(counts)
         with repeatable(self.seed):
             network = _network(counts.shape[1], self)
@@ -87,14 +87,14 @@ class Transformer(OnnxDetector):
         """Each column's share in the sum of the surprisals. See `Detector.explain`."""
         if not len(values):
             return np.zeros(values.shape)
-        found = self.run("surprisals", values).astype(np.float64)
-        return row_shares(found)
+        surprisals = self.run("surprisals", values).astype(np.float64)
+        return row_shares(surprisals)
 
 
 def known_columns(normals: np.ndarray) -> np.ndarray:
-    """Which column of the network each column of `normals` (k, d) is: (d, v) float32, one 1 per row.
+    """The network's column for each column of `normals` (k, d): (d, v) float32, one 1 per row.
 
-    Those that no normal block has are the last one.
+    The columns that no normal item has share the last one.
     """
     known = normals.any(axis=0)
     places = np.where(known, np.cumsum(known) - 1, known.sum())
@@ -108,7 +108,7 @@ def _network(columns: int, sizes: Transformer) -> dict[str, Any]:
     width, hidden = sizes.WIDTH, sizes.HIDDEN
     shapes = {"token1": (2 * width, hidden), "token2": (hidden, width), "key": (width, width), "value": (width, width)}
     shapes |= {"mix": (width, width), "forward1": (width, hidden), "forward2": (hidden, width)}
-    found = {
+    tensors = {
         "event": torch.randn(columns, width),
         "count": torch.randn(sizes.MOST + 2, width),  # the last one: hidden
         "asked": torch.randn(columns, width),
@@ -117,11 +117,11 @@ def _network(columns: int, sizes: Transformer) -> dict[str, Any]:
         "chance": torch.zeros(columns, 1, sizes.MOST + 1),
     }
     for name in ("norm1", "norm2"):
-        found |= {f"{name}.weight": torch.ones(width), f"{name}.bias": torch.zeros(width)}
+        tensors |= {f"{name}.weight": torch.ones(width), f"{name}.bias": torch.zeros(width)}
     for name, (inputs, outputs) in shapes.items():
-        found[f"{name}.weight"] = (torch.rand(inputs, outputs) * 2 - 1) / inputs**0.5
-        found[f"{name}.bias"] = torch.zeros(outputs)
-    return {name: value.requires_grad_() for name, value in found.items()}
+        tensors[f"{name}.weight"] = (torch.rand(inputs, outputs) * 2 - 1) / inputs**0.5
+        tensors[f"{name}.bias"] = torch.zeros(outputs)
+    return {name: value.requires_grad_() for name, value in tensors.items()}
 
 
 def _linear(network: dict[str, Any], name: str, inputs: Any) -> Any:
@@ -148,9 +148,9 @@ def _forward(network: dict[str, Any], counts: Any, heads: int) -> Any:
     key, value = (_linear(network, name, tokens).view(rows, columns, heads, -1) for name in ("key", "value"))
     query = network["query"].view(columns, heads, -1).transpose(0, 1)
     match = query @ key.permute(0, 2, 3, 1) / (width / heads) ** 0.5
-    match = match.masked_fill(torch.eye(columns, dtype=torch.bool), -1e9)  # a count must not tell itself
-    seen = (match.softmax(-1) @ value.transpose(1, 2)).transpose(1, 2).reshape(rows, columns, width)
-    state = network["asked"] + _linear(network, "mix", seen)
+    match = match.masked_fill(torch.eye(columns, dtype=torch.bool), -1e9)  # a count must not predict itself
+    attended = (match.softmax(-1) @ value.transpose(1, 2)).transpose(1, 2).reshape(rows, columns, width)
+    state = network["asked"] + _linear(network, "mix", attended)
 
     def norm(name: str, inputs: Any) -> Any:
         return torch.nn.functional.layer_norm(inputs, (width,), network[f"{name}.weight"], network[f"{name}.bias"])
@@ -163,7 +163,7 @@ def _forward(network: dict[str, Any], counts: Any, heads: int) -> Any:
 def _graph(known: np.ndarray, trained: Parameters, heads: int) -> Any:
     """The detector as an onnx.ModelProto, from `values` (n, d) to `score` (n,) and `surprisals` (n, d) float32.
 
-    Inside it computes in float64 and rounds once at the end, as the autoencoder's graph does and for its reason.
+    It computes in float64 and rounds once at the end, for the reason that the autoencoder's graph gives.
     """
     from onnx import TensorProto
 
@@ -192,18 +192,18 @@ def _graph(known: np.ndarray, trained: Parameters, heads: int) -> Any:
     query = trained["query"].reshape(columns, heads, -1).transpose(1, 0, 2) / (width / heads) ** 0.5
     match = graph.add("MatMul", query, graph.add("Transpose", key, perm=[0, 2, 3, 1]))
     weights = graph.add("Softmax", graph.add("Add", match, np.eye(columns) * -1e9), axis=-1)
-    seen = graph.add("MatMul", weights, graph.add("Transpose", value, perm=[0, 2, 1, 3]))
-    seen = graph.add("Reshape", graph.add("Transpose", seen, perm=[0, 2, 1, 3]), index([0, columns, width]))
-    state = graph.add("Add", linear("mix", seen), trained["asked"])
-    bent = graph.add("Relu", linear("forward1", norm("norm1", state)))
-    state = graph.add("Add", state, linear("forward2", bent))
+    attended = graph.add("MatMul", weights, graph.add("Transpose", value, perm=[0, 2, 1, 3]))
+    attended = graph.add("Reshape", graph.add("Transpose", attended, perm=[0, 2, 1, 3]), index([0, columns, width]))
+    state = graph.add("Add", linear("mix", attended), trained["asked"])
+    activated = graph.add("Relu", linear("forward1", norm("norm1", state)))
+    state = graph.add("Add", state, linear("forward2", activated))
     by_column = graph.add("Transpose", norm("norm2", state), perm=[1, 0, 2])
     logits = graph.add("Add", graph.add("MatMul", by_column, trained["head"]), trained["chance"])
     asked = graph.add("Unsqueeze", graph.add("Transpose", counts, perm=[1, 0]), index([2]))
     chances = graph.add("GatherElements", graph.add("LogSoftmax", logits, axis=-1), asked, axis=2)
     surprisals = graph.add("Transpose", graph.add("Neg", graph.add("Squeeze", chances, index([2]))), perm=[1, 0])
     score = graph.add("ReduceMax", surprisals, axes=[1], keepdims=0)
-    # What is said of the columns that no normal block has goes to those of them that the block has.
+    # The columns that no normal item has share one surprisal: it goes to those of them that the item has.
     unknown = known[:, -1].astype(np.float64)
     present = graph.add("Cast", graph.add("Greater", "values", index(np.float32(0))), to=TensorProto.DOUBLE)
     shown = graph.add("Max", graph.add("Mul", present, unknown), 1 - unknown)

@@ -1,1 +1,51 @@
-"""What is particular to each source of logs or metrics."""
+"""DOMAINS: one row per kind of data that is watched, its class imported when it is asked for.
+
+A domain is a folder here, a row in `DOMAINS` and a folder under `defs/`; what it has to say is in `contract.Domain`.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hdfs_pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    from hdfs_pipeline.domains.contract import Domain
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where a domain lives (module below this package, class) and what a person should know of it."""
+
+    path: str
+    about: str
+
+    def load(self) -> "Domain":
+        """The domain."""
+        module, name = self.path.split(":")
+        domain: Domain = getattr(import_module(f"{__name__}.{module}"), name)()
+        return domain
+
+
+DOMAINS: dict[str, Row] = {
+    "blocks": Row("blocks.domain:Blocks", "the life of each HDFS block, from the logs of NameNode and DataNodes"),
+    "namenode": Row("namenode.domain:NameNode", "how NameNodes are, from the metrics that their /jmx tells"),
+}
+
+
+def domain_named(name: str | None = None) -> "Domain":
+    """The domain of a name; without one the first. Raises: DataError that suggests the near name."""
+    if name is None:
+        name = next(iter(DOMAINS))
+    if name in DOMAINS:
+        return DOMAINS[name].load()
+    near = get_close_matches(name, DOMAINS, n=1)
+    raise DataError(
+        f"no domain {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DOMAINS)}")
+    )
+
+
+def all_domains() -> "list[Domain]":
+    """Every domain, in the order of `DOMAINS`."""
+    return [row.load() for row in DOMAINS.values()]

@@ -1,6 +1,7 @@
-"""Detectors compared: learned from the same blocks, judged on the same others, and what each costs.
+"""A comparison of detectors: all learn from the same items and are judged on the same others; what each costs.
 
-There is one path: `training.fit` fixes the threshold on the blocks to learn from, `training.figures` gives the figures.
+Thresholds are fixed as in every training, by `training.fit` on the items learned from, and `training.figures` gives the
+figures.
 """
 
 import tempfile
@@ -14,23 +15,26 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.bench.samples import machine
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, PipelineError
 from hdfs_pipeline.experiments.conclusion import conclude
 from hdfs_pipeline.experiments.figures import Comparison, Cost, Judged, LeftOut
 from hdfs_pipeline.experiments.online import walk
 from hdfs_pipeline.experiments.sides import Sides
 from hdfs_pipeline.learning.training import figures, fingerprint, fit
-from hdfs_pipeline.scoring.dataset import ANOMALY, Dataset
+from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import repeats
+from hdfs_pipeline.scoring.labels import ANOMALY
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 
 _BATCH, _ROWS = 2_000, 20_000
-_LONGEST_S = 10.0  # a slow detector's speed is known well enough after that
+_LONGEST_S = 10.0  # after which a slow detector's speed is known well enough
 
 
 def compare(
     sides: Sides,
+    domain: Domain,
     names: Sequence[str],
     settings: Settings,
     *,
@@ -39,34 +43,34 @@ def compare(
 ) -> Comparison:
     """Let each detector learn from one side and judge it on the other.
 
-    `without` are kinds of labels that a second set of figures leaves out of the judging. A detector that cannot learn
-    is an entry with its reason. Raises: DataError where no detector can be judged, or for a kind that no block has.
+    `without` are kinds of labels that a second set of figures leaves out. A detector that cannot learn is an entry with
+    its reason. Raises: DataError where no detector can be judged, or for a kind that no item has.
     """
     learn, test = sides.learn, sides.test
     kept = _kept(test, without)
-    values = [side.matrix("events").values for side in (test, learn)]
-    seen = repeats(*values)
+    seen = repeats(test.main.values, learn.main.values)
     entries: list[Judged | LeftOut] = []
     for number, name in enumerate(names):
         on_step(f"{name} ({number + 1} of {len(names)})")
-        entries.append(_enter(name, sides, settings, seen, kept, on_step))
+        entries.append(_enter(domain, name, sides, settings, seen, kept, on_step))
     cards = [entry.card for entry in entries if isinstance(entry, Judged)]
     if not cards:
         reasons = [f"{entry.detector}: {entry.reason}" for entry in entries if isinstance(entry, LeftOut)]
         raise DataError("no detector could be judged: " + "; ".join(reasons))
-    found = Comparison(
+    comparison = Comparison(
         split=sides.split,
         seed=settings.seed,
         test_share=settings.test_share,
         without=tuple(without),
         data=sides.facts | {"learned": _describe(learn), "judged": _describe(test) | {"repeated": float(seen.mean())}},
+        plural=test.plural,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         libraries=cards[0].libraries,
         machine=machine(),
         entries=tuple(entries),
     )
-    sentences, warnings = conclude(found, settings)
-    return replace(found, conclusion=sentences, warnings=warnings)
+    sentences, warnings = conclude(comparison, settings)
+    return replace(comparison, conclusion=sentences, warnings=warnings)
 
 
 def _kept(test: Dataset, without: Collection[str]) -> np.ndarray | None:
@@ -76,14 +80,17 @@ def _kept(test: Dataset, without: Collection[str]) -> np.ndarray | None:
     unknown = sorted(set(without) - set(test.kinds.tolist()))
     if unknown:
         there = ", ".join(sorted({kind for kind in test.kinds.tolist() if kind})) or "none"
-        raise DataError(f"no block to judge on is of kind {', '.join(unknown)}; kinds there are: {there}")
+        raise DataError(
+            f"none of the {test.plural} to judge on is of kind {', '.join(unknown)}; kinds there are: {there}"
+        )
     kept = ~np.isin(test.kinds.astype(str), list(without))
     if len(set(test.labels[kept].tolist())) < 2:
-        raise DataError(f"without {', '.join(without)} there are no blocks of both labels left to judge on")
+        raise DataError(f"without {', '.join(without)} there are no {test.plural} of both labels left to judge on")
     return kept
 
 
 def _enter(
+    domain: Domain,
     name: str,
     sides: Sides,
     settings: Settings,
@@ -94,17 +101,17 @@ def _enter(
     learn, test = sides.learn, sides.test
     try:
         start = time.perf_counter()
-        scorer = fit(learn, name, settings)
+        scorer = fit(learn, domain, name, settings)
         train_s = time.perf_counter() - start
         if sides.split == "online":  # thresholds change on the way: scores are multiples of them
-            scores, threshold = walk(scorer, learn, test, settings, on_step), 1.0
+            scores, threshold = walk(scorer, domain, learn, test, settings, on_step), 1.0
         else:
             scores, threshold = scorer.score(test.matrix(scorer.card.family)), scorer.card.threshold
-        found = figures(scores, threshold, test, settings, seen)
+        tested = figures(scores, threshold, test, settings, seen)
         rest = None
         if kept is not None:
             rest = figures(scores[kept], threshold, test.take(kept), settings, seen[kept]).evaluation
-        return Judged(name, scorer.card, found, rest, Cost(train_s, *_speed(scorer, test), _size(scorer)))
+        return Judged(name, scorer.card, tested, rest, Cost(train_s, *_speed(scorer, test), _size(scorer)))
     except PipelineError as error:
         return LeftOut(name, str(error))
     except Exception as error:  # noqa: BLE001 - of one detector, which is no reason to lose the others' figures
@@ -112,10 +119,10 @@ def _enter(
 
 
 def _speed(scorer: Scorer, test: Dataset) -> tuple[float, int]:
-    """Rows that the detector scores in a second, and how many were scored to know; no row is spared for its likes."""
+    """Rows that the detector scores in a second, and how many it scored for that; rows that repeat are scored again."""
     values = test.matrix(scorer.card.family).values
     batch = values[np.resize(np.arange(len(values)), _BATCH)]
-    scorer.detector.score(batch)  # what is made on first use is not timed
+    scorer.detector.score(batch)  # the first call may load or compile, which is not timed
     done, start = 0, time.perf_counter()
     while done < _ROWS and time.perf_counter() - start < _LONGEST_S:
         rows = np.arange(done, done + _BATCH) % len(values)
@@ -125,23 +132,22 @@ def _speed(scorer: Scorer, test: Dataset) -> tuple[float, int]:
 
 
 def _size(scorer: Scorer) -> int:
-    """Bytes of the files that the detector itself saves: without its card and the vectors that explanations need."""
+    """Bytes of the files that the detector itself saves, without the model's card and vectors."""
     with tempfile.TemporaryDirectory() as folder:
         scorer.detector.save(Path(folder))
         return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
 def _describe(data: Dataset) -> dict[str, Any]:
-    """Counts of one side, its time from and to (ISO, UTC), and a hash of its blocks."""
-    matrix = data.matrix("events")
+    """Counts of one side, its time from and to (ISO, UTC), and a hash of its items."""
     first, last = (
         datetime.fromtimestamp(int(data.time[at()]) / 1e6, UTC) for at in (data.time.argmin, data.time.argmax)
     )
     return {
-        "blocks": len(data),
+        "items": len(data),
         "anomalies": int((data.labels == ANOMALY).sum()),
-        "vectors": len(matrix.distinct.first),
+        "vectors": len(data.main.distinct.first),
         "from": first.isoformat(timespec="seconds"),
         "to": last.isoformat(timespec="seconds"),
-        "fingerprint": fingerprint(data, "events"),
+        "fingerprint": fingerprint(data, data.family),
     }

@@ -1,7 +1,7 @@
-"""What a comparison comes to, in words, by rules from its figures.
+"""The conclusion of a comparison: sentences, made from its figures by rules.
 
-Two detectors are held against each other on the same blocks: the interval is of the difference of their F1, from
-resampled blocks (paired bootstrap; Efron and Tibshirani, 1993), since two intervals that overlap say little.
+Two detectors are compared on the same items. The interval is that of the difference of their F1, from resampled items
+(paired bootstrap; Efron and Tibshirani, 1993), since two intervals that overlap say little.
 """
 
 from typing import Final
@@ -12,27 +12,27 @@ from hdfs_pipeline.experiments.figures import Comparison, Judged
 from hdfs_pipeline.settings import Settings
 
 BARS: Final = {"exact_match": "the bar without labels", "keywords": "what a search of the logs finds"}
-"""The detectors that every other one is held against, and what they stand for."""
+"""The detectors that every other one is compared with, and what they stand for."""
 _SAMPLES = 1000
-_REPEATED = 0.5  # share of judged blocks that repeat a vector, from which a random split is warned of
-_FEW = 50  # anomalies to judge on, under which one of them weighs much
+_REPEATED = 0.5  # share of judged items that repeat a vector of training, above which a warning says so
+_FEW = 50  # anomalies to judge on, below which a single one weighs much
 _OVERLOOKED, _OF_KIND = 0.5, 5
 _MISPLACED = 0.1
 
 
 def lead(first: Judged, second: Judged, settings: Settings) -> tuple[float, float, float]:
-    """By how much the F1 of `first` is above that of `second`, with the 95 % interval of the difference."""
+    """The difference of F1, `first` less `second`, and both ends of its 95 % interval."""
     anomaly = first.tested.labels == 1
     flags = [tested.scores >= tested.evaluation.threshold for tested in (first.tested, second.tested)]
     cells = np.bincount(anomaly * 4 + flags[0] * 2 + flags[1] * 1, minlength=8)
     samples = min(_SAMPLES, max(settings.bootstrap_samples, 1))
     drawn = np.random.default_rng(settings.seed).multinomial(int(cells.sum()), cells / cells.sum(), samples)
-    found = np.percentile(_difference(drawn), (2.5, 97.5))
-    return float(_difference(cells[None])[0]), float(found[0]), float(found[1])
+    low, high = np.percentile(_difference(drawn), (2.5, 97.5))
+    return float(_difference(cells[None])[0]), float(low), float(high)
 
 
 def _difference(cells: np.ndarray) -> np.ndarray:
-    """F1 of the first less F1 of the second: (k,), of blocks (k, 8) by anomaly, first, second flag."""
+    """F1 of the first detector less F1 of the second (k,), from numbers of items (k, 8) by anomaly and both flags."""
     anomalies = cells[:, 4:].sum(1)
     flagged = [cells[:, [2, 3, 6, 7]].sum(1), cells[:, [1, 3, 5, 7]].sum(1)]
     hits = [cells[:, [6, 7]].sum(1), cells[:, [5, 7]].sum(1)]
@@ -40,37 +40,39 @@ def _difference(cells: np.ndarray) -> np.ndarray:
     return one - other
 
 
-def conclude(found: Comparison, settings: Settings) -> tuple[list[str], list[str]]:
+def conclude(comparison: Comparison, settings: Settings) -> tuple[list[str], list[str]]:
     """Sentences about who is best and by how much, and sentences about what weakens that."""
-    return _sentences(found, settings), _warnings(found)
+    return _sentences(comparison, settings), _warnings(comparison)
 
 
-def _sentences(found: Comparison, settings: Settings) -> list[str]:
-    ranked = found.ranked
+def _sentences(comparison: Comparison, settings: Settings) -> list[str]:
+    ranked, plural = comparison.ranked, comparison.plural
     best = ranked[0]
     figures = best.evaluation
-    told = [
+    sentences = [
         f"Best by F1 is {best.detector}: {_figure(figures.f1)}{_interval(figures.intervals.get('f1'))}. It finds "
         f"{figures.confusion['true_positives']:,} of {figures.anomalies:,} anomalies, with "
         f"{_count(figures.confusion['false_positives'], 'false alarm')} among "
-        f"{figures.blocks - figures.anomalies:,} normal blocks."
+        f"{figures.items - figures.anomalies:,} normal {plural}."
     ]
     if len(ranked) > 1 and ranked[1].detector not in BARS:
-        told.append(f"The next is {ranked[1].detector}: {_lead(best, ranked[1], settings)}.")
+        sentences.append(f"The next is {ranked[1].detector}: {_lead(best, ranked[1], plural, settings)}.")
     bars = [entry for bar in BARS for entry in ranked[1:] if entry.detector == bar]
-    told += [f"Against {bar.detector}, {BARS[bar.detector]}: {_lead(best, bar, settings)}." for bar in bars]
-    told += _free_of_labels(ranked, settings)
-    return [*told, f"{best.detector} costs {_cost(best)}{_cheaper(best, ranked, settings)}."]
+    sentences += [
+        f"Against {bar.detector}, {BARS[bar.detector]}: {_lead(best, bar, plural, settings)}." for bar in bars
+    ]
+    sentences += _free_of_labels(ranked, settings)
+    return [*sentences, f"{best.detector} costs {_cost(best, plural)}{_cheaper(best, ranked, plural, settings)}."]
 
 
-def _lead(first: Judged, second: Judged, settings: Settings) -> str:
+def _lead(first: Judged, second: Judged, plural: str, settings: Settings) -> str:
     """Both F1, and whether they differ by more than chance."""
     by, low, high = lead(first, second, settings)
-    told = f"F1 {_figure(first.evaluation.f1)} against {_figure(second.evaluation.f1)}"
+    both = f"F1 {_figure(first.evaluation.f1)} against {_figure(second.evaluation.f1)}"
     if not by:
-        return f"{told}, no difference" + ("" if low < 0 < high else " at all on these blocks")
+        return f"{both}, no difference" + ("" if low < 0 < high else f" at all on these {plural}")
     beyond = "more than chance" if low > 0 or high < 0 else "within chance"
-    return f"{told}, {beyond} (95 % interval of the difference {low:+.3f} to {high:+.3f})"
+    return f"{both}, {beyond} (95 % interval of the difference {low:+.3f} to {high:+.3f})"
 
 
 def _free_of_labels(ranked: list[Judged], settings: Settings) -> list[str]:
@@ -82,73 +84,76 @@ def _free_of_labels(ranked: list[Judged], settings: Settings) -> list[str]:
     leads = {entry.detector: lead(entry, bar, settings) for entry in others}
     surely = [name for name, (_, low, _) in leads.items() if low > 0]
     maybe = [name for name, (by, _, _) in leads.items() if by > 0 and name not in surely]
-    told = f"Of the detectors that need no labelled anomaly, {_listed(surely) or 'none'} "
-    told += f"{'is' if len(surely) < 2 else 'are'} better than {bar.detector} by more than chance"
-    told += f"; {_listed(maybe)} {'lies' if len(maybe) < 2 else 'lie'} above it within chance" if maybe else ""
+    sentence = f"Of the detectors that need no labelled anomaly, {_listed(surely) or 'none'} "
+    sentence += f"{'is' if len(surely) < 2 else 'are'} better than {bar.detector} by more than chance"
+    sentence += f"; {_listed(maybe)} {'lies' if len(maybe) < 2 else 'lie'} above it within chance" if maybe else ""
     rest = [name for name in leads if name not in surely + maybe]
-    return [told + (f"; {_listed(rest)} {'does' if len(rest) < 2 else 'do'} not reach beyond it." if rest else ".")]
+    end = f"; {_listed(rest)} {'does' if len(rest) < 2 else 'do'} not reach beyond it." if rest else "."
+    return [sentence + end]
 
 
-def _cheaper(best: Judged, ranked: list[Judged], settings: Settings) -> str:
-    """The fastest of those that are not worse by more than chance, where that saves half of the training or more."""
+def _cheaper(best: Judged, ranked: list[Judged], plural: str, settings: Settings) -> str:
+    """The fastest detector that is not worse by more than chance, where it saves half of the training or more."""
     equal = [entry for entry in ranked[1:] if lead(best, entry, settings)[1] <= 0]
     if not equal:
         return ""
     least = min(equal, key=lambda entry: entry.cost.train_s)
     if least.cost.train_s > best.cost.train_s / 2:
         return ""
-    return f"; {least.detector}, not worse by more than chance, costs {_cost(least)}"
+    return f"; {least.detector}, not worse by more than chance, costs {_cost(least, plural)}"
 
 
-def _cost(entry: Judged) -> str:
+def _cost(entry: Judged, plural: str) -> str:
     seconds, speed = entry.cost.train_s, entry.cost.rows_per_s
-    return f"{seconds:.2g} s of training and scores {float(f'{speed:.2g}'):,.0f} blocks a second"
+    return f"{seconds:.2g} s of training and scores {float(f'{speed:.2g}'):,.0f} {plural} a second"
 
 
-def _warnings(found: Comparison) -> list[str]:
-    judged, told = found.data["judged"], []
-    repeated = f"{_share(judged['repeated'])} of the judged blocks repeat a count vector of training"
-    if found.split == "random" and judged["repeated"] > _REPEATED:
-        told.append(
+def _warnings(comparison: Comparison) -> list[str]:
+    judged, plural, warnings = comparison.data["judged"], comparison.plural, []
+    repeated = f"{_share(judged['repeated'])} of the judged {plural} repeat a count vector of training"
+    if comparison.split == "random" and judged["repeated"] > _REPEATED:
+        warnings.append(
             f"{repeated}: a random split measures memory. Read it beside `--split chronological` and `--split unseen`."
         )
-    elif found.split == "unseen":
-        told.append(
-            "No vector to judge on occurs in training, which is harder than life, where most blocks repeat old ones. "
-            f"Blocks of one vector share their score: {judged['blocks']:,} blocks are {judged['vectors']:,} vectors, "
+    elif comparison.split == "unseen":
+        warnings.append(
+            "No vector to judge on occurs in training, which is harder than life, where most "
+            f"{plural} repeat old ones. {plural.capitalize()} of one vector share their score: "
+            f"{judged['items']:,} {plural} are {judged['vectors']:,} vectors, "
             "so the intervals are too narrow, and another seed gives other figures."
         )
     elif judged["repeated"] > _REPEATED:
-        told.append(f"{repeated}; the column “unseen” leaves them out.")
+        warnings.append(f"{repeated}; the column “unseen” leaves them out.")
     if judged["anomalies"] < _FEW:
         share = 1 / judged["anomalies"]
-        told.append(f"Only {judged['anomalies']} anomalies to judge on: one of them is {_share(share)} of the recall.")
-    told += _overlooked(found) + _misplaced(found)
-    told += [f"{entry.detector} was not judged: {entry.reason}" for entry in found.left_out]
-    return told
+        warnings.append(
+            f"Only {judged['anomalies']} anomalies to judge on: one of them is {_share(share)} of the recall."
+        )
+    warnings += _overlooked(comparison) + _misplaced(comparison)
+    return [*warnings, *(f"{entry.detector} was not judged: {entry.reason}" for entry in comparison.left_out)]
 
 
-def _overlooked(found: Comparison) -> list[str]:
-    """Kinds of anomalies that no detector finds half of."""
-    kinds = [entry.evaluation.recall_by_kind for entry in found.ranked]
-    told = []
+def _overlooked(comparison: Comparison) -> list[str]:
+    """A warning for each kind of anomaly of which no detector finds half."""
+    kinds = [entry.evaluation.recall_by_kind for entry in comparison.ranked]
+    warnings = []
     for kind, facts in kinds[0].items():
-        most = max(each[kind]["flagged"] for each in kinds)
-        if len(kinds[0]) > 1 and most < _OVERLOOKED and facts["blocks"] >= _OF_KIND and kind not in found.without:
+        most = max(by_kind[kind]["flagged"] for by_kind in kinds)
+        if len(kinds[0]) > 1 and most < _OVERLOOKED and facts["items"] >= _OF_KIND and kind not in comparison.without:
             finds = f"more than {_share(most)} of the" if most else "any of the"
-            told.append(
-                f"No detector finds {finds} {facts['blocks']:,} blocks of kind {kind}: see what is left with "
-                f"`--without {kind}`."
+            warnings.append(
+                f"No detector finds {finds} {facts['items']:,} {comparison.plural} of kind {kind}: see what is left "
+                f"with `--without {kind}`."
             )
-    return told
+    return warnings
 
 
-def _misplaced(found: Comparison) -> list[str]:
-    """Detectors whose order of the blocks is much better than their threshold."""
+def _misplaced(comparison: Comparison) -> list[str]:
+    """A warning of detectors whose order of the items is much better than their threshold."""
     from hdfs_pipeline.learning.curves import curve
 
     away = {}
-    for entry in found.ranked:
+    for entry in comparison.ranked:
         precision, recall, _ = curve(entry.tested.scores, entry.tested.labels)
         most = float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
         if most - entry.tested.evaluation.f1 >= _MISPLACED:

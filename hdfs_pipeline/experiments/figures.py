@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.learning.training import Tested
 from hdfs_pipeline.scoring.evaluation import Evaluation
 from hdfs_pipeline.scoring.scorer import Card
@@ -26,7 +26,7 @@ class Cost:
 class Judged:
     """A detector that learned and was judged.
 
-    `without` are its figures with the kinds left out that the comparison was told to leave out.
+    `without` are its figures on the items whose kind the comparison does not leave out.
     """
 
     detector: str
@@ -37,18 +37,18 @@ class Judged:
 
     @property
     def evaluation(self) -> Evaluation:
-        """Its figures on the blocks to judge on."""
+        """Its figures on the items to judge on."""
         return self.tested.evaluation
 
     @property
     def learns_from(self) -> str:
-        """Labels, normals or nothing: see `Detector.learns_from`."""
-        return detector_row(self.detector).cls.learns_from
+        """What it learns from: see `Detector.learns_from`."""
+        return domain_named(self.card.domain).row(self.detector).cls.learns_from
 
     @property
     def about(self) -> str:
         """What it is, in a line."""
-        return detector_row(self.detector).about
+        return domain_named(self.card.domain).row(self.detector).about
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -80,8 +80,8 @@ class LeftOut:
 class Comparison:
     """Every detector on one split of one data set. `entries` stand in the order of `DETECTORS`.
 
-    `data` tells what was compared: see `_describe`. `conclusion` are sentences, `warnings` what weakens
-    them.
+    `data` describes the items on both sides and where they come from; `plural` is what people call them. `conclusion`
+    and `warnings` are sentences: what the figures come to, and what weakens that.
     """
 
     split: str
@@ -89,6 +89,7 @@ class Comparison:
     test_share: float
     without: tuple[str, ...]
     data: dict[str, Any]
+    plural: str
     made_at: str
     libraries: dict[str, str]
     machine: dict[str, Any]
@@ -104,11 +105,15 @@ class Comparison:
 
     @property
     def left_out(self) -> list[LeftOut]:
-        """Those that were not."""
+        """The detectors that were not judged."""
         return [entry for entry in self.entries if isinstance(entry, LeftOut)]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        plain = {name: value for name, value in vars(self).items() if name not in ("entries", "without", "conclusion")}
-        plain |= {"without": list(self.without), "verdict": self.conclusion}
-        return plain | {"detectors": [entry.to_json() for entry in self.entries]}
+        names = ("split", "seed", "test_share", "data", "made_at", "libraries", "machine")
+        return {name: getattr(self, name) for name in names} | {
+            "verdict": self.conclusion,
+            "warnings": self.warnings,
+            "without": list(self.without),
+            "detectors": [entry.to_json() for entry in self.entries],
+        }

@@ -1,13 +1,14 @@
-"""Drift as it is lived with: alarms are looked at, what is said of them is learned, and the next blocks meet that.
+"""The online split: people look at flagged items, the model learns their labels, and it scores the next items.
 
 Predict first, learn afterwards, in the order of time: Gama, Sebastião and Rodrigues, "On Evaluating Stream Learning
-Algorithms" (Machine Learning 90, 2013), with delayed labels, and only of what was flagged.
+Algorithms" (Machine Learning 90, 2013). Here labels come late, and only those of flagged items.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.dataset import Dataset, joined
 from hdfs_pipeline.scoring.scorer import Scorer
@@ -16,16 +17,17 @@ from hdfs_pipeline.settings import Settings
 
 def walk(
     scorer: Scorer,
+    domain: Domain,
     learn: Dataset,
     test: Dataset,
     settings: Settings,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> np.ndarray:
-    """Scores (n,) of the blocks of `test`, each as a multiple of the threshold that stood when the block began.
+    """Scores (n,) of the items of `test`, each as a multiple of the threshold in use when the item began.
 
-    `scorer` has learned `learn`. From `online_delay_s` seconds after a flagged block began its label is known; then a
-    model learns all of `learn` and all that is known, and scores on. The delay is also the shortest time between two
-    trainings. All of it is fixed beforehand: nothing that lies ahead of a block has a part in its score.
+    `scorer` has learned `learn`. The label of a flagged item is known `online_delay_s` seconds after the item began.
+    Then a model learns all of `learn` and all known labels, and scores the next items. The delay is also the shortest
+    time between two trainings. No score depends on an item that began later.
     """
     delay = round(settings.online_delay_s * 1e6)
     order = np.argsort(test.time, kind="stable")
@@ -38,9 +40,9 @@ def walk(
         at = until
         if at < len(order):
             past = order[:at]
-            told = past[(scores[past] >= 1) & (test.time[past] <= times[at] - delay)]
-            if len(told) > len(known):
-                known = told
-                on_step(f"{scorer.card.detector}: {at:,} of {len(order):,} blocks, {len(known):,} verdicts")
-                scorer = fit(joined(learn, test.take(known)), scorer.card.detector, settings)
+            flagged = past[(scores[past] >= 1) & (test.time[past] <= times[at] - delay)]
+            if len(flagged) > len(known):
+                known = flagged
+                on_step(f"{scorer.card.detector}: {at:,} of {len(order):,} {domain.item.plural}, {len(known):,} labels")
+                scorer = fit(joined(learn, test.take(known)), domain, scorer.card.detector, settings)
     return scores

@@ -14,15 +14,15 @@ from hdfs_pipeline.experiments.sides import SPLITS
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def write_report(found: Comparison, path: Path) -> Path:
+def write_report(comparison: Comparison, path: Path) -> Path:
     """Write the page to `path`, whose folders are made; the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(found), encoding="utf-8")
+    path.write_text(render_report(comparison), encoding="utf-8")
     return path
 
 
-def render_report(found: Comparison) -> str:
-    """The page. Names and paths come from outside: the template escapes all but the pictures, which escape theirs."""
+def render_report(comparison: Comparison) -> str:
+    """The page. The template escapes names and paths, which come from outside; pictures escape their own texts."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -30,45 +30,49 @@ def render_report(found: Comparison) -> str:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"figure": figure, "bytes": size, "prose": prose}
-    ranked = found.ranked
-    kinds = pictures.series([entry.detector for entry in found.entries])
+    ranked, plural = comparison.ranked, comparison.plural
+    kinds = pictures.series([entry.detector for entry in comparison.entries])
     return environment.get_template("report.html").render(
-        found=found,
-        data=found.data,
+        comparison=comparison,
+        data=comparison.data,
+        plural=comparison.plural,
         ranked=ranked,
-        failed=found.left_out,
+        failed=comparison.left_out,
         kinds=kinds,
-        split=SPLITS[found.split],
+        split=SPLITS[comparison.split],
         bars=BARS,
         f1=Markup(pictures.f1_picture(ranked, kinds, next(iter(BARS)))),  # noqa: S704 - escapes what it is given
         pr=Markup(pictures.pr_picture(ranked, kinds)),  # noqa: S704 - the same
-        roc=Markup(pictures.roc_picture(ranked, kinds)),  # noqa: S704 - the same
+        roc=Markup(pictures.roc_picture(ranked, kinds, plural)),  # noqa: S704 - the same
         scores=[
-            (entry, Markup(pictures.scores_picture(entry.tested, entry.detector, kinds[entry.detector])))  # noqa: S704
+            (entry, Markup(pictures.scores_picture(entry, kinds[entry.detector], plural)))  # noqa: S704
             for entry in ranked
         ],
         costs=cost_rows(ranked),
-        maps=heat_maps(ranked),
-        settings=_facts(found),
-        machine=describe(found.machine),
+        maps=heat_maps(ranked, plural),
+        settings=_facts(comparison),
+        machine=describe(comparison.machine),
     )
 
 
-def heat_maps(ranked: list[Judged]) -> list[dict[str, Any]]:
-    """Share flagged by kind: one map for anomalies and one for normal blocks, the most frequent kinds first.
+def heat_maps(ranked: list[Judged], plural: str) -> list[dict[str, Any]]:
+    """Share flagged by kind: one map for anomalies and one for normal items, the most frequent kinds first.
 
-    Labels without kinds give none of their own, since the figures say it all.
+    Labels without kinds give no maps, since the table of figures says it all.
     """
-    maps = []
-    for title, name in (("Anomalies found", "recall_by_kind"), ("Normal blocks flagged", "false_alarm_rate_by_kind")):
+    maps: list[dict[str, Any]] = []
+    for title, name in (
+        ("Anomalies found", "recall_by_kind"),
+        (f"Normal {plural} flagged", "false_alarm_rate_by_kind"),
+    ):
         tables: list[dict[str, dict[str, float]]] = [getattr(e.evaluation, name) for e in ranked]
-        kinds = sorted(tables[0], key=lambda kind: -tables[0][kind]["blocks"])
+        kinds = sorted(tables[0], key=lambda kind: -tables[0][kind]["items"])
         rows = [
-            {"kind": kind, "blocks": tables[0][kind]["blocks"], "flagged": [each[kind]["flagged"] for each in tables]}
+            {"kind": kind, "items": tables[0][kind]["items"], "flagged": [table[kind]["flagged"] for table in tables]}
             for kind in kinds
         ]
         maps.append({"title": title, "of": name, "rows": rows})
-    return maps if sum(len(each["rows"]) for each in maps) > 2 else []
+    return maps if sum(len(heat_map["rows"]) for heat_map in maps) > 2 else []
 
 
 def cost_rows(ranked: list[Judged]) -> list[dict[str, Any]]:
@@ -87,20 +91,20 @@ def cost_rows(ranked: list[Judged]) -> list[dict[str, Any]]:
 
 def _lengths(values: Iterable[float]) -> Callable[[float], float]:
     """A logarithmic scale from a third of the least to the most of `values`, so that the least still has a bar."""
-    found = [math.log(max(value, 1e-6)) for value in values]
-    low, high = min(found) - math.log(3), max(found)
+    logarithms = [math.log(max(value, 1e-6)) for value in values]
+    low, high = min(logarithms) - math.log(3), max(logarithms)
     return lambda value: (math.log(max(value, 1e-6)) - low) / (high - low)
 
 
-def _facts(found: Comparison) -> list[tuple[str, str]]:
-    """Names and values of how it was done."""
+def _facts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Names and values that say how the comparison was made."""
     return [
-        ("split", f"{found.split}: {SPLITS[found.split]}"),
-        ("seed", str(found.seed)),
-        ("test_share", "–" if found.split == "other" else f"{found.test_share:g}"),
-        ("left out in the second F1", ", ".join(found.without) or "nothing"),
-        ("made at", found.made_at),
-        ("versions", ", ".join(f"{name} {version}" for name, version in found.libraries.items())),
+        ("split", f"{comparison.split}: {SPLITS[comparison.split]}"),
+        ("seed", str(comparison.seed)),
+        ("test_share", "–" if comparison.split == "other" else f"{comparison.test_share:g}"),
+        ("left out in the second F1", ", ".join(comparison.without) or "nothing"),
+        ("made at", comparison.made_at),
+        ("versions", ", ".join(f"{name} {version}" for name, version in comparison.libraries.items())),
     ]
 
 

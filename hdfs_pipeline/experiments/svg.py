@@ -12,7 +12,7 @@ LINE = 15.0
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values from `low` to `high` onto `start` to `end` in the picture; what lies beyond is put on the edge."""
+    """Maps values from `low` to `high` onto `start` to `end` in the picture; values beyond go to the edge."""
 
     low: float
     high: float
@@ -22,10 +22,10 @@ class Axis:
 
     def at(self, values: np.ndarray | float) -> np.ndarray:
         """Places of `values`, any shape."""
-        low, high, found = self.low, self.high, np.clip(np.asarray(values, np.float64), self.low, self.high)
+        low, high, inside = self.low, self.high, np.clip(np.asarray(values, np.float64), self.low, self.high)
         if self.log:
-            low, high, found = np.log10(low), np.log10(high), np.log10(found)
-        return self.start + (found - low) / (high - low) * (self.end - self.start)
+            low, high, inside = np.log10(low), np.log10(high), np.log10(inside)
+        return self.start + (inside - low) / (high - low) * (self.end - self.start)
 
     def values(self, count: int) -> np.ndarray:
         """`count` values whose places are evenly spread from end to end."""
@@ -46,7 +46,7 @@ class Axis:
 
 
 def number(value: float) -> str:
-    """A tick's text: short, with powers of ten for what would be long."""
+    """A tick's text: short, with a power of ten for a number that would be long."""
     if value == 0:
         return "0"
     if abs(value) >= 100_000 or abs(value) < 0.001:
@@ -58,15 +58,14 @@ def number(value: float) -> str:
 
 
 def picture(width: float, height: float, title: str, parts: Iterable[str]) -> str:
-    """The parts as one picture; `title` is what is read out in place of it."""
-    told = escape(title)
-    body = "".join(parts)
-    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{told}"><title>{told}</title>{body}</svg>'
+    """The parts as one picture; `title` describes it to those who cannot see it."""
+    label, body = escape(title), "".join(parts)
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}"><title>{label}</title>{body}</svg>'
 
 
-def text(x: float, y: float, said: str, kind: str = "tick", anchor: str = "start") -> str:
+def text(x: float, y: float, content: str, kind: str = "tick", anchor: str = "start") -> str:
     """Text with its baseline at (x, y)."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(said)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(content)}</text>'
 
 
 def straight(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
@@ -80,17 +79,17 @@ def dot(x: float, y: float, kind: str, radius: float = 4.0) -> str:
 
 
 def path(x: np.ndarray, y: np.ndarray, kind: str, *, steps: bool = False) -> str:
-    """A line through points (n,); `steps` goes sideways first, then up or down. Points of one place are drawn once."""
+    """A line through points (n,); with `steps` it goes sideways, then up or down. Equal neighbours are drawn once."""
     if steps:
         x, y = np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
     points = np.column_stack([x, y]).round(1)
     moved = np.r_[True, (np.diff(points, axis=0) != 0).any(axis=1)]
-    told = " ".join(f"{px:g},{py:g}" for px, py in points[moved].tolist())
-    return f'<polyline points="{told}" class="{kind}"/>'
+    places = " ".join(f"{px:g},{py:g}" for px, py in points[moved].tolist())
+    return f'<polyline points="{places}" class="{kind}"/>'
 
 
 def bars(edges: np.ndarray, tops: np.ndarray, base: float, kind: str) -> str:
-    """Adjacent bars from `base` to `tops` (n,), between `edges` (n + 1,); those without height are left out."""
+    """Adjacent bars from `base` to `tops` (n,), between `edges` (n + 1,), without those that have no height."""
     parts = [
         f"M{left:.1f} {base:.1f}V{top:.1f}H{right:.1f}V{base:.1f}Z"
         for left, right, top in zip(edges[:-1], edges[1:], tops, strict=True)
@@ -100,7 +99,7 @@ def bars(edges: np.ndarray, tops: np.ndarray, base: float, kind: str) -> str:
 
 
 def bottom(axis: Axis, top: float, base: float, label: str = "", zero: str = "") -> list[str]:
-    """Grid lines, ticks and label of a horizontal axis; `zero` is put at its left end in place of a tick there."""
+    """Grid lines, ticks and label of a horizontal axis; `zero` takes the place of a tick at its left end."""
     parts = []
     for tick in axis.ticks:
         x = float(axis.at(tick))
@@ -130,13 +129,13 @@ def left(axis: Axis, start: float, end: float, label: str = "", ticks: Sequence[
 
 
 def spread(wanted: Sequence[float], low: float, high: float, least: float = LINE) -> list[float]:
-    """Places as near as can be to the `wanted` ones (in rising order), `least` apart and between `low` and `high`."""
+    """Places near the `wanted` ones (in rising order), at least `least` apart and between `low` and `high`."""
     least = min(least, (high - low) / max(len(wanted) - 1, 1))
-    found: list[float] = []
+    places: list[float] = []
     for place in wanted:
-        found.append(max(place, found[-1] + least if found else low))
+        places.append(max(place, places[-1] + least if places else low))
     ceiling = high
-    for at in range(len(found) - 1, -1, -1):
-        found[at] = min(found[at], ceiling)
-        ceiling = found[at] - least
-    return found
+    for at in range(len(places) - 1, -1, -1):
+        places[at] = min(places[at], ceiling)
+        ceiling = places[at] - least
+    return places

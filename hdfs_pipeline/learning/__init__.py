@@ -1,1 +1,1 @@
-"""Training, judgement, retraining, the choice between detectors, tracking in MLflow, held-out data."""
+"""Training, judgement, retraining, the choice between detectors, tracking in MLflow, and held-out data."""

@@ -15,23 +15,24 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    precision_axes, roc_axes = figure.subplots(1, 2)
     colours = colormaps["tab10" if len(tests) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
     for (name, tested), colour in zip(tests.items(), cycle(colours), strict=False):
         precision, recall, false = curve(tested.scores, tested.labels)
-        found = tested.evaluation
-        area, roc = found.pr_auc, found.roc_auc
+        evaluation = tested.evaluation
+        area, roc = evaluation.pr_auc, evaluation.roc_auc
         areas = [f"{area:.3f}" if area is not None else "–", f"{roc:.4f}" if roc is not None else "–"]
-        line = left.step(recall, precision, where="post", color=colour, label=f"{name} (PR-AUC {areas[0]})")[0]
-        left.plot(found.recall, found.precision, "o", color=line.get_color())
-        right.step(false, recall, where="post", color=line.get_color(), label=f"{name} (ROC-AUC {areas[1]})")
-    left.set(xlabel="recall", ylabel="precision", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
-    right.set(xlabel="share of normal blocks flagged", ylabel="recall", xscale="symlog", title="ROC (symmetric log)")
-    right.set_xscale("symlog", linthresh=1e-3)
-    right.set(xlim=(0, 1), ylim=(-0.02, 1.04))
-    left.legend(loc="lower left", fontsize=8)
-    right.legend(loc="lower right", fontsize=8)
-    for axes in (left, right):
+        label = f"{name} (PR-AUC {areas[0]})"
+        line = precision_axes.step(recall, precision, where="post", color=colour, label=label)[0]
+        precision_axes.plot(evaluation.recall, evaluation.precision, "o", color=line.get_color())
+        roc_axes.step(false, recall, where="post", color=line.get_color(), label=f"{name} (ROC-AUC {areas[1]})")
+    precision_axes.set(xlabel="recall", ylabel="precision", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
+    roc_axes.set(xlabel="share of normal items flagged", ylabel="recall", xscale="symlog", title="ROC (symmetric log)")
+    roc_axes.set_xscale("symlog", linthresh=1e-3)
+    roc_axes.set(xlim=(0, 1), ylim=(-0.02, 1.04))
+    precision_axes.legend(loc="lower left", fontsize=8)
+    roc_axes.legend(loc="lower right", fontsize=8)
+    for axes in (precision_axes, roc_axes):
         axes.grid(alpha=0.3)
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
@@ -39,7 +40,7 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
 
 
 def curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and share of normal blocks flagged at each distinct score, from the highest down."""
+    """Precision, recall and share of normal items flagged at each distinct score, from the highest down."""
     distinct, place = np.unique(-scores, return_inverse=True)
     hits = np.bincount(place, weights=labels, minlength=len(distinct)).cumsum()
     flagged = np.bincount(place, minlength=len(distinct)).cumsum()

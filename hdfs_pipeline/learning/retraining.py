@@ -1,27 +1,29 @@
-"""Retraining: a challenger learns what is new, is held against the champion, and serves only if it is not worse.
+"""Retraining: a challenger learns what is new, is judged beside the champion, and serves only if it is not worse.
 
 The rules, and why they are so: docs/decisions/08-retraining.md.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.detectors import detector_row, families
-from hdfs_pipeline.domains.blocks.features import load_dataset
-from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
+from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.errors import DataError, NotTrainedError, SetupError
 from hdfs_pipeline.learning.judgement import compare, latest
 from hdfs_pipeline.learning.tracking import log_training, move_alias, publish_evaluations, publish_model
-from hdfs_pipeline.learning.training import Trained, fit, learnable, taught
-from hdfs_pipeline.scoring.dataset import NORMAL, UNLABELLED, Dataset
-from hdfs_pipeline.scoring.feedback import VERDICTS, feedback_figures
+from hdfs_pipeline.learning.training import Trained, fit, learnable, with_labels_of_feedback
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.feedback import feedback_figures
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, NORMAL, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.models import (
     champion_version,
-    known_verdicts,
-    marked_blocks,
+    known_feedback,
+    marked_items,
     model_folder,
     previous_version,
     promote_model,
@@ -30,20 +32,20 @@ from hdfs_pipeline.scoring.models import (
 )
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
-from hdfs_pipeline.verdicts.score import load_scorer, serving_detector
 
-_SCORED_NORMAL = "SELECT block_id FROM scores WHERE detector = $serving AND NOT is_anomaly"
+_SCORED_NORMAL = "SELECT item FROM scores WHERE domain = $domain AND detector = $serving AND NOT is_anomaly"
 Status = Literal["promoted", "kept", "waiting", "nothing to learn"]
 
 
 @dataclass(frozen=True)
 class Retraining:
-    """What a retraining of one detector came to, `verdict` in plain words.
+    """The outcome of a retraining of one detector; `verdict` says it in plain words.
 
-    `status`: promoted (the challenger serves), kept (the champion serves on), waiting (too few blocks are new), or
-    nothing to learn. `new` blocks came since the newest version, or have another label or other counts since then.
-    `champion` and `challenger` are versions, the champion the one from before; `judgement` is that of the challenger's
-    card; `run_id` its run in MLflow; `feedback` how it does by the verdicts of people (`feedback.feedback_figures`).
+    `status`: promoted (the challenger serves), kept (the champion serves on), waiting (too few items are new), or
+    nothing to learn. `new` counts items that came since the newest version, or whose label or features have changed
+    since then. `champion` is the version that served before the retraining, `challenger` the new version. `judgement`
+    is that of the challenger's card, `run_id` its run in MLflow, `feedback` how well it agrees with people's words
+    (`feedback.feedback_figures`).
     """
 
     detector: str
@@ -63,144 +65,152 @@ class Retraining:
 
 @dataclass(frozen=True)
 class Material:
-    """Blocks that a detector can learn from, and which of them (n,) have a label from outside to be judged by."""
+    """Items that a detector can learn from; `judged_by` (n,) bool marks those with a label from outside."""
 
     data: Dataset
     judged_by: np.ndarray
 
     @classmethod
-    def of(cls, store: Store, settings: Settings, name: str) -> "Material":
-        """The home's. Unlabelled blocks that the serving detector calls normal count so where others have labels."""
-        given = load_dataset(store, settings, families([name]))
-        data = taught(given, name, settings)
+    def of(cls, store: Store, settings: Settings, domain: Domain, name: str) -> "Material":
+        """The home's items. If some have labels, unlabelled ones that the serving detector calls normal are normal."""
+        loaded = domain.features(store, settings, families(domain, [name]))
+        data = with_labels_of_feedback(loaded, domain, name, settings)
         labels = data.labels.copy()
-        if (labels >= 0).any() and detector_row(name).cls.learns_from == "normals":
+        if (labels >= 0).any() and domain.row(name).cls.learns_from == "normals":
+            serving = serving_detector(settings, domain)
             with store.read() as con:
-                rows = con.execute(_SCORED_NORMAL, {"serving": serving_detector(settings)}).fetchnumpy()
-            scored = np.isin(data.matrix("events").keys, rows["block_id"])
+                rows = con.execute(_SCORED_NORMAL, {"domain": domain.name, "serving": serving}).fetchall()
+            scored = np.isin(data.keys, [domain.item.parse(item) for (item,) in rows])
             labels[(labels == UNLABELLED) & scored] = NORMAL
-        kept = learnable(labels, detector_row(name).cls.learns_from)
-        # Verdicts on blocks that are left out, as real ones are without labels, rule their vectors all the same.
+        cls_of = domain.row(name).cls
+        # All steps of a series stay: those that are not learned lie between others, and are judged on false alarms.
+        kept = np.ones(len(labels), bool) if cls_of.ordered else learnable(labels, cls_of.learns_from)
+        # Feedback also rules the vectors of items that are left out, as real ones are in a home without labels.
         material = replace(replace(data, labels=labels).take(kept), feedback=data.feedback)
-        return cls(material, given.labels[kept] >= 0)
+        return cls(material, loaded.labels[kept] >= 0)
 
 
-def waiting_blocks(store: Store, settings: Settings, name: str) -> int:
-    """About how many blocks are new to a detector's newest version, by counting: for what looks every minute.
+def waiting_items(store: Store, settings: Settings, domain: Domain, name: str) -> int:
+    """About how many items are new to a detector's newest version. It only counts, so a sensor may ask every minute.
 
-    Blocks whose label or counts have changed are not seen; `retrain` itself compares block by block.
-    Raises: NotTrainedError where the newest version cannot be read.
+    It misses items whose label or features have changed; `retrain` itself compares item by item.
+    Raises: NotTrainedError if the newest version cannot be read.
     """
-    if detector_row(name).cls.learns_from == "nothing":
+    learns_from = domain.row(name).cls.learns_from
+    if learns_from == "nothing":
         return 0
-    with store.read() as con:
-        known, other, scored = con.execute(
-            f"""SELECT count(*) FILTER (label IN ('normal', 'anomaly')), count(*) FILTER (label IS NULL),
-            count(*) FILTER (label IS NULL AND block_id IN ({_SCORED_NORMAL}))
-            FROM event_matrix LEFT JOIN labels USING (block_id)""",
-            {"serving": serving_detector(settings)},
-        ).fetchall()[0]
-    if detector_row(name).cls.learns_from == "all":
+    known, other, scored = domain.learnable(store, serving_detector(settings, domain))
+    if learns_from == "all":
         known += other
-    if detector_row(name).cls.learns_from == "normals":
+    if learns_from == "normals":
         known = known + scored if known else other
-    card = read_card(settings, name, _newest(store, settings, name))
-    return max(0, known - card.blocks - card.judgement.get("blocks", 0))
+    card = read_card(settings, domain.name, name, _newest(store, settings, domain, name))
+    return max(0, known - card.items - card.judgement.get("items", 0))
 
 
-def changed_verdicts(store: Store, settings: Settings, name: str) -> int:
-    """How many verdicts of people came, changed or were withdrawn since a detector's newest version.
+def changed_feedback(store: Store, settings: Settings, domain: Domain, name: str) -> int:
+    """How many items have feedback that was given, changed or withdrawn since a detector's newest version.
 
-    Raises: NotTrainedError where the newest version cannot be read.
+    Raises: NotTrainedError if the newest version cannot be read.
     """
-    if detector_row(name).cls.learns_from == "nothing":
+    if domain.row(name).cls.learns_from == "nothing":
         return 0
     with store.read() as con:
-        rows = con.execute("SELECT block_id, verdict FROM feedback SEMI JOIN event_matrix USING (block_id)").fetchall()
-    now = {(block_id, VERDICTS[verdict]) for block_id, verdict in rows}
-    then = set(known_verdicts(settings, name, _newest(store, settings, name)).items())
-    return len({block_id for block_id, _ in now ^ then})
+        rows = con.execute("SELECT item, verdict FROM feedback WHERE domain = ? AND item <> ''", [domain.name])
+        words = {domain.item.parse(item): WORDS[verdict] for item, verdict in rows.fetchall()}
+        present = domain.facts(store, list(words))  # an item that only the stream has read cannot be learned yet
+        now = {(key, label) for key, label in words.items() if key in present}
+    then = set(known_feedback(settings, domain.name, name, _newest(store, settings, domain, name)).items())
+    return len({key for key, _ in now ^ then})
 
 
 def retrain(
     store: Store,
     settings: Settings,
+    domain: Domain,
     name: str,
     *,
     at_least: int | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Retraining:
-    """Train a challenger where `at_least` blocks are new (`retrain_batch_size`), and judge it beside the champion.
+    """Train a challenger if `at_least` items are new (`retrain_batch_size`), and judge it beside the champion.
 
-    As news count `retrain_feedback` verdicts of people, too.
+    It is also trained if people gave, changed or withdrew feedback on `retrain_feedback` items. It is saved, recorded
+    in `models` and in MLflow, and becomes the champion only if it is not worse. Whatever goes wrong on the way, the
+    champion serves on.
 
-    It is saved, recorded in `models` and in MLflow, and becomes the champion only if it is not worse. Whatever goes
-    wrong on the way, the champion serves on.
-
-    Raises: NotTrainedError where there is no champion; DataError where the blocks do not fit it or allow no judgement;
-    SetupError where another retraining is under way.
+    Raises: NotTrainedError if there is no champion; DataError if the items do not fit it or allow no judgement;
+    SetupError if another retraining is under way.
     """
-    model_folder(settings, name)
+    model_folder(settings, domain.name, name)
     least = settings.retrain_batch_size if at_least is None else at_least
     try:
         with FileLock(settings.models / ".retraining.lock", timeout=settings.lock_timeout_s):
-            return _retrain(store, settings, name, least, on_step)
+            return _retrain(store, settings, domain, name, least, on_step)
     except Timeout:
         raise SetupError(f"another retraining of {settings.home} is under way: wait until it has ended") from None
 
 
-def _retrain(store: Store, settings: Settings, name: str, least: int, on_step: Callable[[str], None]) -> Retraining:
-    champion = load_scorer(settings, name)
-    version, family = champion.card.version, champion.card.family
+def _retrain(
+    store: Store, settings: Settings, domain: Domain, name: str, least: int, on_step: Callable[[str], None]
+) -> Retraining:
+    champion = load_scorer(settings, domain, name)
+    version, family, plural = champion.card.version, champion.card.family, domain.item.plural
     if champion.detector.learns_from == "nothing":
         return Retraining(name, "nothing to learn", 0, f"{name} learns nothing: there is nothing to retrain", version)
-    on_step(f"{name}: looking for new blocks")
-    given = Material.of(store, settings, name)
-    given.data.matrix(family).require(champion.card.columns, champion.card.source, champion.card.source_fingerprint)
-    marks = given.data.marks(family)
-    new = _new_blocks(settings, name, _newest(store, settings, name), marks)
-    said = changed_verdicts(store, settings, name)
-    if new < least and said < settings.retrain_feedback:
+    on_step(f"{name}: looking for new {plural}")
+    material = Material.of(store, settings, domain, name)
+    data = material.data
+    data.matrix(family).require(champion.card.columns, champion.card.source, champion.card.source_fingerprint)
+    marks = data.marks(family)
+    new = _new_items(settings, domain, name, _newest(store, settings, domain, name), data, marks)
+    changed = changed_feedback(store, settings, domain, name)
+    if new < least and changed < settings.retrain_feedback:
         verdict = (
-            f"{new:,} new blocks of the {least:,} that a retraining waits for"
-            + (f", {said:,} changed verdicts of the {settings.retrain_feedback:,}" if said else "")
+            f"{new:,} new {plural} of the {least:,} that a retraining waits for"
+            + (f", {changed:,} changed verdicts of the {settings.retrain_feedback:,}" if changed else "")
             + ": nothing to do (--force does it now)"
         )
         return Retraining(name, "waiting", new, verdict, version)
     on_step(f"{name}: training a challenger on what is new")
-    known = marked_blocks(settings, name, version)
+    known = marked_items(settings, domain.name, name, version)
     fresh = np.zeros(len(marks), bool) if known is None else ~np.isin(marks, known[0])
-    held = latest(given.data, given.judged_by, fresh, settings)
-    challenger = fit(given.data.take(~held), name, settings, before=champion)
+    held = latest(data, material.judged_by, fresh, settings)
+    challenger = fit(data.take(~held), domain, name, settings, before=champion)
     on_step(f"{name}: judging it beside version {version}")
-    judgement, tests = compare(champion, challenger, given.data, held, settings)
+    judgement, tests = compare(champion, challenger, data, held, settings)
     judgement["known_to_champion"] = None if known is None else int((held & ~fresh).sum())
     metrics = {split: tested.evaluation.to_json() for split, tested in tests.items()}
-    figures = feedback_figures(given.data.feedback, challenger, champion)
+    figures = feedback_figures(data.feedback, challenger, champion, domain.item.show)
     card = replace(challenger.card, metrics=metrics, judgement=judgement, feedback=figures)
     saved = save_model(replace(challenger, card=card), settings, promote=False, judged_on=marks[held])
     return _record(store, settings, Trained(saved, tests), version, new, on_step)
 
 
-def _newest(store: Store, settings: Settings, name: str) -> int:
-    """The newest version that was made to the end: one whose process was killed before that is as if it were not."""
+def _newest(store: Store, settings: Settings, domain: Domain, name: str) -> int:
+    """The newest version that was recorded. One whose process was killed before that does not count."""
     with store.read() as con:
-        recorded = con.execute("SELECT max(version) FROM models WHERE detector = ?", [name]).fetchall()[0][0]
-    return max(recorded or 0, int(model_folder(settings, name).name))
+        recorded = con.execute(
+            "SELECT max(version) FROM models WHERE domain = ? AND detector = ?", [domain.name, name]
+        ).fetchall()[0][0]
+    return max(recorded or 0, int(model_folder(settings, domain.name, name).name))
 
 
-def _new_blocks(settings: Settings, name: str, newest: int, marks: np.ndarray) -> int:
-    """Blocks by their marks that the version `newest` has neither learned nor been judged on."""
-    before = marked_blocks(settings, name, newest)
-    if before is None:  # a model of an older release: all that is known is how many it learned
-        return max(0, len(marks) - read_card(settings, name, newest).blocks)
-    return int((~np.isin(marks, np.concatenate(before))).sum())
+def _new_items(settings: Settings, domain: Domain, name: str, newest: int, data: Dataset, marks: np.ndarray) -> int:
+    """How many items to learn from, by their `marks`, the version `newest` has neither learned nor been judged on."""
+    before = marked_items(settings, domain.name, name, newest)
+    if before is not None:
+        return int((~np.isin(marks[data.labels != AMBIGUOUS], np.concatenate(before))).sum())
+    card = read_card(settings, domain.name, name, newest)  # a model of an older release, which kept no marks
+    if domain.row(name).cls.ordered:
+        return int((data.time > datetime.fromisoformat(card.created_at).timestamp() * 1e6).sum())
+    return max(0, len(marks) - card.items)
 
 
 def _record(
     store: Store, settings: Settings, trained: Trained, champion: int, new: int, on_step: Callable[[str], None]
 ) -> Retraining:
-    """Tell the store and MLflow of a saved challenger; make it the champion if its judgement says so."""
+    """Put a saved challenger into the store and MLflow; make it the champion if its judgement says so."""
     card = trained.scorer.card
     name, judged = card.detector, card.judgement
     on_step(f"{name}: recording")
@@ -209,17 +219,17 @@ def _record(
         tags |= {f"{side}_{figure}": value for figure, value in judged[side].items() if value is not None}
     run_id = log_training(trained, settings, champion=False, tags=tags)
     if judged["passed"]:
-        promote_model(settings, name, card.version, instead_of=champion)
-        move_alias(settings, name, card.version)
+        promote_model(settings, card.domain, name, card.version, instead_of=champion)
+        move_alias(settings, card.domain, name, card.version)
         publish_evaluations(store, card)
-    publish_model(store, settings, card)  # last: it says that all of this was done
+    publish_model(store, settings, card)  # last: this row says that all the rest was done
     status: Status = "promoted" if judged["passed"] else "kept"
     return Retraining(name, status, new, judged["verdict"], champion, card.version, judged, run_id, card.feedback)
 
 
 @dataclass(frozen=True)
 class RolledBack:
-    """Which version of a detector's model served before and which does now, and whether MLflow knows that one."""
+    """The version that served `before`, the one that serves `now`, and whether MLflow knows the latter."""
 
     detector: str
     before: int | None
@@ -227,15 +237,38 @@ class RolledBack:
     alias_moved: bool
 
 
-def roll_back(settings: Settings, name: str, to: int | None = None) -> RolledBack:
-    """Let the version serve that served before the champion, or version `to`; in MLflow too.
+def roll_back(settings: Settings, domain: Domain, name: str, to: int | None = None) -> RolledBack:
+    """Let version `to` serve, by default the one that served before the champion, also in MLflow.
 
-    Raises: NotTrainedError where there is no such version, or it is damaged; DataError where none served before, or
-    where it serves already.
+    Raises: NotTrainedError if there is no such version, or it is damaged; DataError if none served before, or if it
+    serves already.
     """
-    detector_row(name)
-    version = previous_version(settings, name) if to is None else to
-    if version == champion_version(settings, name):
+    domain.row(name)  # refuses an unknown detector
+    version = previous_version(settings, domain.name, name) if to is None else to
+    if version == champion_version(settings, domain.name, name):
         raise DataError(f"version {version} of {name} serves already: `hdfs-pipeline models` shows what there is")
-    before = promote_model(settings, name, version, back=True)
-    return RolledBack(name, before, version, move_alias(settings, name, version))
+    before = promote_model(settings, domain.name, name, version, back=True)
+    return RolledBack(name, before, version, move_alias(settings, domain.name, name, version))
+
+
+def roll_back_all(settings: Settings, domain: Domain) -> list[RolledBack]:
+    """Roll back each trained detector of a domain that has an earlier version which served.
+
+    Raises: NotTrainedError if nothing is trained, or a version is damaged; DataError if no detector has such a version.
+    """
+    versions: dict[str, int] = {}
+    reasons: list[DataError] = []
+    trained = [name for name in domain.detectors if champion_version(settings, domain.name, name) is not None]
+    if not trained:
+        command = domain.trained_by.format(domain.default_detector)
+        raise NotTrainedError(f"no model of {domain.item.plural} in {settings.home}: run `{command}`")
+    for name in trained:
+        try:
+            versions[name] = previous_version(settings, domain.name, name)
+        except DataError as error:
+            reasons.append(error)
+    if not versions:
+        raise reasons[0]
+    for name, version in versions.items():
+        read_card(settings, domain.name, name, version)  # before anything is changed
+    return [roll_back(settings, domain, name) for name in versions]

@@ -1,4 +1,4 @@
-"""MLflow: every training is a run with parameters, figures per split, curves and the model, which is registered."""
+"""MLflow: every training is a run with parameters, figures per split, curves and the registered model."""
 
 import json
 import logging
@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.learning.curves import curves_png
 from hdfs_pipeline.learning.training import Trained, train
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -17,43 +18,47 @@ from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
 
-EXPERIMENT = "hdfs_blocks"
 _FEEDBACK = ("verdicts", "real", "false", "expected", "judged", "agrees")
 FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
 
 
-def start_tracking(settings: Settings) -> str:
-    """Point MLflow at the home's SQLite file; the id of the experiment, made where it is missing."""
+def experiment_of(domain: str) -> str:
+    """Name of a domain's experiment in MLflow; the names of its registered models begin with it."""
+    return f"hdfs_{domain}"
+
+
+def start_tracking(settings: Settings, domain: str) -> str:
+    """Point MLflow at the home's SQLite file. Returns the id of the domain's experiment, made if it is missing."""
     import mlflow
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs each table that it makes
     home = settings.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(settings.tracking_uri)
-    found = mlflow.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":  # in MLflow's page, by hand: MLflow would refuse every run
-            mlflow.MlflowClient().restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-    return str(mlflow.create_experiment(EXPERIMENT, artifact_location=(home / "mlartifacts").as_uri()))
+    experiment = mlflow.get_experiment_by_name(experiment_of(domain))
+    if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":  # by hand, in MLflow's page: MLflow would refuse every run
+            mlflow.MlflowClient().restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
+    return str(mlflow.create_experiment(experiment_of(domain), artifact_location=(home / "mlartifacts").as_uri()))
 
 
 def log_training(
     trained: Trained, settings: Settings, *, champion: bool = True, tags: Mapping[str, Any] | None = None
 ) -> str:
-    """Log one training and register its model, as the detector's `champion` if that is so; the id of the MLflow run.
+    """Log one training and register its model, with the alias `champion` if `champion`. Returns the MLflow run's id.
 
     `tags` go to the run and to the registered version. Inside an active run (Dagster's `mlflow` resource opens one) the
-    new run is nested in it.
+    new run is nested.
     """
     import mlflow
 
-    experiment = start_tracking(settings)
     card = trained.scorer.card
+    experiment = start_tracking(settings, card.domain)
     nested = mlflow.active_run() is not None
     with mlflow.start_run(experiment_id=experiment, run_name=card.detector, nested=nested) as run:
         mlflow.log_params({"detector": card.detector, "threshold_rule": card.rule, "seed": card.seed, **card.params})
-        mlflow.log_params({"catalogue": card.source, "blocks": card.blocks, "data": card.fingerprint})
+        mlflow.log_params({"catalogue": card.source, card.domain: card.items, "data": card.fingerprint})
         mlflow.log_metric("threshold", card.threshold)
         about = {"version": str(card.version)} | {key: str(value) for key, value in (tags or {}).items()}
         about |= {f"feedback_{key}": str(card.feedback[key]) for key in _FEEDBACK if card.feedback}
@@ -64,8 +69,8 @@ def log_training(
             mlflow.log_dict(figures, f"evaluation_{split}.json")
         if trained.tests:
             _log_picture(run.info.run_id, curves_png(trained.tests, card.detector))
-        mlflow.log_artifacts(str(model_folder(settings, card.detector, card.version)), "model")
-        _register(f"{EXPERIMENT}_{card.detector}", run, about, champion=champion)
+        mlflow.log_artifacts(str(model_folder(settings, card.domain, card.detector, card.version)), "model")
+        _register(f"{experiment_of(card.domain)}_{card.detector}", run, about, champion=champion)
     return str(run.info.run_id)
 
 
@@ -81,7 +86,7 @@ def _log_picture(run_id: str, png: bytes) -> None:
 
 
 def _register(name: str, run: Any, tags: dict[str, str], *, champion: bool) -> None:
-    """A new version of the registered model; no flavour, since only our Scorer loads it."""
+    """Register a new version of the model. It has no flavour, since only our Scorer loads it."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -92,34 +97,42 @@ def _register(name: str, run: Any, tags: dict[str, str], *, champion: bool) -> N
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{run.info.artifact_uri}/model"
-    made = client.create_model_version(name, source=source, run_id=run.info.run_id, tags=tags)
+    registered = client.create_model_version(name, source=source, run_id=run.info.run_id, tags=tags)
     if champion:
-        client.set_registered_model_alias(name, "champion", made.version)
+        client.set_registered_model_alias(name, "champion", registered.version)
 
 
-def move_alias(settings: Settings, name: str, version: int) -> bool:
-    """Give MLflow's alias `champion` to a version of ours; whether MLflow knows that version.
+def move_alias(settings: Settings, domain: str, name: str, version: int) -> bool:
+    """Give MLflow's alias `champion` to a version of ours. Returns whether MLflow knows that version.
 
-    MLflow counts on its own: where the numbers differ, the tag `version` of a registered version is ours.
+    MLflow counts versions itself; the tag `version` of a registered version holds our number.
     """
     from mlflow.tracking import MlflowClient
 
-    start_tracking(settings)
-    client, model = MlflowClient(), f"{EXPERIMENT}_{name}"
-    known = client.search_model_versions(f"name = '{model}'")
-    # The newest of them, should a model folder have been deleted by hand and its number given again.
-    fits = [found for found in known if found.tags.get("version", found.version) == str(version)]
-    if not fits:
+    start_tracking(settings, domain)
+    client, model = MlflowClient(), f"{experiment_of(domain)}_{name}"
+    registered = client.search_model_versions(f"name = '{model}'")
+    # Several fit if a model folder was deleted by hand and its number used again: take the newest one.
+    fitting = [
+        candidate for candidate in registered if candidate.tags.get("version", candidate.version) == str(version)
+    ]
+    if not fitting:
         return False
-    client.set_registered_model_alias(model, "champion", max(fits, key=lambda found: int(found.version)).version)
+    newest = max(fitting, key=lambda candidate: int(candidate.version))
+    client.set_registered_model_alias(model, "champion", newest.version)
     return True
 
 
 def train_and_track(
-    store: Store, data: Dataset, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None
+    store: Store,
+    data: Dataset,
+    domain: Domain,
+    name: str,
+    settings: Settings,
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> tuple[Card, str]:
-    """Train a detector, save it, and record it in the store's `models` and in MLflow: its card, the id of the run."""
-    trained = train(data, name, settings, on_step)
+    """Train a detector, save it, and record it in `models` and in MLflow. Returns its card and the id of the run."""
+    trained = train(data, domain, name, settings, on_step)
     on_step(f"{name}: recording")
     card = trained.scorer.card
     publish_model(store, settings, card)
@@ -129,9 +142,9 @@ def train_and_track(
 def publish_model(store: Store, settings: Settings, card: Card) -> None:
     """Put a saved model's row into `models`."""
     row = _key(card) | {
-        "catalogue": card.source,
+        "source": card.source,
         "threshold": card.threshold,
-        "path": str(model_folder(settings, card.detector, card.version)),
+        "path": str(model_folder(settings, card.domain, card.detector, card.version)),
         "card": json.dumps(card.to_json()),
     }
     _publish(store, "models", card, [row])
@@ -139,17 +152,17 @@ def publish_model(store: Store, settings: Settings, card: Card) -> None:
 
 def publish_evaluations(store: Store, card: Card) -> None:
     """Put a row per split that a model was judged on into `evaluations`."""
-    rows = [_key(card) | {"split": split, "metrics": json.dumps(found)} for split, found in card.metrics.items()]
+    rows = [_key(card) | {"split": split, "metrics": json.dumps(figures)} for split, figures in card.metrics.items()]
     _publish(store, "evaluations", card, rows)
 
 
 def _key(card: Card) -> dict[str, Any]:
     created = datetime.fromisoformat(card.created_at)
-    return {"detector": card.detector, "version": card.version, "created_at": created}
+    return {"domain": card.domain, "detector": card.detector, "version": card.version, "created_at": created}
 
 
 def _publish(store: Store, table: str, card: Card, rows: list[dict[str, Any]]) -> None:
-    same = [card.detector, card.version]
+    same = [card.domain, card.detector, card.version]
     with store.write() as con:
         source = pa.Table.from_pylist(rows) if rows else []
-        publish_into(con, table, source, replace="detector = ? AND version = ?", parameters=same)
+        publish_into(con, table, source, replace="domain = ? AND detector = ? AND version = ?", parameters=same)

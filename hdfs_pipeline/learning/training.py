@@ -1,33 +1,30 @@
-"""Training: a model for serving, learned from all there is, and how well its like does on blocks it has not seen."""
+"""Training: a model for serving that learns from all items, and figures of the same detector on unseen items."""
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
-from hdfs_pipeline.detectors import detector_row, make_detector
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.contracts import Detector
-from hdfs_pipeline.scoring.dataset import (
-    AMBIGUOUS,
-    ANOMALY,
-    NORMAL,
-    UNLABELLED,
-    Dataset,
-    split_chronological,
-    split_random,
-)
+from hdfs_pipeline.scoring.dataset import Dataset, split_chronological, split_random
 from hdfs_pipeline.scoring.evaluation import Evaluation, evaluate
 from hdfs_pipeline.scoring.features import distinct_rows, repeats
 from hdfs_pipeline.scoring.feedback import feedback_figures
-from hdfs_pipeline.scoring.models import load_model, save_model
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, UNLABELLED
+from hdfs_pipeline.scoring.models import save_model
 from hdfs_pipeline.scoring.scorer import Card, Scorer
+from hdfs_pipeline.scoring.thresholds import above_false_alarms
 from hdfs_pipeline.settings import Settings
 
-_GIVE = "give them with --labels CSV, or call {} blocks real (`hdfs-pipeline feedback BLOCK --verdict real`)"
+_GIVE = "give them with --labels CSV, or call {} {} real (`hdfs-pipeline feedback {} --verdict real`)"
 _LIBRARIES = ("numpy", "scikit-learn", "torch", "onnxruntime", "duckdb")
 
 
@@ -42,83 +39,112 @@ class Tested:
 
 @dataclass(frozen=True)
 class Trained:
-    """A saved model and its evaluations by split ("random", "chronological"; none without labels)."""
+    """A saved model and its evaluations by split ("random", "chronological"); without labels there are none."""
 
     scorer: Scorer
     tests: dict[str, Tested]
 
 
-def fit(data: Dataset, name: str, settings: Settings, before: Scorer | None = None) -> Scorer:
-    """Train a detector on `data` and fix its threshold there. Ambiguous blocks are left out.
+def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Scorer | None = None) -> Scorer:
+    """Train a detector on `data` and fix its threshold there. Ambiguous items are left out.
 
-    A detector that can go on learning goes on from the model `before`, if there is one.
+    A detector that can resume goes on from the model `before`, if there is one.
 
-    Raises: DataError where the detector cannot learn from what is given.
+    Raises: DataError if the detector cannot learn from the data.
     """
-    row = detector_row(name)
-    detector = make_detector(name, settings)
-    told, told_labels = _ruled(data, detector)
-    data = taught(data, name, settings)
+    begun = time.perf_counter()
+    detector = domain.make(settings, name)
+    whole = data
+    ruled, ruled_labels = _ruled(data, detector)
+    data = with_labels_of_feedback(data, domain, name, settings)
     feedback = data.feedback
     data = data.take(learnable(data.labels, detector.learns_from))
     labelled = bool((data.labels >= 0).any())
     if not labelled and detector.learns_from == "labels":
-        raise DataError(f"{name} learns from labels, and no block has one: {_GIVE.format(settings.feedback_labels)}")
+        advice = _GIVE.format(settings.feedback_labels, domain.item.plural, domain.item.noun.upper())
+        raise DataError(f"{name} learns from labels, and no {domain.item.noun} has one: {advice}")
     matrix = data.matrix(detector.features)
-    pairs = distinct_rows(np.column_stack([matrix.values, data.labels.astype(np.float32)]))
-    values, weights = matrix.values[pairs.first], pairs.weights
-    labels = data.labels[pairs.first].astype(np.int64) if labelled else None
-    if before is not None and not _still_holds(before, told, told_labels):
+    values, labels, weights = _learned(data, detector, labelled)
+    if before is not None and not _still_holds(before, ruled, ruled_labels):
         before = None
     if before is None:
         detector.fit(values, labels, weights)
     else:
         detector.resume(before.detector, values, labels, weights)
-    rule = row.threshold(settings)
+    scores = detector.training_scores(values, labels, weights)
+    times = values.times if detector.ordered else None
+    threshold, words = domain.threshold(settings, name).fit(scores, labels, weights, times)
+    false = whole.kinds == FALSE_ALARM
+    if detector.ordered and false.any():
+        marked = detector.score(whole.matrix(detector.features).inputs)[false]
+        threshold, words = above_false_alarms(threshold, words, marked)
     card = Card(
+        domain=domain.name,
         detector=name,
         family=detector.features,
         columns=matrix.columns,
         source=matrix.source,
         source_fingerprint=matrix.fingerprint,
         after=before.card.version if before is not None and detector.resumes else None,
-        threshold=rule.fit(detector.score(values), labels, weights),
-        rule=str(rule),
+        threshold=threshold,
+        rule=words,
         seed=settings.seed,
         params=dict(detector.params),
-        blocks=len(data),
+        items=len(data),
         anomalies=int((data.labels == ANOMALY).sum()) if labelled else None,
         fingerprint=fingerprint(data, detector.features),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         libraries={library: version(library) for library in _LIBRARIES},
+        facts=domain.remembered(data, detector, time.perf_counter() - begun),
     )
-    normals = np.ones(len(values), bool) if labels is None else labels == NORMAL
-    normals &= _apart_from(values, told[told_labels == ANOMALY])
-    order = np.argsort(-weights[normals], kind="stable")
-    known = None if feedback is None else np.column_stack([feedback.keys, feedback.said]).astype(np.int64)
+    known = None if feedback is None else dict(zip(feedback.keys.tolist(), feedback.labels.tolist(), strict=True))
+    normals, seen = _vectors(detector, values, labels, weights, ruled[ruled_labels == ANOMALY])
     marks = data.marks(detector.features)
-    return Scorer(detector, card, values[normals][order], values, marks, told, told_labels, known)
+    return Scorer(detector, card, normals, seen, marks, ruled, ruled_labels, known)
+
+
+def _learned(data: Dataset, detector: Detector, labelled: bool) -> tuple[Any, np.ndarray | None, np.ndarray]:
+    """What a detector learns from: distinct rows, their labels and the items behind each; of a series all steps."""
+    matrix = data.matrix(detector.features)
+    if detector.ordered:
+        return matrix.inputs, data.labels.astype(np.int64) if labelled else None, np.ones(len(data))
+    pairs = distinct_rows(np.column_stack([matrix.values, data.labels.astype(np.float32)]))
+    labels = data.labels[pairs.first].astype(np.int64) if labelled else None
+    return matrix.values[pairs.first], labels, pairs.weights
+
+
+def _vectors(
+    detector: Detector, values: Any, labels: np.ndarray | None, weights: np.ndarray, anomalous: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The normal rows that explanations compare with, the most frequent first, and all rows; for a series no rows."""
+    if detector.ordered:
+        none = np.zeros((0, anomalous.shape[1]), np.float32)
+        return none, none
+    normals = np.ones(len(values), bool) if labels is None else labels == NORMAL
+    normals &= _apart_from(values, anomalous)
+    order = np.argsort(-weights[normals], kind="stable")
+    return values[normals][order], values
 
 
 def _ruled(data: Dataset, detector: Detector) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors (m, d) that verdicts rule, and their labels (m,) int8; none for a detector that learns nothing."""
-    if data.feedback is None or detector.learns_from == "nothing":
+    """The vectors (m, d) that feedback rules, and their labels (m,) int8; no vectors if the detector learns nothing."""
+    if data.feedback is None or detector.learns_from == "nothing" or detector.ordered:
         return np.zeros((0, len(data.matrix(detector.features).columns)), np.float32), np.zeros(0, np.int8)
     return data.feedback.ruled(detector.features)
 
 
 def _apart_from(values: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which rows of `values` (n, d) do not occur among `others` (m, d): (n,) bool; all of them, where none is left."""
+    """Which rows of `values` (n, d) do not occur among `others` (m, d): (n,) bool; all rows if none would be left."""
     apart = ~repeats(values, others) if len(others) else np.ones(len(values), bool)
     return apart if apart.any() else ~apart
 
 
-def _still_holds(before: Scorer, told: np.ndarray, told_labels: np.ndarray) -> bool:
-    """Whether a model can go on: no verdict it knew was withdrawn or changed, nothing it learned is expected now."""
+def _still_holds(before: Scorer, ruled: np.ndarray, ruled_labels: np.ndarray) -> bool:
+    """Whether a model can be resumed: no word it knew was withdrawn or changed, and no new word is "expected"."""
     then: dict[bytes, int] = {}
-    if before.told is not None and before.told_labels is not None:
-        then = _by_row(before.told, before.told_labels)
-    now = _by_row(told, told_labels)
+    if before.ruled is not None and before.ruled_labels is not None:
+        then = _by_row(before.ruled, before.ruled_labels)
+    now = _by_row(ruled, ruled_labels)
     kept = all(now.get(row) == label for row, label in then.items())
     return kept and all(label != AMBIGUOUS or row in then for row, label in now.items())
 
@@ -128,16 +154,16 @@ def _by_row(values: np.ndarray, labels: np.ndarray) -> dict[bytes, int]:
     return {row.tobytes(): label for row, label in zip(rows, labels.tolist(), strict=True)}
 
 
-def taught(data: Dataset, name: str, settings: Settings) -> Dataset:
-    """In a home without labels: labels for a detector that needs some, once people found `feedback_labels` anomalies.
+def with_labels_of_feedback(data: Dataset, domain: Domain, name: str, settings: Settings) -> Dataset:
+    """Data of a home without labels, with labels for a detector that needs them, made from people's words.
 
-    Blocks that they called real are anomalies then, and all others count as normal, as far as nobody called them
-    expected. Such labels are learned from and never judged on.
+    That takes `feedback_labels` items that people called real: these are anomalies then, and all others count as
+    normal unless somebody called them expected. Models learn from such labels but are never judged on them.
     """
-    wanted = detector_row(name).cls.learns_from == "labels" and not (data.labels >= 0).any()
+    wanted = domain.row(name).cls.learns_from == "labels" and not (data.labels >= 0).any()
     if not wanted or data.feedback is None:
         return data
-    real = np.isin(data.matrix("events").keys, data.feedback.keys[data.feedback.said == ANOMALY])
+    real = np.isin(data.keys, data.feedback.keys[data.feedback.labels == ANOMALY])
     if real.sum() < settings.feedback_labels:
         return data
     labels = np.where(data.labels == UNLABELLED, NORMAL, data.labels)
@@ -145,22 +171,22 @@ def taught(data: Dataset, name: str, settings: Settings) -> Dataset:
 
 
 def learnable(labels: np.ndarray, learns_from: str = "labels") -> np.ndarray:
-    """Which blocks a detector learns from, by their labels (n,): normal and anomaly; without any, all but ambiguous.
+    """Which items a detector learns from, by their labels (n,): labelled ones, or without labels all but ambiguous.
 
-    One that looks at no label (`learns_from` "all") takes all but ambiguous ones in any case.
+    A detector that uses no labels (`learns_from` "all") always takes all but ambiguous ones.
     """
     return labels >= 0 if learns_from != "all" and (labels >= 0).any() else labels != AMBIGUOUS
 
 
 def judge(scorer: Scorer, data: Dataset, settings: Settings, seen: np.ndarray | None = None) -> Tested:
-    """Figures of a trained model on the labelled blocks of `data`. Raises: DataError without both kinds of labels.
+    """Figures of a trained model on the labelled items of `data`. Raises: DataError without both kinds of labels.
 
-    `seen` (n,) bool says which blocks of `data` repeat one of training; by default the model's own vectors tell.
+    `seen` (n,) bool marks items of `data` that repeat one of training; by default the model's own vectors decide.
     """
     known = seen[data.labels >= 0] if seen is not None else None
     data = data.labelled()
     matrix = data.matrix(scorer.card.family)
-    if known is None and scorer.card.family == "events":
+    if known is None and scorer.card.family == data.family and not scorer.detector.ordered:
         known = scorer.knows(matrix.values)
     return figures(scorer.score(matrix), scorer.card.threshold, data, settings, known)
 
@@ -168,7 +194,7 @@ def judge(scorer: Scorer, data: Dataset, settings: Settings, seen: np.ndarray | 
 def figures(
     scores: np.ndarray, threshold: float, data: Dataset, settings: Settings, seen: np.ndarray | None = None
 ) -> Tested:
-    """Figures of `scores` (n,) at `threshold` on the blocks of `data`, all normal or anomalous; `seen` (n,) bool."""
+    """Figures of `scores` (n,) at `threshold` on the items of `data`, all normal or anomalous; `seen` as in `judge`."""
     evaluation = evaluate(
         scores,
         data.labels,
@@ -181,42 +207,46 @@ def figures(
     return Tested(evaluation, scores, data.labels)
 
 
-def train(data: Dataset, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None) -> Trained:
+def train(
+    data: Dataset, domain: Domain, name: str, settings: Settings, on_step: Callable[[str], None] = lambda _: None
+) -> Trained:
     """Judge a detector on a random and on a chronological split of `data`, then fit it on all and save it.
 
-    Raises: DataError where it cannot learn from `data`, for instance random_forest without labels.
+    A detector of series is judged on the chronological split only. Raises: DataError if the detector cannot learn from
+    `data`, for instance if it learns from labels and there are none.
     """
     tests: dict[str, Tested] = {}
     if {NORMAL, ANOMALY} <= set(data.labels.tolist()):
         known = data.labelled()
-        splits = {
-            "random": split_random(known, settings.test_share, settings.seed),
-            "chronological": split_chronological(known, settings.test_share),
-        }
+        splits = {"chronological": split_chronological(known, settings.test_share)}
+        if not domain.row(name).cls.ordered:
+            splits = {"random": split_random(known, settings.test_share, settings.seed)} | splits
         for split, (learn, test) in splits.items():
             on_step(f"{name}: {split} split")
             if all(len(set(known.labels[rows].tolist())) == 2 for rows in (learn, test)):
-                tests[split] = judge(fit(known.take(learn), name, settings), known.take(test), settings)
-    on_step(f"{name}: all blocks")
-    scorer = fit(data, name, settings)
+                scorer = fit(known.take(learn), domain, name, settings)
+                tests[split] = judge(scorer, known.take(test), settings)
+    on_step(f"{name}: all {domain.item.plural}")
+    scorer = fit(data, domain, name, settings)
     metrics = {split: tested.evaluation.to_json() for split, tested in tests.items()}
-    figures = feedback_figures(data.feedback, scorer, _serving(name, settings) if data.feedback else None)
+    before = _serving(domain, name, settings) if data.feedback else None
+    figures = feedback_figures(data.feedback, scorer, before, domain.item.show)
     scorer = save_model(replace(scorer, card=replace(scorer.card, metrics=metrics, feedback=figures)), settings)
     return Trained(scorer, tests)
 
 
-def _serving(name: str, settings: Settings) -> Scorer | None:
+def _serving(domain: Domain, name: str, settings: Settings) -> Scorer | None:
     try:
-        return load_model(detector_row(name).cls, settings)
+        return load_scorer(settings, domain, name)
     except NotTrainedError:
         return None
 
 
 def fingerprint(data: Dataset, family: str) -> str:
-    """A hash of the blocks that a detector learned from: their ids, their rows of a family's matrix, their labels."""
+    """A hash of the items that a detector learned from: their keys, their rows of a family's matrix, their labels."""
     matrix = data.matrix(family)
     order = np.argsort(matrix.keys, kind="stable")
     digest = hashlib.sha256()
-    for part in (matrix.keys[order], matrix.values[order], data.labels[order]):
+    for part in (matrix.hashed_keys[order], matrix.values[order], data.labels[order]):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The picture of a backtest: per day what was flagged and what would have been, and what changes, as PNG bytes."""
+"""The picture of a backtest, as PNG bytes: what was flagged each day, what would have been, and what changes."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -15,8 +15,8 @@ _PARTS: Final[tuple[tuple[str, str | None, int, str], ...]] = (
 _LABELLED: Final = 14  # days that each have their date under them
 
 
-def backtest_png(rows: Sequence[dict[str, Any]], title: str) -> bytes:
-    """Rows of `backtests`, by day, as bars: flagged then and in the trial, and what is gained and lost."""
+def backtest_png(rows: Sequence[dict[str, Any]], title: str, plural: str) -> bytes:
+    """Rows of `backtests`, by day, as bars: flagged then and in the trial, and the `plural` gained and lost."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -39,8 +39,8 @@ def backtest_png(rows: Sequence[dict[str, Any]], title: str) -> bytes:
     step = max(1, len(rows) // _LABELLED)
     lower.set_xticks(list(places)[::step], [str(row["day"]) for row in rows][::step], fontsize=8)
     lower.axhline(0, color="black", linewidth=0.8)
-    lower.set(ylabel="blocks", title="what changes")
-    upper.set(ylabel="blocks", title=title)
+    lower.set(ylabel=plural, title="what changes")
+    upper.set(ylabel=plural, title=title)
     for axes in (upper, lower):
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.grid(axis="y", alpha=0.3)

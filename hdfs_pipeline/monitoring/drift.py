@@ -1,4 +1,4 @@
-"""Drift: whether the blocks that came since a model was trained still look like those that it learned from."""
+"""Drift: whether the items that came since a model was trained still look like those that it learned from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,17 +7,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hdfs_pipeline.detectors import families
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
-from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.domains.champions import families, load_scorer
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.monitoring.stability import Shift, share_shift, shift
-from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
-from hdfs_pipeline.scoring.models import marked_blocks
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
+from hdfs_pipeline.scoring.models import marked_items
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
-from hdfs_pipeline.verdicts.score import load_scorer
 
 _NAMED = 4  # columns that a sentence names
 
@@ -26,10 +25,11 @@ _NAMED = 4  # columns that a sentence names
 class Drift:
     """What has moved since version `version` of a detector's model was trained.
 
-    `reference` blocks that it learned from are held against `current` ones that it has not, those that began latest,
-    from `began` to `ended` (of their first events, UTC). `columns` are the counts of the event matrix, the furthest
-    beyond its limit first; `unseen` is None for a detector that does not read counts. With too few blocks on either
-    side there are no figures.
+    It compares `reference` items that the model learned from with `current` ones that it did not: the latest, which
+    began between `began` and `ended` (UTC). `columns` are those of the main features, the furthest beyond its limit
+    first. `unknown` is None where there are no templates. `unseen` is None for a detector that reads other features, or
+    steps in time, of which none repeats another. With fewer than `least` items on either side there are no figures.
+    `plural` is what people call the items.
     """
 
     detector: str
@@ -37,6 +37,7 @@ class Drift:
     reference: int
     current: int
     least: int
+    plural: str
     began: datetime | None = None
     ended: datetime | None = None
     columns: tuple[Shift, ...] = ()
@@ -46,116 +47,130 @@ class Drift:
 
     @property
     def status(self) -> Literal["steady", "drifted", "too few"]:
-        """What it comes to."""
+        """What the figures come to, in a word."""
         if self.scores is None:
             return "too few"
-        return "drifted" if any(each.drifted for each in self.figures()) else "steady"
+        return "drifted" if any(figure.drifted for figure in self.figures()) else "steady"
 
     def figures(self) -> Iterator[Shift]:
         """All figures."""
         yield from self.columns
-        yield from (each for each in (self.scores, self.unknown, self.unseen) if each is not None)
+        yield from (figure for figure in (self.scores, self.unknown, self.unseen) if figure is not None)
 
     @property
-    def held(self) -> str:
-        """What was held against what, in words."""
-        return f"the latest {self.current:,} new blocks against {self.reference:,} that version {self.version} learned"
+    def compared(self) -> str:
+        """What was compared with what, in words."""
+        new = f"the latest {self.current:,} new {self.plural}"
+        return f"{new} against {self.reference:,} that version {self.version} learned"
 
     @property
-    def verdict(self) -> str:
-        """What it comes to, in plain words."""
+    def conclusion(self) -> str:
+        """What the figures come to, in a sentence."""
         if self.scores is None:
             return (
-                f"too few to say: {self.current:,} blocks came since version {self.version} of {self.detector} was "
-                f"trained, and {self.reference:,} that it learned from are in the store; {self.least:,} of each are "
-                "needed (drift_min_blocks)"
+                f"too few to say: {self.current:,} {self.plural} came since version {self.version} of {self.detector} "
+                f"was trained, and {self.reference:,} that it learned from are in the store; {self.least:,} of each "
+                "are needed (drift_min_blocks)"
             )
-        moved = [each.name for each in self.columns if each.drifted]
-        told = []
+        moved = [column.name for column in self.columns if column.drifted]
+        reasons = []
         if moved:
             names = ", ".join(moved[:_NAMED]) + (", …" if len(moved) > _NAMED else "")
-            told.append(f"{len(moved)} of {len(self.columns)} columns have moved ({names})")
+            reasons.append(f"{len(moved)} of {len(self.columns)} columns have moved ({names})")
         if self.scores.drifted:
-            told.append(f"the scores have moved (PSI {self.scores.value:.2f})")
+            reasons.append(f"the scores have moved (PSI {self.scores.value:.2f})")
         if self.unknown is not None and self.unknown.drifted:
-            told.append(f"{self.unknown.after:.1%} of the events match no template ({self.unknown.before:.1%} before)")
+            reasons.append(
+                f"{self.unknown.after:.1%} of the events match no template ({self.unknown.before:.1%} before)"
+            )
         if self.unseen is not None and self.unseen.drifted:
-            told.append(f"{self.unseen.after:.1%} of the blocks have counts that it has never seen")
-        return f"drifted: {'; '.join(told)}; {self.held}" if told else f"steady: {self.held}"
+            reasons.append(f"{self.unseen.after:.1%} of the {self.plural} have counts that it has never seen")
+        return f"drifted: {'; '.join(reasons)}; {self.compared}" if reasons else f"steady: {self.compared}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        names = ("detector", "version", "status", "verdict", "reference", "current", "least", "began", "ended")
-        found = {name: getattr(self, name) for name in names}
-        figures = {name: getattr(self, name) for name in ("scores", "unknown", "unseen")}
-        found |= {name: each.to_json() if each else None for name, each in figures.items()}
-        return found | {"columns": [each.to_json() for each in self.columns]}
+        about = {name: getattr(self, name) for name in ("detector", "version", "status")}
+        sides = {name: getattr(self, name) for name in ("reference", "current", "least", "began", "ended")}
+        figures = {"scores": self.scores, "unknown": self.unknown, "unseen": self.unseen}
+        return (
+            about
+            | {"verdict": self.conclusion}
+            | sides
+            | {name: figure.to_json() if figure else None for name, figure in figures.items()}
+            | {"columns": [column.to_json() for column in self.columns]}
+        )
 
 
-def watch(store: Store, settings: Settings, name: str) -> Drift:
-    """Drift of the blocks in the store since the champion of detector `name` was trained.
+def measure_drift(store: Store, settings: Settings, domain: Domain, name: str) -> Drift:
+    """Drift of the items in the store since the champion of detector `name` was trained.
 
-    Raises: NotTrainedError where there is none; DataError where it cannot be told what it learned from, or where the
-    blocks have other columns than it.
+    Raises: NotTrainedError where there is no champion; DataError where the model does not say which items it learned
+    from, or where the items have other columns than the model.
     """
-    scorer = load_scorer(settings, name)
-    marked = marked_blocks(settings, name, scorer.card.version)
+    scorer = load_scorer(settings, domain, name)
+    marked = marked_items(settings, domain.name, name, scorer.card.version)
     if marked is None:
         raise DataError(
-            f"version {scorer.card.version} of {name} is of an older release and does not say which blocks it learned "
-            f"from: run `hdfs-pipeline retrain --detector {name} --force`"
+            f"version {scorer.card.version} of {name} is of an older release and does not say which "
+            f"{domain.item.plural} it learned from: run `hdfs-pipeline retrain --detector {name} --force`"
         )
-    data = load_dataset(store, settings, families([name]))
-    data = data.take(data.labels != AMBIGUOUS)  # nothing learns from them, so they are no news either
+    data = domain.features(store, settings, families(domain, [name]))
+    data = data.take(data.labels != AMBIGUOUS)  # no model learns from them: they would always be new
     data = data.take(np.argsort(data.time, kind="stable"))
     known = learned_rows(data, scorer.card.family, marked[0])
     latest = np.flatnonzero(~known)[-settings.drift_blocks :]
-    return measure(scorer, data.take(known), data.take(latest), settings)
+    return _measure(scorer, domain, data.take(known), data.take(latest), settings)
 
 
 def learned_rows(data: Dataset, family: str, learned: np.ndarray) -> np.ndarray:
-    """Which blocks (n,) bool a model learned from, by their marks `learned`, whatever their labels say by now."""
-    found = np.isin(data.marks(family), learned)
+    """Which items (n,) bool a model learned from, by their marks `learned`, even if their labels have changed since."""
+    known = np.isin(data.marks(family), learned)
     for label in (NORMAL, ANOMALY, UNLABELLED):
-        rows = np.flatnonzero(~found)
+        rows = np.flatnonzero(~known)
         other = replace(data.take(rows), labels=np.full(len(rows), label, np.int8))
-        found[rows] = np.isin(other.marks(family), learned)
-    return found
+        known[rows] = np.isin(other.marks(family), learned)
+    return known
 
 
-def measure(scorer: Scorer, reference: Dataset, current: Dataset, settings: Settings) -> Drift:
-    """Drift of `current` blocks from `reference` ones, both in the order of time."""
+def _measure(scorer: Scorer, domain: Domain, reference: Dataset, current: Dataset, settings: Settings) -> Drift:
+    """Drift of `current` items from `reference` ones, both in the order of time."""
     card, least = scorer.card, settings.drift_min_blocks
-    found = Drift(card.detector, card.version, len(reference), len(current), least)
+    drift = Drift(card.detector, card.version, len(reference), len(current), least, domain.item.plural)
     if min(len(reference), len(current)) < least:
-        return found
-    before, after = (data.matrix("events") for data in (reference, current))
+        return drift
+    before, after = (data.main for data in (reference, current))
     values = (before.values.astype(np.float64), after.values.astype(np.float64))
-    columns = [
-        shift(name, values[0][:, at], values[1][:, at], settings.drift_psi) for at, name in enumerate(before.columns)
-    ]
-    scores = [scorer.score(data.matrix(card.family)) for data in (reference, current)]
+    samples = [(name, _known(values[0][:, at]), _known(values[1][:, at])) for at, name in enumerate(before.columns)]
+    columns = [shift(name, old, new, settings.drift_psi) for name, old, new in samples if len(old) and len(new)]
+    old, new = (_known(scorer.score(data.matrix(card.family))) for data in (reference, current))
+    if min(len(old), len(new)) < least:
+        return drift
+    unknown = before.columns.index(domain.unknown) if domain.unknown else None
+    repeats = card.family == reference.family and not scorer.detector.ordered
     return replace(
-        found,
+        drift,
         began=_instant(current.time[0]),
         ended=_instant(current.time[-1]),
-        columns=tuple(sorted(columns, key=lambda each: (-each.beyond, -each.value))),
-        scores=shift("scores", scores[0], scores[1], settings.drift_psi),
-        unknown=_unknown(values, before.columns.index(UNKNOWN), settings.drift_unknown),
-        unseen=_unseen(scorer, values, settings.drift_unseen),
+        columns=tuple(sorted(columns, key=lambda column: (-column.beyond, -column.value))),
+        scores=shift("scores", old, new, settings.drift_psi),
+        unknown=None if unknown is None else _unknown(values, unknown, settings.drift_unknown),
+        unseen=_unseen(scorer, values, settings.drift_unseen) if repeats else None,
     )
 
 
+def _known(values: np.ndarray) -> np.ndarray:
+    """The values (k,) that are known: a series has gaps, and no score where its window is not whole."""
+    return values[~np.isnan(values)]
+
+
 def _unknown(values: tuple[np.ndarray, np.ndarray], column: int, limit: float) -> Shift:
-    """Share of the events of blocks that match no template."""
+    """Share of the events that match no template."""
     part = (values[0][:, column], values[1][:, column])
     return share_shift("unknown", part, (values[0].sum(axis=1), values[1].sum(axis=1)), limit)
 
 
-def _unseen(scorer: Scorer, values: tuple[np.ndarray, np.ndarray], limit: float) -> Shift | None:
-    """Share of the blocks whose counts no training block had: none of the reference."""
-    if scorer.card.family != "events":
-        return None
+def _unseen(scorer: Scorer, values: tuple[np.ndarray, np.ndarray], limit: float) -> Shift:
+    """Share of the items whose features no item in training had; of the reference it is 0."""
     new = ~scorer.knows(values[1])
     part = (np.zeros(len(values[0])), new.astype(np.float64))
     return share_shift("unseen", part, (np.ones(len(values[0])), np.ones(len(new))), limit)

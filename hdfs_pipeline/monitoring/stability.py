@@ -1,4 +1,4 @@
-"""Whether two samples of numbers look alike: population stability index, its noise, and what was usual before.
+"""Whether two samples of numbers look alike: population stability index, its noise, and its usual size.
 
 PSI = Σ (p − q) · ln(p / q) over bins, p and q the shares of both samples: Jeffreys' divergence (E. Lewis, An
 Introduction to Credit Scoring, 1994). The usual reading: below .1 alike, from .25 on another population.
@@ -12,19 +12,20 @@ from typing import Any, Final
 import numpy as np
 
 BINS: Final = 10
-"""Bins of values that vary without end; values that are frequent each have a bin of their own."""
+"""Bins of values that seldom repeat; a frequent value has a bin of its own."""
 _FREQUENT: Final = 0.05
 _NOISE: Final = 0.999
 _DEVIATIONS: Final = 3.1  # of the normal distribution: one in a thousand lies beyond, as with `_NOISE`
 WINDOWS: Final = 20
-"""Stretches of the reference that tell what is usual."""
+"""Stretches of the reference from which the usual size of the index is taken."""
 
 
 def edges(reference: np.ndarray) -> np.ndarray:
     """Upper edges (k,) float64 of bins for `reference` (n,), ascending; one more bin lies above the last.
 
-    A value that makes up 5 % of the reference has a bin of its own: counts, and scores that repeat. What is left is cut
-    at its quantiles, into bins of about a tenth of the reference. What lies between, below or above has a bin too.
+    A value that makes up 5 % of the reference has a bin of its own: counts, and scores that repeat. The other values
+    are cut at their quantiles, into bins of about a tenth of the reference. Values between, below and above these have
+    a bin too.
     """
     values, counts = np.unique(np.asarray(reference, np.float64), return_counts=True)
     frequent = counts >= _FREQUENT * counts.sum()
@@ -36,7 +37,7 @@ def edges(reference: np.ndarray) -> np.ndarray:
 
 
 def bin_names(upper: np.ndarray) -> list[str]:
-    """The bins of `edges` in words: "3" for a value of its own, "0 … 3" for what lies between, "> 3" above."""
+    """The bins of `edges` in words: "3" for a single value, "0 … 3" for values between two, "> 3" for those above."""
     own = len(upper) > 1 and upper[0] == np.nextafter(upper[1], -np.inf)
     names = [f"< {upper[1]:.3g}" if own else f"≤ {upper[0]:.3g}"]
     for low, high in pairwise(upper):
@@ -45,9 +46,9 @@ def bin_names(upper: np.ndarray) -> list[str]:
 
 
 def stability_index(before: np.ndarray, after: np.ndarray) -> float:
-    """PSI of two samples, given how many values of each fall into the bins: (k,) each. Never infinite.
+    """PSI of two samples, given how many values of each fall into the bins: (k,) each. Symmetric and never infinite.
 
-    Half a value is added to each bin (Jeffreys' prior), so that an empty one has no share of zero. Symmetric.
+    Half a value is added to each bin (Jeffreys' prior), so that an empty bin has no share of zero.
     """
     kept = (before + after) > 0
     p, q = (counts[kept] + 0.5 for counts in (before, after))
@@ -71,9 +72,10 @@ def noise(before: np.ndarray, after: np.ndarray) -> float:
 class Shift:
     """How far one figure has moved, and how far it may.
 
-    `value` is a PSI, or a share of `after` less that of `before`. `noise` is what chance alone gives; `usual` how far
-    stretches of the reference, as long as the current sample, lie from the rest of it (0 for a share). `before` and
-    `after` are means of counts or scores, or the shares. `bins` (name, share before, share after) are those of a PSI.
+    `before` and `after` are means of counts or scores, or shares. `value` is a PSI or, of shares, `after` less
+    `before`; `limit` is the setting for it. `noise` is what chance alone gives. `usual` is the largest PSI between a
+    stretch of the reference, as long as the current sample, and the rest of it (0 for shares). `bins` (name, share
+    before, share after) are those of a PSI.
     """
 
     name: str
@@ -92,20 +94,20 @@ class Shift:
 
     @cached_property
     def beyond(self) -> float:
-        """By how much it does; negative where it does not."""
+        """How far the value lies beyond what may be; negative where it does not."""
         return self.value - self.noise - max(self.limit, self.usual)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         names = ("name", "value", "limit", "noise", "usual", "before", "after", "drifted")
-        return {name: getattr(self, name) for name in names} | {"bins": [list(each) for each in self.bins]}
+        return {name: getattr(self, name) for name in names} | {"bins": [list(part) for part in self.bins]}
 
 
 def shift(name: str, reference: np.ndarray, current: np.ndarray, limit: float) -> Shift:
     """How far the values `current` (m,) have moved from `reference` (n,), both in the order of time."""
     upper = edges(reference)
     places = [np.searchsorted(upper, np.asarray(values, np.float64)) for values in (reference, current)]
-    before, after = (np.bincount(found, minlength=len(upper) + 1) for found in places)
+    before, after = (np.bincount(bins, minlength=len(upper) + 1) for bins in places)
     usual = 0.0
     for stretch in stretches(len(reference), len(current)):
         part = np.bincount(places[0][stretch], minlength=len(upper) + 1)
@@ -119,16 +121,16 @@ def shift(name: str, reference: np.ndarray, current: np.ndarray, limit: float) -
         usual,
         float(np.mean(reference)),
         float(np.mean(current)),
-        tuple((told, float(p), float(q)) for told, p, q in shares if p or q),
+        tuple((bin_name, float(p), float(q)) for bin_name, p, q in shares if p or q),
     )
 
 
 def share_shift(
     name: str, part: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray], limit: float
 ) -> Shift:
-    """How far a share has risen: sums of `part` over `whole`, each given per block as (reference, current).
+    """How far a share has risen: sums of `part` over `whole`, each given per item as (reference, current).
 
-    The noise is 3.1 standard errors of the current ratio over blocks, so that one odd block is no drift.
+    The noise is 3.1 standard errors of the current ratio over items, so that one odd item is no drift.
     """
     before, after = (float(p.sum() / max(w.sum(), 1)) for p, w in zip(part, whole, strict=True))
     spread = np.sqrt(((part[1] - after * whole[1]) ** 2).sum()) / max(whole[1].sum(), 1)

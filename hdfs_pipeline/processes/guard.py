@@ -1,8 +1,8 @@
 """Ends the processes of a supervisor that was killed: `python guard.py`, with the supervisor's pipe as standard input.
 
-The supervisor writes `+N` when it has started the process group N, and `-N` when that group has gone. The end of the
-input without an end of the groups means that nobody else is left to end them. Run as a script of its own, which needs
-nothing but the standard library and starts in milliseconds.
+The supervisor writes `+N` when it has started the process group N, and `-N` when that group has gone. If the input ends
+while groups are left, nobody else can end them. The guard is a script of its own: it needs nothing but the standard
+library, and starts in milliseconds.
 """
 
 import os
@@ -15,7 +15,7 @@ PATIENCE_S = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 def left_over(lines: Iterable[str]) -> list[int]:
-    """The groups that were begun and have not gone."""
+    """The groups that were started and have not gone."""
     groups: dict[int, None] = {}
     for line in lines:
         number = int(line[1:])
@@ -27,7 +27,7 @@ def left_over(lines: Iterable[str]) -> list[int]:
 
 
 def signalled(group: int, number: int) -> bool:
-    """Send a signal to a process group (0 only asks); whether there was one."""
+    """Send a signal to a process group (0 only asks whether it is there). Returns whether there is such a group."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -36,7 +36,7 @@ def signalled(group: int, number: int) -> bool:
 
 
 def end(groups: list[int], patience_s: float = PATIENCE_S) -> None:
-    """End process groups: politely, then at once."""
+    """End process groups: with SIGTERM, and those that are left after `patience_s` seconds with SIGKILL."""
     left = [group for group in groups if signalled(group, signal.SIGTERM)]
     deadline = time.monotonic() + patience_s
     while left and time.monotonic() < deadline:
@@ -47,6 +47,6 @@ def end(groups: list[int], patience_s: float = PATIENCE_S) -> None:
 
 
 if __name__ == "__main__":
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # it ends when its supervisor does
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # the guard ends when its supervisor does
     end(left_over(sys.stdin))

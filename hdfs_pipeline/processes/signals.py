@@ -1,4 +1,4 @@
-"""How the long-running commands end: SIGINT, SIGTERM and SIGHUP ask them to, and they finish what is begun."""
+"""How the long-running commands end: on SIGINT, SIGTERM or SIGHUP they finish what they have begun."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_on_signals() -> Iterator[Event]:
-    """An event that the first of these signals sets; afterwards they mean what they meant before.
+    """An event that the first of these signals sets. The old handlers come back at the end of the block.
 
     Only the main thread can catch signals.
     """

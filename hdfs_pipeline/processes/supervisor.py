@@ -1,8 +1,9 @@
-"""Several processes under one roof: started when their time has come, watched, started again, ended together.
+"""The supervisor of several processes: it starts each when it may start, restarts those that fail, ends all together.
 
-Each runs in a session of its own, so that one signal reaches all that it has started. A process that fails starts again
-after a pause that doubles, and takes no other one down, but those that need it: they end and start again with it (the
-strategy that Erlang calls rest_for_one). Should the supervisor itself be killed, `guard.py` ends what it had started.
+Each process runs in a session of its own, so that one signal reaches all that it has started. A process that fails
+starts again after a pause, which doubles each time. Processes that need it end and start again with it (Erlang calls
+this strategy rest_for_one); all others keep running. If the supervisor itself is killed, `guard.py` ends what it had
+started.
 """
 
 import os
@@ -24,17 +25,17 @@ from hdfs_pipeline.processes import guard
 from hdfs_pipeline.processes.guard import signalled
 
 Say = Callable[[str, str], None]
-"""Hears the name of a process and a line: of its output, or about it. Called from several threads."""
+"""Takes the name of a process and a line of its output, or a line about it. Called from several threads."""
 
 LOOK_S: Final = 0.1
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
-_HEALTHY_S: Final = 60.0  # a process that ran for so long begins with the first pause again
-_ORPHANED_S: Final = 2.0  # for what a process leaves behind, and for those that have lost what they need
+_HEALTHY_S: Final = 60.0  # after a run of this length the next pause is the first one again
+_ORPHANED_S: Final = 2.0  # patience with what a process leaves behind, and with processes that lost what they need
 _KILLED_S: Final = 5.0  # from SIGKILL to giving up: a process may hang in the kernel
 _REMIND_S: Final = 60.0
 _KEPT: Final = 20  # last lines of output
-_IN_A_ROW: Final = 3  # failures after which they are told
+_IN_A_ROW: Final = 3  # failures after which the last lines of output are shown
 _MEANINGS: Final = {
     2: "wrong use",
     3: "machine or store not ready",
@@ -55,10 +56,10 @@ def _any(_line: str) -> bool:
 class Process:
     """A process to run, and when.
 
-    It starts once all of `needs` are ready and `after` is true (`waits_for` says that in words), and is ready itself
-    once `ready` is true (`told` is said then). `once`: it is to do its work and end. From SIGTERM to
-    SIGKILL it has `patience_s` seconds. Of its output those lines are said that `shows` takes, and with `quiet_end`
-    none once it has been asked to end.
+    It starts once all of `needs` are ready and `after` is true (`waits_for` says that in words). It is ready once
+    `ready` is true; then the message `told` is shown. With `once` it does its work and ends. It has `patience_s`
+    seconds from SIGTERM to SIGKILL. `shows` decides which lines of its output are shown; with `quiet_end` none are
+    shown after it was asked to end.
     """
 
     name: str
@@ -77,15 +78,15 @@ class Process:
 
 
 def supervise(processes: Iterable[Process], stopped: Event, say: Say) -> int:
-    """Run processes until `stopped` is set, or until all have done their work; the exit code.
+    """Run processes until `stopped` is set, or until all have done their work. Returns the exit code.
 
-    That is 0, or 1 where one with `once` failed meanwhile. All have ended when this returns, those that others need
-    last.
+    The exit code is 1 if a process with `once` failed, else 0. All processes have ended when this returns; those that
+    others need end last.
     """
-    watch = subprocess.Popen(
+    guarding = subprocess.Popen(
         [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, text=True, start_new_session=True
     )
-    children = {process.name: _Child(process, say, watch) for process in processes}
+    children = {process.name: _Child(process, say, guarding) for process in processes}
     try:
         while not stopped.is_set() and not all(child.done for child in children.values()):
             _step(children)
@@ -93,7 +94,7 @@ def supervise(processes: Iterable[Process], stopped: Event, say: Say) -> int:
     finally:
         _end_all(children)
         with suppress(BrokenPipeError):
-            watch.communicate()
+            guarding.communicate()
     return int(not stopped.is_set() and any(child.failed for child in children.values()))
 
 
@@ -124,8 +125,8 @@ def _end_all(children: dict[str, "_Child"]) -> None:
 class _Child:
     """One process with its present run, if there is one."""
 
-    def __init__(self, process: Process, say: Say, watch: "subprocess.Popen[str]") -> None:
-        self.process, self._say, self._watch = process, say, watch
+    def __init__(self, process: Process, say: Say, guarding: "subprocess.Popen[str]") -> None:
+        self.process, self._say, self._guarding = process, say, guarding
         self.ready = self.done = self.failed = False
         self.not_before = 0.0
         self._run: subprocess.Popen[str] | None = None
@@ -133,12 +134,12 @@ class _Child:
         self._reader: Thread | None = None
         self._failures = 0
         self._began = self._reminded = time.monotonic()
-        self._kill_at: float | None = None  # it is being ended
+        self._kill_at: float | None = None  # set while the run is being ended
         self._killed = self._asked = False
 
     @property
     def running(self) -> bool:
-        """Whether anything of it is alive."""
+        """Whether the process, or anything that it started, is alive."""
         return self._run is not None
 
     def start(self, now: float) -> None:
@@ -167,10 +168,10 @@ class _Child:
         self._reader.start()
 
     def _note(self, sign: str, group: int) -> None:
-        assert self._watch.stdin is not None
+        assert self._guarding.stdin is not None
         with suppress(BrokenPipeError):  # somebody killed the guard: everything else goes on
-            self._watch.stdin.write(f"{sign}{group}\n")
-            self._watch.stdin.flush()
+            self._guarding.stdin.write(f"{sign}{group}\n")
+            self._guarding.stdin.flush()
 
     def _read(self, run: "subprocess.Popen[str]") -> None:
         assert run.stdout is not None
@@ -193,18 +194,18 @@ class _Child:
         signalled(self._run.pid, signal.SIGTERM)
 
     def look(self, now: float) -> None:
-        """Notice that the run is ready, or has ended; kill it where it does not end."""
+        """Notice that the run is ready, or has ended; kill it if it does not end in time."""
         run = self._run
         if run is None:
             return
-        code = run.poll()  # takes the leader away once it has ended, which would count as alive otherwise
+        code = run.poll()  # reaps a leader that has ended: otherwise it would count as alive
         if code is None and self._kill_at is None:
             if not self.ready and self.process.ready():
                 self.ready = True
                 if self.process.told:
                     self._say(self.process.name, f"{self.process.told} ({now - self._began:.0f} s)")
             return
-        if self._kill_at is None:  # it ended by itself, and what it started goes with it
+        if self._kill_at is None:  # the process ended by itself: end what it started too
             self.ready, self._kill_at = False, now + _ORPHANED_S
             signalled(run.pid, signal.SIGTERM)
         if code is None or lives(run.pid):
@@ -221,7 +222,7 @@ class _Child:
         self._note("-", self._run.pid)
         self._run = None
         if self._reader:
-            self._reader.join(1.0)  # its last words come before what is said of its end
+            self._reader.join(1.0)  # so that its last output is shown before the message about its end
         if self._asked:
             self.not_before = now
         elif code == 0 and self.process.once:
@@ -246,14 +247,14 @@ class _Child:
         return "".join(["; its last lines:", *(f"\n    {line}" for line in self._lines)]) if self._lines else ""
 
     def remind(self, now: float, missing: list[str]) -> None:
-        """Say now and then what is waited for."""
+        """Say now and then what the process waits for."""
         if now - self._reminded > _REMIND_S:
             self._reminded = now
             self._say(self.process.name, f"still waits for {missing[0] if missing else self.process.waits_for}")
 
 
 def lives(group: int) -> bool:
-    """Whether a process group has a member that runs: one that has ended may wait for long to be taken away."""
+    """Whether a process group has a member that runs. One that has ended may stay a zombie for long."""
     if not signalled(group, 0):
         return False
     for process in psutil.process_iter():

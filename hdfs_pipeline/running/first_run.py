@@ -1,4 +1,4 @@
-"""What a new home lacks: a champion, as soon as it goes, and then all that the main job makes of the sample.
+"""The first run of a new home: it trains a champion on the sample at once, and then runs the main job on it.
 
 `python -m hdfs_pipeline.running.first_run SAMPLE` in the home that the environment names; `hdfs-pipeline up` starts it.
 """
@@ -8,29 +8,28 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hdfs_pipeline.errors import PipelineError
-from hdfs_pipeline.running.orchestration import dagster_answers, page, run_blocks_job
-from hdfs_pipeline.scoring.models import named_champion, trained_detectors
+from hdfs_pipeline.running.orchestration import dagster_answers, page, run_main_job
+from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings, load_settings
 
-_PAGE_S: Final = 300.0  # seconds that the web page is waited for
+_PAGE_S: Final = 300.0  # seconds to wait for the web page
 Tell = Callable[[str], None]
 
+if TYPE_CHECKING:
+    from hdfs_pipeline.domains.contract import Domain
 
-def first_champion(settings: Settings, sample: Path, tell: Tell) -> Card:
-    """Read the sample and train the champion's detector on all of its blocks; its card.
 
-    It is judged on nothing and not recorded in MLflow: the main job, which trains the next version, does both. That
-    takes most of its time, and stream workers need only the model.
+def first_champion(settings: Settings, domain: "Domain", sample: Path, tell: Tell) -> Card:
+    """Read the sample and train the champion's detector on all of its items. Returns the model's card.
+
+    The model is not judged and not recorded in MLflow: both take most of the time of a training, and stream workers
+    need only the model. The main job does both with the next version.
     """
-    from hdfs_pipeline.detectors import families
-    from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
-    from hdfs_pipeline.domains.blocks.ingest import ingest
-    from hdfs_pipeline.domains.blocks.labels import load_labels
-    from hdfs_pipeline.domains.blocks.parse import parse
+    from hdfs_pipeline.domains.champions import families, named_champion
     from hdfs_pipeline.learning.tracking import publish_model
     from hdfs_pipeline.learning.training import fit
     from hdfs_pipeline.scoring.models import save_model
@@ -38,30 +37,34 @@ def first_champion(settings: Settings, sample: Path, tell: Tell) -> Card:
 
     store = Store.open(settings)
     tell(f"reads the sample {sample.name}")
-    ingest(store, settings, [str(sample)])
-    parse(store, settings)
-    load_labels(store, sample / "labels.csv")
-    build_matrix(store, settings)
-    name = named_champion(settings)
-    data = load_dataset(store, settings, families([name]))
-    tell(f"{name} learns from {len(data):,} blocks")
-    card = save_model(fit(data, name, settings), settings).card
+    domain.read(store, settings, [str(sample)], sample / "labels.csv", propose=False)
+    name = named_champion(settings, domain)
+    data = domain.features(store, settings, families(domain, [name]))
+    tell(f"{name} learns from {len(data):,} {domain.item.plural}")
+    card = save_model(fit(data, domain, name, settings), settings).card
     publish_model(store, settings, card)
     tell(f"{card.detector} version {card.version} is ready to serve")
     return card
 
 
 def first_run(settings: Settings, sample: Path, tell: Tell) -> bool:
-    """A champion where there is no model; then, once Dagster's page is there, the main job; whether it succeeded."""
-    began = time.monotonic()
-    if not trained_detectors(settings):
-        first_champion(settings, sample, tell)
-    # Dagster makes its history's tables when it starts, which is no work for two; and the stream comes first.
+    """Train a champion if there is no model, then run the main job once Dagster's page is there.
+
+    Returns whether the main job succeeded.
+    """
+    from hdfs_pipeline.domains import domain_named
+
+    began, domain = time.monotonic(), domain_named()
+    if not trained_detectors(settings, domain.name):
+        first_champion(settings, domain, sample, tell)
+    # Dagster makes the tables of its history when it starts, and two processes must not do so at once. The wait also
+    # lets the stream start first.
     while not dagster_answers(settings) and time.monotonic() - began < _PAGE_S:
         time.sleep(0.5)
     tell(f"the main job trains and judges every detector: {page(settings)}/runs")
-    done = run_blocks_job(
+    done = run_main_job(
         settings,
+        domain.name,
         [str(sample)],
         str(sample / "labels.csv"),
         lambda name, number, of: tell(f"{name} ({number} of {of})"),

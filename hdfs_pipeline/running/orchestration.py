@@ -19,14 +19,14 @@ from hdfs_pipeline.processes.supervisor import Process, Say, supervise
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 
 Progress = Callable[[str, int, int], None]
-"""Hears the name of an asset that is done, how many are done, of how many."""
+"""Takes the name of a finished asset, how many are finished, and how many there are."""
 
 _CHATTER: Final = re.compile(r" - dagster - (DEBUG|INFO) - |^\s*\d+% ▕")  # of runs, and DuckDB's progress bars
 ANY_ADDRESS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be listened on
 
 
 def prepare_instance(settings: Settings) -> Path:
-    """Make the home's DAGSTER_HOME with the project's `dagster.yaml`, and point the environment to both.
+    """Make the home's DAGSTER_HOME with the project's `dagster.yaml`, and set both paths in the environment.
 
     Raises: SetupError where the folder cannot be made, or where the project's files are not beside the package.
     """
@@ -34,7 +34,7 @@ def prepare_instance(settings: Settings) -> Path:
     folder = home / "dagster"
     try:
         (folder / ".nux").mkdir(parents=True, exist_ok=True)
-        # Says that the newsletter form was seen, which would hide the page at the first visit.
+        # Tells Dagster that the newsletter form was shown: otherwise it would hide the page at the first visit.
         (folder / ".nux" / "nux.yaml").write_text("seen: 1\n")
         shutil.copyfile(_project_file("dagster.yaml"), folder / "dagster.yaml")
     except OSError as error:
@@ -44,17 +44,20 @@ def prepare_instance(settings: Settings) -> Path:
     return folder
 
 
-def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_progress: Progress) -> bool:
-    """Run `blocks_job` on log files (and a CSV file of labels) in this process; whether it succeeded.
+def run_main_job(settings: Settings, domain: str, paths: list[str], labels: str | None, on_progress: Progress) -> bool:
+    """Run the main job of a domain on log files (and a CSV file of labels) in this process.
 
-    The run is kept in the home's Dagster history. Raises: what an asset raised.
+    Returns whether it succeeded. The run is kept in the home's Dagster history. Raises: what an asset raised.
     """
     prepare_instance(settings)
     import dagster as dg
 
     from hdfs_pipeline.definitions import defs
+    from hdfs_pipeline.defs.common.naming import LABELS, LOGS, TAKES
+    from hdfs_pipeline.defs.learning.models import standard_range
+    from hdfs_pipeline.domains import domain_named
 
-    job = defs().resolve_job_def("blocks_job")
+    job = defs().resolve_job_def(f"{domain}_job")
     keys = set(job.asset_layer.executable_asset_keys)
     done: list[str] = []
 
@@ -65,29 +68,35 @@ def run_blocks_job(settings: Settings, paths: list[str], labels: str | None, on_
             done.append(context.op.name)
             on_progress(context.op.name, len(done), len(keys))
 
-    ops = {
-        "raw_logs": {"config": {"paths": [str(Path(path).resolve()) for path in paths]}},
-        "labels": {"config": {"path": str(Path(labels).resolve()) if labels else ""}},
+    given = {
+        LOGS: {"paths": [str(Path(path).resolve()) for path in paths]},
+        LABELS: {"path": str(Path(labels).resolve()) if labels else ""},
     }
-    # An error comes out of here as an exception: on the console it would stand twice, with Dagster's traceback.
+    ops = {
+        spec.key.to_python_identifier(): {"config": given[spec.tags[TAKES]]}
+        for spec in defs().resolve_all_asset_specs()
+        if spec.key in keys and TAKES in spec.tags
+    }
+    # An error leaves this function as an exception: on the console it would appear twice, with Dagster's traceback.
     loggers = {"console": {"config": {"log_level": "CRITICAL"}}}
     with dg.DagsterInstance.get() as instance:
         hooked = job.with_hooks({tell})
-        result = hooked.execute_in_process({"ops": ops, "loggers": loggers}, instance=instance)
+        tags = standard_range(domain_named(domain))
+        result = hooked.execute_in_process({"ops": ops, "loggers": loggers}, instance=instance, tags=tags)
     return result.success
 
 
-def run_backtest(settings: Settings, tried: dict[str, object], first: date, last: date) -> bool:
-    """Run `backtest_job` for the days from `first` to `last` in this process, as one run; whether it succeeded.
+def run_backtest(settings: Settings, domain: str, tried: dict[str, object], first: date, last: date) -> bool:
+    """Run `backtest_job` for the days from `first` to `last` in this process, as one run.
 
     `tried` is the asset's configuration: detector, version, threshold. The run is kept in the home's Dagster history.
-    Raises: what the asset raised; DataError for days that no partition stands for.
+    Returns whether it succeeded. Raises: what the asset raised; DataError for days without a partition.
     """
     prepare_instance(settings)
     import dagster as dg
 
     from hdfs_pipeline.definitions import defs
-    from hdfs_pipeline.defs.backtest import DAYS
+    from hdfs_pipeline.defs.learning.backtest import DAYS
 
     keys = [day.isoformat() for day in (first, last)]
     if not DAYS.has_partition_key(keys[0]) or not DAYS.has_partition_key(keys[1]):
@@ -96,7 +105,7 @@ def run_backtest(settings: Settings, tried: dict[str, object], first: date, last
             f"{DAYS.get_last_partition_key()}"
         )
     tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[1]}
-    given = {name: value for name, value in tried.items() if value is not None}
+    given = {"domain": domain} | {name: value for name, value in tried.items() if value is not None}
     config = {"ops": {"backtest": {"config": given}}, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     job = defs().resolve_job_def("backtest_job")
     with dg.DagsterInstance.get() as instance:
@@ -117,13 +126,13 @@ def dagster_process(settings: Settings) -> Process:
         ready=lambda: dagster_answers(settings),
         told=f"the web page is there: {page(settings)}",
         shows=lambda line: not _CHATTER.search(line),
-        quiet_end=True,  # runs that are cut short tell it with tracebacks; the history keeps them
+        quiet_end=True,  # runs that are cut short print tracebacks; the history keeps them
         patience_s=15.0,
     )
 
 
 def require_free(host: str, port: int, variable: str) -> None:
-    """Raises: SetupError where nobody can listen at `host` and `port`, which `variable` changes."""
+    """Check that a server can listen at `host` and `port`. Raises: SetupError that names the `variable` to change."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -140,7 +149,7 @@ def page(settings: Settings) -> str:
 
 
 def dagster_answers(settings: Settings) -> bool:
-    """Whether the web server is there."""
+    """Whether the web server answers."""
     try:
         with urllib.request.urlopen(f"{page(settings)}/server_info", timeout=1) as answer:  # noqa: S310 - http, ours
             return bool(answer.status == HTTPStatus.OK)
@@ -149,7 +158,7 @@ def dagster_answers(settings: Settings) -> bool:
 
 
 def serve(settings: Settings, say: Say = lambda _name, line: print(line, file=sys.stderr)) -> int:
-    """Serve Dagster's web page and run its daemon until a signal; the exit code.
+    """Serve Dagster's web page and run its daemon until a signal. Returns the exit code.
 
     SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.
     """

@@ -7,6 +7,8 @@ from dataclasses import replace as with_
 from pathlib import Path
 from typing import Final
 
+from hdfs_pipeline.domains import all_domains, domain_named
+from hdfs_pipeline.domains.contract import Playback
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.processes.supervisor import Process, Say, supervise
@@ -17,18 +19,17 @@ from hdfs_pipeline.sources.kafka import is_embedded
 from hdfs_pipeline.sources.ranges import reachable
 from hdfs_pipeline.store.store import Store
 
-SAMPLES: Final = PROJECT / "data" / "sample"
-SAMPLE: Final = SAMPLES / "hdfs_v1"
-RATE: Final = 500.0  # records a second: the sample in four minutes, an anomaly every second or so
+_SAMPLES: Final = PROJECT / "data" / "sample"
 SHOWN_S: Final = 5.0  # seconds between two anomalies that are shown
-_FIRST_POLLS: Final = 50  # four minutes; the recording's first fault comes after nearly five
 _NAME: Final = "up"
 _MODEL: Final = "put logs and labels.csv into {incoming}, or use `hdfs-pipeline train`"
 _LOCAL: Final = ("localhost", "127.", "[::1]", "::1")
 
 
 def up(settings: Settings, *, replay: bool | None, workers: int, rate: float, say: Say) -> int:
-    """Run it all until SIGINT, SIGTERM or SIGHUP; the exit code. `replay` None: where `own_cluster` finds nothing.
+    """Run everything until SIGINT, SIGTERM or SIGHUP. Returns the exit code.
+
+    With `replay` None, `own_cluster` decides whether the sample is replayed.
 
     Raises: SetupError where a port is taken, or where the sample that is to be replayed is missing.
     """
@@ -37,72 +38,69 @@ def up(settings: Settings, *, replay: bool | None, workers: int, rate: float, sa
 
 
 def processes(settings: Settings, *, replay: bool | None, workers: int, rate: float, say: Say) -> list[Process]:
-    """What is to run, in the order in which it starts."""
-    own = own_cluster(settings)
+    """The processes to run, in the order in which they start."""
+    own, sample = own_cluster(settings), domain_named().sample
     if replay is None:
         replay = not own
         if own:
             say(_NAME, f"no replay of the sample, since {own}; --replay sends it all the same")
-    if replay and not SAMPLE.is_dir():
-        raise SetupError(f"{SAMPLE} is missing: it comes with a checkout of the project; leave it out with --no-replay")
-    found = [dagster_process(settings)]
-    if is_embedded(settings):
-        told = "answers; it keeps its messages in memory, and no longer than it runs"
-        broker = _command("broker", "broker", "--with-parent")
-        found.insert(0, with_(broker, ready=lambda: _answers(settings), told=told))
+    if replay and (sample is None or not sample.is_dir()):
+        raise SetupError(f"{sample} is missing: it comes with a checkout of the project; leave it out with --no-replay")
+    dagster = dagster_process(settings)
+    later: list[Process] = []
     if replay and not _has_logs_of_its_own(settings) and not _judged(settings):
-        command = [sys.executable, "-W", "ignore", "-m", "hdfs_pipeline.running.first_run", str(SAMPLE)]
-        found.append(Process("sample", command, once=True))
-    elif workers and not trained_detectors(settings):
+        command = [sys.executable, "-W", "ignore", "-m", "hdfs_pipeline.running.first_run", str(sample)]
+        later.append(Process("sample", command, once=True))
+    elif workers and not _trained(settings):
         say(_NAME, f"no model in this home yet: {_MODEL.format(incoming=settings.incoming)}")
     if workers:
-        found.append(_streaming(_command("anomalies", "watch", "--every", f"{SHOWN_S:g}"), settings, model=False))
-    found += _workers(settings, workers)
-    if replay:
-        where = "" if is_embedded(settings) else f" of {settings.kafka_bootstrap_servers}"
-        say(_NAME, f"the sample goes to raw_logs{where}, {rate:g} records a second, over and over (--no-replay)")
-        send = ("produce", "raw", str(SAMPLE), "--rate", f"{rate:g}", "--loop", "--fresh")
-        found.append(_streaming(_command("replay", *send), settings))
-        if not settings.namenode_urls:
-            found = _with_namenode(found, say)
-    return found
+        shown = _command("anomalies", "watch", "--every", f"{SHOWN_S:g}")
+        later.append(_streaming(shown, settings, model=False))
+    later += _workers(settings, workers)
+    for domain in all_domains() if replay else []:
+        playback = domain.playback(settings, rate, _free_port)
+        if playback is not None:
+            say(_NAME, playback.about)
+            dagster = with_(dagster, environment={**dagster.environment, **playback.settings})
+            later += _players(playback, settings)
+    return [*_broker(settings), dagster, *later]
 
 
-def _with_namenode(found: list[Process], say: Say) -> list[Process]:
-    """With a recorded NameNode, which Dagster polls; its first model comes before its first fault."""
+def _broker(settings: Settings) -> Iterator[Process]:
+    """The embedded broker, if no other is configured."""
+    if is_embedded(settings):
+        message = "answers; it keeps its messages in memory, and no longer than it runs"
+        yield with_(_command("broker", "broker", "--with-parent"), ready=lambda: _answers(settings), told=message)
+
+
+def _players(playback: Playback, settings: Settings) -> Iterator[Process]:
+    for player in playback.players:
+        command = _command(player.name, *player.arguments)
+        process = with_(command, needs=player.needs, environment=dict(playback.settings))
+        yield _streaming(process, settings) if player.streams else process
+
+
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        f"{PREFIX}NAMENODE_URLS": f"http://127.0.0.1:{port}",
-        f"{PREFIX}NAMENODE_FIRST_POLLS": str(_FIRST_POLLS),
-    }
-    found = [
-        with_(each, environment={**each.environment, **environment}) if each.name == "dagster" else each
-        for each in found
-    ]
-    recorded = with_(_command("namenode", "namenode", "replay", "--loop", "--port", str(port)), needs=("dagster",))
-    # Not Dagster's sensor, which comes late while the main job keeps the machine busy; it rests meanwhile.
-    collector = with_(_command("collect", "collect"), needs=("namenode",), environment=environment)
-    say(_NAME, "a recorded NameNode is polled every 5 s; set HDFS_PIPELINE_NAMENODE_URLS to watch your own")
-    return [*found, recorded, collector]
+        return int(probe.getsockname()[1])
 
 
 def _workers(settings: Settings, number: int) -> Iterator[Process]:
-    for at in range(number):
-        port = settings.metrics_port + at if settings.metrics_port else 0
+    for index in range(number):
+        port = settings.metrics_port + index if settings.metrics_port else 0
         require_free(settings.metrics_host, port, f"{PREFIX}METRICS_PORT")
-        worker = _command("worker" if number == 1 else f"worker {at + 1}", "stream")
+        worker = _command("worker" if number == 1 else f"worker {index + 1}", "stream")
         environment = {f"{PREFIX}METRICS_PORT": str(port)}
         yield _streaming(with_(worker, environment=environment, patience_s=15.0), settings)
 
 
 def _streaming(process: Process, settings: Settings, *, model: bool = True) -> Process:
-    """The process, started once there is Kafka, and with `model` a model as well."""
+    """The process, started once Kafka answers and, with `model`, once there is a model."""
     embedded = is_embedded(settings)
 
     def after() -> bool:
-        return (embedded or _answers(settings)) and (not model or bool(trained_detectors(settings)))
+        return (embedded or _answers(settings)) and (not model or bool(_trained(settings)))
 
     waits = [] if embedded else [f"Kafka at {settings.kafka_bootstrap_servers}"]
     waits += [f"a model: {_MODEL.format(incoming=settings.incoming)}"] if model else []
@@ -115,7 +113,7 @@ def _command(name: str, *arguments: str) -> Process:
 
 
 def _answers(settings: Settings) -> bool:
-    """Whether there are brokers, and one of them listens."""
+    """Whether a broker listens."""
     try:
         return reachable(settings, 0.5)
     except SetupError:
@@ -123,24 +121,29 @@ def _answers(settings: Settings) -> bool:
 
 
 def own_cluster(settings: Settings) -> str:
-    """What speaks against sending the sample into this home, in words; '' where nothing does.
+    """Why the sample should not be sent into this home, in words; '' if nothing speaks against it.
 
-    Blocks of the sample among those of a real cluster would be taken for that cluster's.
+    In a home of a real cluster, people would take items of the sample for items of that cluster.
     """
     servers = [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
-    if far := [server for server in servers if not server.startswith(_LOCAL)]:
-        return f"the broker {far[0]} is not on this machine"
+    if remote := [server for server in servers if not server.startswith(_LOCAL)]:
+        return f"the broker {remote[0]} is not on this machine"
     return "this home has logs of its own" if _has_logs_of_its_own(settings) else ""
 
 
 def _has_logs_of_its_own(settings: Settings) -> bool:
     files = _rows(settings, "SELECT path FROM sources WHERE source_id > 0")
-    return not all(Path(path).resolve().is_relative_to(SAMPLES) for (path,) in files)
+    return not all(Path(path).resolve().is_relative_to(_SAMPLES) for (path,) in files)
 
 
 def _judged(settings: Settings) -> bool:
-    """Whether the main job has come to its end here."""
-    return bool(trained_detectors(settings) and _rows(settings, "SELECT 1 FROM evaluations LIMIT 1"))
+    """Whether the main job has finished in this home."""
+    return bool(_trained(settings) and _rows(settings, "SELECT 1 FROM evaluations LIMIT 1"))
+
+
+def _trained(settings: Settings) -> list[str]:
+    """The detectors with a trained model in the domain that the workers read."""
+    return trained_detectors(settings, domain_named().name)
 
 
 def _rows(settings: Settings, sql: str) -> list[tuple]:

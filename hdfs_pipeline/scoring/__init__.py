@@ -1,1 +1,1 @@
-"""What is the same for every domain: contracts, features, thresholds, evaluation, explanation, models."""
+"""What every domain shares: contracts, features, thresholds, evaluation, explanation, models."""

@@ -1,4 +1,4 @@
-"""What a detector is to the rest of the house."""
+"""The contract of a detector: what the rest of the code may ask of it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,65 +10,90 @@ import numpy as np
 
 from hdfs_pipeline.errors import NotTrainedError
 
+Inputs = Any
+"""What a matrix gives to a detector (`FeatureMatrix.inputs`): its values (n, d) float32, or the `Frame` of a series."""
+
 
 class Detector(ABC):
-    """Learns from vectors and gives each a score; high means anomalous. It knows no threshold and no keys.
+    """Learns from vectors and gives each a score; high means anomalous. It knows neither threshold nor keys.
 
-    Matrices are (n, d) float32, never one row at a time. `fit` is given distinct vectors and how many blocks each
-    stands for. After `fit` and after `load` the same engine scores, so that serving equals training.
+    Matrices are (n, d) float32, never one row at a time. `fit` takes distinct vectors and how many items each stands
+    for. The same engine scores after `fit` and after `load`, so that serving equals training.
     """
 
     name: ClassVar[str]
     learns_from: ClassVar[Literal["labels", "normals", "all", "nothing"]]
     """`labels`: needs both labels. `normals`: learns the vectors labelled normal (all, where there are no labels).
     `all`: learns every vector, whatever its label."""
-    features: ClassVar[Literal["events", "keywords", "sequences"]] = "events"
-    """Which matrix of a domain it reads: counts of events, of alarm words, or the events in their order."""
+    features: ClassVar[str] = "events"
+    """The family of the domain's matrix that it reads; by default counts of events."""
+    sequential: ClassVar[bool] = False
+    """Whether a row holds codes of events in their order (1 + the index of an event, 0 after the last one)."""
+    ordered: ClassVar[bool] = False
+    """Whether rows are steps that follow each other in time. Equal steps are all kept."""
     resumes: ClassVar[bool] = False
     """Whether `resume` keeps what was learned before."""
     online: ClassVar[bool] = False
     """Whether it learns piece by piece, through `partial_fit`."""
     additive: ClassVar[bool] = False
-    """Whether a row's score is a sum over the columns, told by `parts`: then shares × score are these parts exactly."""
+    """Whether a row's score is a sum over the columns, which `parts` gives: share × score is then exactly that part."""
 
     def __init__(self, *, seed: int = 7, **params: Any) -> None:
         self.seed = seed
         self.params = params
 
     @abstractmethod
-    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
-        """Learn from `values` (n, d) float32, `labels` (n,) 0 normal, 1 anomaly, and `weights` (n,) blocks per row.
+    def fit(self, values: Inputs, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Learn from `values` (n, d) float32, `labels` (n,) 0 normal, 1 anomaly, and `weights` (n,) items per row.
 
-        Raises: DataError where it cannot learn from what is given (no labels, one class only, no rows).
+        Raises: DataError if it cannot learn from these rows (no labels, one class only, no rows).
         """
 
-    def resume(self, before: Self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
-        """Learn from where `before`, a trained detector of this kind, ended; `fit` anew where the kind cannot.
+    def resume(self, before: Self, values: Inputs, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Go on learning where `before`, a trained detector of this kind, ended; `fit` anew if the kind cannot resume.
 
-        The vectors are all that there are, old and new. See `fit`.
+        The vectors are all, old and new. See `fit`.
         """
         return self.fit(values, labels, weights)
 
-    def partial_fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
-        """Learn from more blocks on top of what was learned, after `fit`, `load` or nothing (`online` ones only).
+    def partial_fit(self, values: Inputs, labels: np.ndarray | None, weights: np.ndarray) -> Self:
+        """Learn from more items on top of what was learned, after `fit`, `load` or nothing (`online` ones only).
 
-        Any piece will do: one block, or blocks of one kind. What is not in a piece is not forgotten, but weighs less
-        with each piece that follows. The model's file holds all that is needed to go on. See `fit`.
+        A piece may be a single item, or items of one kind. Earlier pieces are not forgotten, but weigh less with each
+        new piece. The model's file holds all that is needed to go on. See `fit`.
         """
         raise NotImplementedError(f"{self.name} does not learn online")
 
     @abstractmethod
-    def score(self, values: np.ndarray) -> np.ndarray:
+    def score(self, values: Inputs) -> np.ndarray:
         """Scores (n,) float64 of `values` (n, d) float32; no rows give no scores."""
 
+    def training_scores(self, values: Inputs, labels: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
+        """Scores (n,) float64 of the rows that it has learned; its threshold is fixed on them.
+
+        A detector that remembers its training rows gives the scores that they would have if it had not learned them.
+        """
+        return self.score(values)
+
+    def facts(self) -> dict[str, Any]:
+        """Facts of its training for the model's card."""
+        return {}
+
     @abstractmethod
-    def explain(self, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    def explain(self, values: Inputs, nearest: np.ndarray) -> np.ndarray:
         """Share of each column in each row's score: (n, d) float64, not negative, each row sums to 1 (or is all 0).
 
         `nearest` (n, d) is the nearest normal vector of each row.
         """
 
-    def parts(self, values: np.ndarray) -> np.ndarray:
+    def explain_steps(self, values: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """What was expected of each step, in the columns' units, and each column's share in its score: (n, d) both.
+
+        NaN and 0 stand where a column was not judged (`ordered` ones only).
+        """
+        raise NotImplementedError(f"{self.name} reads no steps in time")
+
+    def parts(self, values: Inputs) -> np.ndarray:
         """What each column adds to each row's score: (n, d) float64, not negative (`additive` ones only)."""
         raise NotImplementedError(f"the score of {self.name} is no sum over the columns")
 
@@ -83,10 +108,10 @@ class Detector(ABC):
 
 
 def share_by_replacement(score: Any, values: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Column shares for a detector of which only scores are known: (n, d).
+    """Column shares (n, d) for a detector that gives nothing but scores.
 
     A column's share is how far the score falls when that column alone takes the nearest normal vector's value
-    (occlusion; Zeiler and Fergus, 2014). Where no single column matters, the columns that differ share equally.
+    (occlusion; Zeiler and Fergus, 2014). If no single column matters, the columns that differ share equally.
     """
     shares = np.zeros(values.shape, np.float64)
     if not len(values):
@@ -102,17 +127,17 @@ def share_by_replacement(score: Any, values: np.ndarray, nearest: np.ndarray) ->
 
 
 def row_shares(parts: np.ndarray) -> np.ndarray:
-    """Each row of `parts` (n, d) float64, not negative, over its sum: what it comes to in all is 1, or 0 of zeros."""
+    """Each row of `parts` (n, d) float64, not negative, divided by its sum; rows of zeros stay zero."""
     total = parts.sum(axis=1, keepdims=True)
     return np.divide(parts, total, out=np.zeros_like(parts), where=total > 0)
 
 
 @contextmanager
 def reading(name: str, path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while `path` is read into a NotTrainedError that tells what to do next."""
+    """Turn any error while `path` is read into a NotTrainedError that says what to do next."""
     try:
         yield
-    except Exception as error:  # the libraries behind raise a dozen kinds, without a base in common
+    except Exception as error:  # the libraries raise a dozen types without a common base
         missing = isinstance(error, FileNotFoundError)
         reason = "is missing" if missing else f"cannot be read ({type(error).__name__})"
         raise NotTrainedError(

@@ -1,73 +1,134 @@
-"""Dataset: the matrices of a domain with the time and the label of each row."""
+"""Dataset: the matrices of a domain's items, with the time and label of each item and people's words on them."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 
-if TYPE_CHECKING:
-    from hdfs_pipeline.scoring.feedback import Feedback
 
-NORMAL, ANOMALY, AMBIGUOUS, UNLABELLED = 0, 1, -1, -2
+@dataclass(frozen=True)
+class Feedback:
+    """People's words on v items.
+
+    `matrices` hold the items' rows by family, the main one first. `labels` (v,) int8 are the labels that the words
+    stand for. `objections` (v,) str objects: '' if a word rules all items with the same vector, else why it cannot.
+    """
+
+    matrices: dict[str, FeatureMatrix]
+    labels: np.ndarray
+    objections: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The keys (v,) of the items."""
+        return next(iter(self.matrices.values())).keys
+
+    def without(self, keys: np.ndarray) -> "Feedback":
+        """All but the words on the items `keys`."""
+        rows = ~np.isin(self.keys, keys)
+        matrices = {family: matrix.take(rows) for family, matrix in self.matrices.items()}
+        return Feedback(matrices, self.labels[rows], self.objections[rows])
+
+    def ruled(self, family: str) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct vectors (m, d) of a family that words rule, and the label (m,) int8 of each.
+
+        Vectors of expected items are among them with label -1: they rule nothing, but a model must not have learned
+        from them.
+        """
+        values = self.matrices[family].values
+        rows = np.flatnonzero(self.objections == "")
+        rows = rows[np.argsort(self.labels[rows], kind="stable")]  # every other word replaces `expected`, which is -1
+        last = {values[row].tobytes(): row for row in rows}
+        chosen = np.sort(np.fromiter(last.values(), np.int64, len(last)))
+        return values[chosen], self.labels[chosen]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of n blocks.
+    """Rows of n items of one domain.
 
-    `matrices` by family of features, all with the same keys; `time` (n,) int64, microseconds since 1970 UTC of the
-    first event; `labels` (n,) int8: 0 normal, 1 anomaly, -1 ambiguous, -2 without a label; `kinds` (n,) str objects.
-    `feedback` is what people said of some of them, which `labels` have taken in; None without.
+    `matrices` by family of features, the main one first, all with the same keys; `time` (n,) int64, microseconds since
+    1970 UTC of the item's beginning; `labels` (n,) int8: 0 normal, 1 anomaly, -1 ambiguous, -2 without a label; `kinds`
+    (n,) str objects. `feedback` holds people's words on some of the items, which `labels` already reflect; None without
+    any. `entity` names what all items belong to, a server for instance; '' if they belong to several. `plural` is what
+    people call the items, and `alike` what two items with the same row of the main family have in common. `facts` holds
+    what the domain knows of all of them together.
     """
 
+    domain: str
     matrices: dict[str, FeatureMatrix]
     time: np.ndarray
     labels: np.ndarray
     kinds: np.ndarray
-    feedback: "Feedback | None" = None
+    feedback: Feedback | None = None
+    entity: str = ""
+    plural: str = "items"
+    alike: str = "the same values"
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time)
 
-    def matrix(self, family: str) -> FeatureMatrix:
-        """The matrix of one family of features: "events", "keywords" or "sequences".
+    @property
+    def family(self) -> str:
+        """The main family of features: items with the same row of it count as alike."""
+        return next(iter(self.matrices))
 
-        Raises: DataError for one that was not loaded.
-        """
+    @property
+    def main(self) -> FeatureMatrix:
+        """The matrix of the main family."""
+        return self.matrices[self.family]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """The keys (n,) of the items."""
+        return self.main.keys
+
+    def matrix(self, family: str) -> FeatureMatrix:
+        """The matrix of one family of features. Raises: DataError for one that was not loaded."""
         if family not in self.matrices:
             raise DataError(
-                f"these blocks were loaded without the matrix {family!r} (with {', '.join(self.matrices)}): name it "
+                f"these items were loaded without the matrix {family!r} (with {', '.join(self.matrices)}): name it "
                 "among the `families` that they are loaded with"
             )
         return self.matrices[family]
 
     def take(self, rows: np.ndarray) -> "Dataset":
-        """The rows at `rows` (indices or a mask), without the verdicts on the others."""
+        """The rows at `rows` (indices or a mask), without the feedback on the others."""
         matrices = {family: matrix.take(rows) for family, matrix in self.matrices.items()}
         feedback = self.feedback
         if feedback is not None:
-            keys = self.matrix("events").keys
-            feedback = feedback.without(np.setdiff1d(keys, keys[rows]))
-        return Dataset(matrices, self.time[rows], self.labels[rows], self.kinds[rows], feedback)
+            feedback = feedback.without(np.setdiff1d(self.keys, self.keys[rows]))
+        return replace(
+            self,
+            matrices=matrices,
+            time=self.time[rows],
+            labels=self.labels[rows],
+            kinds=self.kinds[rows],
+            feedback=feedback,
+        )
 
     @property
-    def said(self) -> np.ndarray:
-        """Which rows (n,) bool people gave a verdict on."""
-        keys = self.matrix("events").keys
-        return np.isin(keys, self.feedback.keys) if self.feedback is not None else np.zeros(len(keys), bool)
+    def with_feedback(self) -> np.ndarray:
+        """Which rows (n,) bool people gave their word on."""
+        return np.isin(self.keys, self.feedback.keys) if self.feedback is not None else np.zeros(len(self), bool)
 
     def marks(self, family: str) -> np.ndarray:
-        """A mark (n,) uint64 per block of its id, its row of a family's matrix and its label: who has learned what.
+        """A mark (n,) uint64 of each item's key, its row of a family's matrix and its label: it shows what was learned.
 
-        A random linear form modulo 2^64: two blocks that differ have the same mark by the rarest chance.
+        The mark is a random linear form modulo 2^64: two different items hardly ever have the same one.
         """
         matrix = self.matrix(family)
         bits = np.ascontiguousarray(matrix.values, np.float32).view(np.uint32).astype(np.uint64)
-        row = np.column_stack([matrix.keys.astype(np.int64).view(np.uint64), self.labels.astype(np.uint8), bits])
+        row = np.column_stack([matrix.hashed_keys, self.labels.astype(np.uint8), bits])
         factors = np.random.default_rng(19391).integers(1, 2**63, row.shape[1], np.uint64) | np.uint64(1)
         return (row.astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
 
@@ -75,12 +136,14 @@ class Dataset:
         """The rows whose label is normal or anomaly. Raises: DataError where both do not occur."""
         rows = self.labels >= 0
         if not {NORMAL, ANOMALY} <= set(self.labels[rows].tolist()):
-            raise DataError("needs labelled blocks of both kinds, normal and anomaly: give labels with --labels CSV")
+            raise DataError(
+                f"needs labelled {self.plural} of both kinds, normal and anomaly: give labels with --labels CSV"
+            )
         return self.take(rows)
 
 
 def joined(first: Dataset, second: Dataset) -> Dataset:
-    """The rows of both, those of `first` first, with the verdicts on these. Raises: DataError for other columns."""
+    """The rows of `first`, then of `second`, with the feedback of `first`. Raises: DataError if the columns differ."""
     matrices = {}
     for family, matrix in first.matrices.items():
         other = second.matrix(family)
@@ -88,9 +151,9 @@ def joined(first: Dataset, second: Dataset) -> Dataset:
         rows, keys = np.concatenate([matrix.values, other.values]), np.concatenate([matrix.keys, other.keys])
         matrices[family] = replace(matrix, values=rows, keys=keys)
     time, labels, kinds = (
-        np.concatenate([getattr(each, name) for each in (first, second)]) for name in ("time", "labels", "kinds")
+        np.concatenate([getattr(data, name) for data in (first, second)]) for name in ("time", "labels", "kinds")
     )
-    return Dataset(matrices, time, labels, kinds, first.feedback)
+    return replace(first, matrices=matrices, time=time, labels=labels, kinds=kinds)
 
 
 def split_random(data: Dataset, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,14 +167,14 @@ def split_random(data: Dataset, test_share: float, seed: int) -> tuple[np.ndarra
 
 
 def split_unseen(data: Dataset, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices to train on and to test on, such that no count vector occurs on both sides.
+    """Row indices to train on and to test on, such that no vector of the main family occurs on both sides.
 
-    Distinct vectors of "events" are divided, those of anomalies (a vector of both labels counts as one) and the others
-    apart. Within a label neighbours by frequency are drawn against each other, so that each side gets about its share
-    of the common vectors and of the rare ones. From two vectors on, each side gets at least one.
+    The distinct vectors of anomalies (a vector with both labels counts as one) and all other vectors are split
+    separately. Within each of the two, the draw is among vectors of similar frequency, so that each side gets about its
+    share of the common vectors and of the rare ones. From two vectors on, each side gets at least one.
     """
     draw = np.random.default_rng(seed)
-    distinct = data.matrix("events").distinct
+    distinct = data.main.distinct
     count = len(distinct.first)
     anomalous = np.bincount(distinct.inverse, weights=data.labels == ANOMALY, minlength=count) > 0
     group = math.ceil(1 / min(test_share, 1 - test_share))
@@ -128,7 +191,7 @@ def split_unseen(data: Dataset, test_share: float, seed: int) -> tuple[np.ndarra
 
 
 def split_chronological(data: Dataset, test_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices of the earlier blocks, to train on, and of the later ones, to test on, by first event."""
-    order = np.lexsort((data.matrix("events").keys, data.time))
+    """Row indices of the earlier items, to train on, and of the later ones, to test on, by their beginning."""
+    order = np.lexsort((data.keys, data.time))
     cut = len(order) - round(len(order) * test_share)
     return np.sort(order[:cut]), np.sort(order[cut:])

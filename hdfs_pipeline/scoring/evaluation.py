@@ -1,4 +1,4 @@
-"""How good scores are: figures at a threshold fixed beforehand, figures over all thresholds, intervals."""
+"""How good scores are: figures at a threshold fixed beforehand, figures over all thresholds, and intervals."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,14 +10,14 @@ _Z = (2.5, 97.5)  # percentiles of a 95 % interval
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one detector on one set of labelled blocks.
+    """Figures of one detector on one set of labelled items.
 
-    Shares are 0 to 1. `false_alarms_per_10k` counts normal blocks flagged among 10,000 blocks. `intervals` hold 95 %
-    bootstrap intervals by figure. `unseen` are the same counts on blocks whose vector does not occur in training: what
-    is left when memory does not help. `recall_by_kind` and `false_alarm_rate_by_kind` go by the labels' kinds.
+    Shares are 0 to 1. `false_alarms_per_10k` counts normal items flagged among 10,000 items. `intervals` hold 95 %
+    bootstrap intervals by figure. `unseen` holds the same counts on items whose vector does not occur in training,
+    where memory does not help. `recall_by_kind` and `false_alarm_rate_by_kind` have one entry per kind of the labels.
     """
 
-    blocks: int
+    items: int
     anomalies: int
     threshold: float
     precision: float
@@ -49,7 +49,7 @@ def evaluate(
 ) -> Evaluation:
     """Figures of `scores` (n,) against `labels` (n,) of 0 and 1.
 
-    `kinds` (n,) str; `seen` (n,) bool, whether the block's vector occurs in training; `samples` bootstrap resamples.
+    `kinds` (n,) str; `seen` (n,) bool, whether the item's vector occurs in training; `samples` bootstrap resamples.
     """
     flagged, anomaly = scores >= threshold, labels == 1
     counts = _confusion(flagged, anomaly)
@@ -57,7 +57,7 @@ def evaluate(
     steps = _Steps.of(scores, anomaly)
     both = 0 < anomaly.sum() < len(labels)
     result = Evaluation(
-        blocks=len(labels),
+        items=len(labels),
         anomalies=int(anomaly.sum()),
         threshold=float(threshold),
         **figures,
@@ -69,7 +69,7 @@ def evaluate(
     )
     if seen is not None:
         fresh = _confusion(flagged[~seen], anomaly[~seen])
-        result.unseen.update({"blocks": int((~seen).sum()), **fresh, **_figures(fresh)})
+        result.unseen.update({"items": int((~seen).sum()), **fresh, **_figures(fresh)})
     if kinds is not None:
         result.recall_by_kind.update(_by_kind(flagged, kinds, anomaly))
         result.false_alarm_rate_by_kind.update(_by_kind(flagged, kinds, ~anomaly))
@@ -96,14 +96,14 @@ def _figures(counts: dict[str, int]) -> dict[str, float]:
 
 def _by_kind(flagged: np.ndarray, kinds: np.ndarray, rows: np.ndarray) -> dict[str, dict[str, float]]:
     return {
-        kind: {"blocks": int((rows & (kinds == kind)).sum()), "flagged": float(flagged[rows & (kinds == kind)].mean())}
+        kind: {"items": int((rows & (kinds == kind)).sum()), "flagged": float(flagged[rows & (kinds == kind)].mean())}
         for kind in sorted(set(kinds[rows].tolist()))
     }
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """Anomalous and normal blocks at each distinct score, highest first: (k,) each."""
+    """Anomalous and normal items at each distinct score, highest first: (k,) each."""
 
     scores: np.ndarray
     positives: np.ndarray
@@ -124,13 +124,13 @@ def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarr
 
 
 def _roc_auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """Chance that an anomalous block scores above a normal one, ties counted half."""
+    """Chance that an anomalous item scores above a normal one, ties counted half."""
     above = positives.cumsum(-1) - positives / 2
     return (negatives * above).sum(-1) / (positives.sum(-1) * negatives.sum(-1))
 
 
 def _bootstrap(steps: _Steps, threshold: float, samples: int, seed: int) -> dict[str, tuple[float, float]]:
-    """95 % intervals by resampling blocks; blocks of one score and label are alike, so their counts are drawn."""
+    """95 % intervals by resampling items; items of one score and label are alike, so their counts are drawn."""
     cells = np.concatenate([steps.positives, steps.negatives])
     drawn = np.random.default_rng(seed).multinomial(int(cells.sum()), cells / cells.sum(), samples)
     positives, negatives = np.split(drawn.astype(np.float64), 2, axis=1)
@@ -143,4 +143,4 @@ def _bootstrap(steps: _Steps, threshold: float, samples: int, seed: int) -> dict
         "f1": 2 * hits / np.maximum(hits + false + total, 1),
         "pr_auc": _average_precision(positives, negatives),
     }
-    return {name: tuple(float(v) for v in np.percentile(values, _Z)) for name, values in figures.items()}  # type: ignore[misc]
+    return {name: tuple(np.percentile(values, _Z).tolist()) for name, values in figures.items()}

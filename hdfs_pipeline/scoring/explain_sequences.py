@@ -1,14 +1,13 @@
-"""Why a block is anomalous to a detector on sequences: by the events that differ, and by the step where none does.
+"""Why an item is anomalous to a detector on sequences: the events that differ, or else the step that stands out.
 
 Rows hold 1 + the index of an event, and 0 after the last one.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from hdfs_pipeline.scoring.explain import Explanation, explain_rows
+from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows
 from hdfs_pipeline.scoring.normals import nearest_rows
 
 
@@ -16,15 +15,15 @@ def explain_sequences(
     values: np.ndarray,
     normals: np.ndarray,
     shares: np.ndarray,
-    events: Sequence[str],
-    describe: Callable[[str], str],
+    vocabulary: Vocabulary,
 ) -> list[Explanation]:
     """Explanations of rows `values` (n, d) with the steps' `shares` (n, d), against the rows `normals` (k, d).
 
-    The nearest normal row is found on counts, as for detectors on counts. An event's share is that of its steps; that
-    of the end (the first step without an event) goes to the events that are missing. Where the counts are those of a
-    normal row, the reason names the step of the largest share.
+    The nearest normal row is found on counts, as for detectors on counts. An event's share is the sum over its steps;
+    the share of the end (the first step without an event) goes to the events that are missing. If the counts are those
+    of a normal row, the reason names the step with the largest share.
     """
+    events = vocabulary.codes
     counts, usual = event_counts(values, len(events)), event_counts(normals, len(events))
     nearest = usual[nearest_rows(counts, usual)[0]] if len(usual) else np.zeros_like(counts)
     by_event = np.zeros(counts.shape)
@@ -32,12 +31,12 @@ def explain_sequences(
         by_event[row] = np.bincount(codes, weights, minlength=len(events) + 1)[1:]
         missing = counts[row] < nearest[row]
         by_event[row, missing] += weights[codes == 0].sum() / max(missing.sum(), 1)
-    found = explain_rows(counts, nearest, by_event, events, describe)
+    explanations = explain_rows(counts, nearest, by_event, events, vocabulary)
     return [
         explanation
         if explanation.differences
-        else replace(explanation, reason=f"{explanation.reason}, {_order(row, normals, weights, events, describe)}")
-        for explanation, row, weights in zip(found, values, shares, strict=True)
+        else replace(explanation, reason=f"{explanation.reason}, {_order(row, normals, weights, vocabulary)}")
+        for explanation, row, weights in zip(explanations, values, shares, strict=True)
     ]
 
 
@@ -49,16 +48,14 @@ def event_counts(values: np.ndarray, events: int) -> np.ndarray:
     return counts
 
 
-def _order(
-    row: np.ndarray, normals: np.ndarray, shares: np.ndarray, events: Sequence[str], describe: Callable[[str], str]
-) -> str:
-    """What is odd in the order of a row, seen from the normal row that begins like it for the longest."""
+def _order(row: np.ndarray, normals: np.ndarray, shares: np.ndarray, vocabulary: Vocabulary) -> str:
+    """What is odd in the order of a row, compared with the normal row that shares its longest beginning."""
     alike = (normals == row).cumprod(axis=1).sum(axis=1)
     usual, begins = normals[int(alike.argmax())], int(alike.max())
     step = int(shares.argmax())
 
-    def name(at: int, of: np.ndarray) -> str:
-        return describe(events[int(of[at]) - 1])
+    def name(index: int, codes: np.ndarray) -> str:
+        return vocabulary.describe(vocabulary.codes[int(codes[index]) - 1])
 
     happened = f"{name(step, row)} as event {step + 1}" if row[step] else f"the end after {name(max(step - 1, 0), row)}"
     if begins == len(row):

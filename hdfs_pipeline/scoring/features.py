@@ -1,7 +1,9 @@
 """FeatureMatrix: numbers with the keys of their rows and the names of their columns."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +14,9 @@ from hdfs_pipeline.errors import DataError
 class FeatureMatrix:
     """What every detector learns from and scores.
 
-    `values` (n, d) float32; `keys` (n,) int64, the block ids; `columns` d names; `source` names what gave the columns
-    their meaning (for blocks the catalogue's label), to which a model is bound; `fingerprint` is a hash of what that
-    holds, where it can change under its name, else ''.
+    `values` (n, d) float32; `keys` (n,) int64 or text name the items; `columns` are d names. `source` names what gives
+    the columns their meaning (a catalogue of templates, for instance); a model is bound to it. `fingerprint` is a hash
+    of the source's content if that can change under the same name, else ''.
     """
 
     values: np.ndarray
@@ -34,15 +36,33 @@ class FeatureMatrix:
         """The rows at `rows` (indices or a mask)."""
         return FeatureMatrix(self.values[rows], self.keys[rows], self.columns, self.source, self.fingerprint)
 
+    @property
+    def inputs(self) -> Any:
+        """What a detector reads."""
+        return self.values
+
+    @property
+    def context(self) -> tuple[Any, np.ndarray]:
+        """What a detector reads to score the rows, and the indices (n,) of the rows in it."""
+        return self.inputs, np.arange(len(self))
+
+    @property
+    def hashed_keys(self) -> np.ndarray:
+        """The keys (n,) uint64: numbers as they are, texts as the first eight bytes of their SHA-256."""
+        if self.keys.dtype.kind in "iu":
+            return self.keys.astype(np.int64).view(np.uint64)
+        digests = [hashlib.sha256(str(key).encode()).digest()[:8] for key in self.keys]
+        return np.frombuffer(b"".join(digests), np.uint64)
+
     @cached_property
     def distinct(self) -> "Distinct":
-        """Its distinct rows: HDFS repeats itself, so that work on them is a fraction of the work on all."""
+        """Its distinct rows. Logs repeat themselves, so work on these is a fraction of the work on all rows."""
         return distinct_rows(self.values)
 
     def require(self, columns: tuple[str, ...], source: str, fingerprint: str = "") -> None:
-        """Refuse another matrix than the one a model was trained on. Raises: DataError that names the difference.
+        """Refuse a matrix that does not fit the model. Raises: DataError that names the difference.
 
-        Where one side has no fingerprint, as models saved by older releases, columns and source decide.
+        If one side has no fingerprint, as in models of older releases, columns and source decide.
         """
         if (self.columns, self.source) == (columns, source):
             if fingerprint and self.fingerprint and fingerprint != self.fingerprint:
@@ -69,7 +89,8 @@ def repeats(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 class Distinct:
     """Distinct rows of a matrix.
 
-    `first` (k,) index of each, `inverse` (n,) the distinct row of each row, `weights` (k,) rows that each stands for.
+    `first` (k,): the index where each first occurs; `inverse` (n,): the distinct row of each row; `weights` (k,): how
+    many rows each stands for.
     """
 
     first: np.ndarray
@@ -80,8 +101,8 @@ class Distinct:
 def distinct_rows(values: np.ndarray) -> Distinct:
     """Distinct rows of `values` (n, d), ordered by first appearance of their hash.
 
-    Rows are compared by a 64-bit hash (a random linear form modulo 2^64), and the result is checked against the rows;
-    should two different rows ever share a hash, the exact but ten times slower way is taken.
+    Rows are compared by a 64-bit hash (a random linear form modulo 2^64), and the result is checked against the rows.
+    If two different rows share a hash, the exact way is taken, which is ten times slower.
     """
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
     factors = np.random.default_rng(20090).integers(1, 2**63, bits.shape[1], np.uint64) | np.uint64(1)

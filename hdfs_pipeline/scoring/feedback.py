@@ -1,99 +1,125 @@
-"""Feedback: what people said of blocks, which vectors that rules, and whether a model agrees.
+"""Feedback: people's words on items and on stretches of time, the vectors that they rule, and whether a model agrees.
 
-Why a verdict rules its vector, whatever the detector: docs/decisions/12-feedback.md.
+Why a word rules its vector with every detector: docs/decisions/12-feedback.md.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
-from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.dataset import Dataset, Feedback
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, STRETCHES, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.scorer import Scorer
+from hdfs_pipeline.store.store import Connection
 
-VERDICTS: Final = {"real": ANOMALY, "false": NORMAL, "expected": AMBIGUOUS}
-"""What a verdict makes of its block: an anomaly, a normal one, or one that nothing is learned from."""
-_WORDS: Final = {label: verdict for verdict, label in VERDICTS.items()}
-_COMMON: Final = 0.01  # share of a home's blocks, as in the judgement without labels: more would flood the anomalies
+KIND: Final = "feedback"
+"""Kind of an item whose label comes from a person's word."""
+_COMMON: Final = 0.01  # share of a home's items, as in the judgement without labels: more flags would be a flood
 _SHOWN: Final = 20
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """Verdicts on v blocks.
+class Word:
+    """A person's word: on the item `key`, or on an entity's time from `begin` to `end` (microseconds since 1970)."""
 
-    `matrices` hold their rows by family; `said` (v,) int8 the labels that the verdicts stand for; `objections` (v,) str
-    objects: '' where a verdict rules all blocks with the same events, else why it cannot.
+    verdict: str
+    key: Any = None
+    entity: str = ""
+    begin: int = 0
+    end: int = 0
+
+
+def words_of(con: Connection, domain: str, parse: Callable[[str], Any]) -> list[Word]:
+    """People's words on a domain's items, whose ids `parse` reads, and on stretches of time, the oldest first."""
+    rows = con.execute(
+        """SELECT verdict, item, entity, epoch_us(from_at), epoch_us(to_at) FROM feedback WHERE domain = ?
+        ORDER BY given_at, item""",
+        [domain],
+    ).fetchall()
+    return [
+        Word(verdict, parse(item)) if item else Word(verdict, None, entity, begin, end)
+        for verdict, item, entity, begin, end in rows
+    ]
+
+
+def overlay(data: Dataset, words: Sequence[Word]) -> Dataset:
+    """`data` with labels replaced by people's words, which come oldest first; words on other items have no effect.
+
+    If some items have labels, a word acts as a label. If none has, a few words must not become the only labels: real
+    and expected items are then left out of what is learned as normal, and false ones stay among the others. A word on
+    a stretch of time replaces the labels of all items that began in it, and a word on an item replaces that.
     """
-
-    matrices: dict[str, FeatureMatrix]
-    said: np.ndarray
-    objections: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.said)
-
-    @property
-    def keys(self) -> np.ndarray:
-        """The block ids (v,) int64."""
-        return self.matrices["events"].keys
-
-    def without(self, keys: np.ndarray) -> "Feedback":
-        """All but the verdicts on the blocks `keys`."""
-        rows = ~np.isin(self.keys, keys)
-        matrices = {family: matrix.take(rows) for family, matrix in self.matrices.items()}
-        return Feedback(matrices, self.said[rows], self.objections[rows])
-
-    def ruled(self, family: str) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct vectors (m, d) of a family that verdicts rule, and the label (m,) int8 of each.
-
-        Expected blocks are among them as -1: they rule nothing, but what was learned from them has to go.
-        """
-        values = self.matrices[family].values
-        rows = np.flatnonzero(self.objections == "")
-        rows = rows[np.argsort(self.said[rows], kind="stable")]  # a verdict goes over `expected`, which is -1
-        last = {values[row].tobytes(): row for row in rows}
-        chosen = np.sort(np.fromiter(last.values(), np.int64, len(last)))
-        return values[chosen], self.said[chosen]
+    labelled = bool((data.labels >= 0).any())
+    data = _with_stretches(data, [word for word in words if word.key is None], labelled)
+    on_items = [word for word in words if word.key is not None]
+    # Not with the dtype of `data.keys`: that would cut a longer text off, which would then name another item.
+    keys = np.array([word.key for word in on_items])
+    labels = np.array([WORDS[word.verdict] for word in on_items], np.int8)
+    present = np.isin(keys, data.keys)
+    rows, labels = np.searchsorted(data.keys, keys[present]), labels[present]
+    if not len(rows):
+        return data
+    replaced, kinds = data.labels.copy(), data.kinds.copy()
+    replaced[rows] = labels if labelled else np.where(labels == NORMAL, UNLABELLED, AMBIGUOUS)
+    kinds[replaced != data.labels] = KIND
+    matrices = {family: matrix.take(rows) for family, matrix in data.matrices.items()}
+    feedback = Feedback(matrices, labels, objections(data, rows, labels))
+    return replace(data, labels=replaced, kinds=kinds, feedback=feedback)
 
 
-def objections(data: Dataset, rows: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Why the verdicts `said` (v,) on the blocks at `rows` (v,) of `data`, oldest first, cannot rule their vectors.
+def _with_stretches(data: Dataset, words: Sequence[Word], labelled: bool) -> Dataset:
+    """`data` with words on stretches of time in place of the labels of the items that began in them."""
+    if not words:
+        return data
+    labels, kinds = data.labels.copy(), data.kinds.copy()
+    for word in words:
+        inside = (data.time >= word.begin) & (data.time <= word.end) & (word.entity in ("", data.entity))
+        label = STRETCHES[word.verdict]
+        labels[inside] = UNLABELLED if label == NORMAL and not labelled else label
+    kinds[labels != data.labels] = KIND
+    return replace(data, labels=labels, kinds=kinds)
 
-    Blocks with the same events are all flagged or none is. So the greater number of those that are known, by a label or
-    a verdict, decides, and the newest verdict where the two are even. And a vector that more than one block in a
-    hundred has without being known is not flagged on one word.
+
+def objections(data: Dataset, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Why the words `labels` (v,) on the items at `rows` (v,) of `data`, oldest first, cannot rule their vectors.
+
+    Items with the same vector are all flagged or none is. So the majority of those with a known label or word decides,
+    and the newest word if normal and anomalous are equally many. One word never flags a vector of which more than one
+    item in a hundred has neither label nor word.
     """
     known = data.labels.copy()
-    known[rows] = said
-    group = data.matrix("events").distinct.inverse
+    known[rows] = labels
+    group = data.main.distinct.inverse
     counts = {label: np.bincount(group, known == label) for label in (NORMAL, ANOMALY, UNLABELLED)}
-    newest = {int(group[row]): label for row, label in zip(rows, said.tolist(), strict=True) if label != AMBIGUOUS}
-    found = []
-    for at, label in zip(group[rows].tolist(), said.tolist(), strict=True):
-        normal, anomalous, unknown = (int(counts[each][at]) for each in (NORMAL, ANOMALY, UNLABELLED))
+    newest = {int(group[row]): label for row, label in zip(rows, labels.tolist(), strict=True) if label != AMBIGUOUS}
+    reasons = []
+    for vector, label in zip(group[rows].tolist(), labels.tolist(), strict=True):
+        normal, anomalous, unknown = (int(counts[kind][vector]) for kind in (NORMAL, ANOMALY, UNLABELLED))
         if label == AMBIGUOUS:
-            found.append("")
-        elif normal == anomalous and newest[at] != label:
-            found.append("a newer verdict on a block with the same events says otherwise")
+            reasons.append("")
+        elif normal == anomalous and newest[vector] != label:
+            reasons.append(f"a newer verdict on one of the {data.plural} with {data.alike} says otherwise")
         elif (normal > anomalous) == (label == ANOMALY) and normal != anomalous:
-            many, what = (normal, "normal") if label == ANOMALY else (anomalous, "anomalous")
-            found.append(f"{many:,} block{'s' * (many != 1)} with the same events known to be {what}")
+            count, kind = (normal, "normal") if label == ANOMALY else (anomalous, "anomalous")
+            number = "one" if count == 1 else f"{count:,} {data.plural}"
+            reasons.append(f"{number} with {data.alike} known to be {kind}")
         elif label == ANOMALY and unknown > _COMMON * len(data):
-            found.append(f"{unknown:,} of {len(data):,} blocks have the same events, too many to flag on one word")
+            reasons.append(
+                f"{unknown:,} of {len(data):,} {data.plural} have {data.alike}, too many to flag on one word"
+            )
         else:
-            found.append("")
-    return np.array(found, object)
+            reasons.append("")
+    return np.array(reasons, object)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a model says of a block with a verdict. `agrees` is None for an expected block; `why` it does not, if so."""
+    """What a model says of an item with feedback. `agrees` is None for an expected item; `why` it does not agree."""
 
-    block_id: int
+    key: Any
     verdict: str
     score: float
     flagged: bool
@@ -102,16 +128,17 @@ class Agreement:
 
 
 def agreement(scorer: Scorer, feedback: Feedback) -> list[Agreement]:
-    """Each verdict beside what a model says. Raises: DataError for a model of other columns."""
+    """Compare each word with what a model says. Raises: DataError for a model of other columns."""
+    words = {label: word for word, label in WORDS.items()}
     matrix = feedback.matrices[scorer.card.family]
-    scores, ruled = scorer.score(matrix), scorer.said(matrix.values)
-    found = []
-    for at, (block_id, label) in enumerate(zip(matrix.keys.tolist(), feedback.said.tolist(), strict=True)):
-        flagged = bool(scores[at] >= scorer.card.threshold)
+    scores, rulings = scorer.score(matrix), scorer.ruling(matrix.values)
+    agreements = []
+    for row, (key, label) in enumerate(zip(matrix.keys.tolist(), feedback.labels.tolist(), strict=True)):
+        flagged = bool(scores[row] >= scorer.card.threshold)
         agrees = None if label == AMBIGUOUS else flagged == (label == ANOMALY)
-        why = "" if agrees is not False else _why(scorer, feedback.objections[at], ruled[at] == label)
-        found.append(Agreement(block_id, _WORDS[label], float(scores[at]), flagged, agrees, why))
-    return found
+        why = "" if agrees is not False else _why(scorer, feedback.objections[row], rulings[row] == label)
+        agreements.append(Agreement(key, words[label], float(scores[row]), flagged, agrees, why))
+    return agreements
 
 
 def _why(scorer: Scorer, objection: str, ruled: bool) -> str:
@@ -120,45 +147,45 @@ def _why(scorer: Scorer, objection: str, ruled: bool) -> str:
     return objection or ("the model says so" if ruled else f"not known to version {scorer.card.version} yet")
 
 
-def feedback_figures(feedback: Feedback | None, scorer: Scorer, before: Scorer | None) -> dict[str, Any]:
-    """For a model's card: verdicts by kind, with how many it agrees and its predecessor did; {} without verdicts.
+def feedback_figures(
+    feedback: Feedback | None, scorer: Scorer, before: Scorer | None, show: Callable[[Any], str]
+) -> dict[str, Any]:
+    """Figures for a model's card: words by kind, and with how many the model and its predecessor agree; {} without any.
 
     Keys: verdicts, real, false, expected, judged (real and false), agrees, before (its version and agrees, or None),
-    disagrees (the first 20: block_id, verdict, why).
+    disagrees (the first 20: item, verdict, why). `show` gives the text of an item's key.
     """
     if not feedback:
         return {}
     now = agreement(scorer, feedback)
-    kinds = Counter(each.verdict for each in now)
+    kinds = Counter(word.verdict for word in now)
     then = None
     if before is not None and before.card.columns == scorer.card.columns and before.card.source == scorer.card.source:
-        agreed = sum(each.agrees is True for each in agreement(before, feedback))
+        agreed = sum(word.agrees is True for word in agreement(before, feedback))
         then = {"version": before.card.version, "agrees": agreed}
     return {
         "verdicts": len(now),
-        **{verdict: kinds[verdict] for verdict in VERDICTS},
+        **{verdict: kinds[verdict] for verdict in WORDS},
         "judged": len(now) - kinds["expected"],
-        "agrees": sum(each.agrees is True for each in now),
+        "agrees": sum(word.agrees is True for word in now),
         "before": then,
         "disagrees": [
-            {"block_id": f"blk_{each.block_id}", "verdict": each.verdict, "why": each.why}
-            for each in now
-            if each.agrees is False
+            {"item": show(word.key), "verdict": word.verdict, "why": word.why} for word in now if word.agrees is False
         ][:_SHOWN],
     }
 
 
 def feedback_sentence(figures: Mapping[str, Any]) -> str:
-    """The same in words; '' without verdicts."""
+    """The figures of `feedback_figures` as a sentence; '' without any."""
     if not figures:
         return ""
-    kinds = ", ".join(f"{figures[verdict]:,} {verdict}" for verdict in VERDICTS)
-    told = f"{figures['verdicts']:,} verdict{'s' * (figures['verdicts'] != 1)} used ({kinds})"
-    told += f"; the new model agrees with {figures['agrees']:,} of {figures['judged']:,}"
-    told += f", the one before with {figures['before']['agrees']:,}" if figures["before"] else ""
+    kinds = ", ".join(f"{figures[verdict]:,} {verdict}" for verdict in WORDS)
+    sentence = f"{figures['verdicts']:,} verdict{'s' * (figures['verdicts'] != 1)} used ({kinds})"
+    sentence += f"; the new model agrees with {figures['agrees']:,} of {figures['judged']:,}"
+    sentence += f", the one before with {figures['before']['agrees']:,}" if figures["before"] else ""
     first = next(iter(figures["disagrees"]), None)
     if first is not None:
         more = figures["judged"] - figures["agrees"] - 1
         state = "still flagged" if first["verdict"] == "false" else "not flagged"
-        told += f"; {first['block_id']} is {state}: {first['why']}" + (f"; and {more:,} more" if more else "")
-    return told
+        sentence += f"; {first['item']} is {state}: {first['why']}" + (f"; and {more:,} more" if more else "")
+    return sentence

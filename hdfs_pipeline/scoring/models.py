@@ -1,7 +1,7 @@
-"""Saved models: ``models/<detector>/<version>/`` holds the model, the vectors it learned from, its card; no pickle.
+"""Saved models: ``models/<domain>/<detector>/<version>/`` holds the model, what it learned from, its card; no pickle.
 
-Beside the versions lie `champion`, a file that holds the version which serves, and `served.jsonl`, what has served.
-Beside the detectors lies `best.json`, the latest choice between them, where the setting `champion` is `best`.
+Beside the versions lie the file `champion`, which holds the version that serves, and `served.jsonl`, the versions that
+have served. Beside the detectors of a domain lies `best.json`, the latest choice between them.
 """
 
 import hashlib
@@ -22,41 +22,43 @@ from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.contracts import Detector, reading
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.migration.models import migrate_models
 
-BEST = "best"
-"""What the setting `champion` says where retrainings are to choose the detector."""
 _CHAMPION = "champion"
 _CHOICE = "best.json"
 _SERVED = "served.jsonl"
 _VECTORS = "vectors.safetensors"
-_BLOCKS = "blocks.safetensors"
+_LEARNED = "blocks.safetensors"  # the name from the first release; it holds marks of items of any domain
 _OPTIONAL = {field.name for field in fields(Card) if (field.default, field.default_factory) != (MISSING, MISSING)}
+
+
+def domain_folder(settings: Settings, domain: str) -> Path:
+    """Folder of all models of a domain. Models of an older release are brought up to date first."""
+    migrate_models(settings.models, settings.lock_timeout_s)
+    return settings.models / domain
+
+
+def detector_folder(settings: Settings, domain: str, name: str) -> Path:
+    """Folder of all versions of a detector's model in a domain."""
+    return domain_folder(settings, domain) / name
 
 
 def save_model(
     scorer: Scorer, settings: Settings, *, promote: bool = True, judged_on: np.ndarray | None = None
 ) -> Scorer:
-    """Write the next version of a model, and make it the champion if `promote`; the scorer with its card completed.
+    """Write the next version of a model, and make it the champion if `promote`. Returns the scorer with its full card.
 
-    The folder appears whole or not at all. `judged_on` (n,) uint64 are marks of blocks that it was held against.
+    The folder appears whole or not at all. `judged_on` (n,) uint64 are marks of items that the model was judged on.
     """
-    from safetensors.numpy import save_file
-
-    folder = settings.models / scorer.card.detector
+    folder = detector_folder(settings, scorer.card.domain, scorer.card.detector)
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=folder))
     try:
         scorer.detector.save(staging)
-        vectors = {"normals": scorer.normals, "seen": scorer.seen}
-        if scorer.told is not None and scorer.told_labels is not None and len(scorer.told):
-            vectors |= {"told": scorer.told, "told_labels": scorer.told_labels}
-        # safetensors writes the bytes as they lie: an array that is not in C order would come back with others.
-        save_file({name: np.ascontiguousarray(rows) for name, rows in vectors.items()}, staging / _VECTORS)
+        if not scorer.detector.ordered:
+            _save_vectors(scorer, staging / _VECTORS)
         if scorer.learned is not None:
-            judged = np.zeros(0, np.uint64) if judged_on is None else judged_on
-            blocks = {"learned": np.sort(scorer.learned), "judged": np.sort(judged)}
-            blocks |= {"verdicts": scorer.verdicts} if scorer.verdicts is not None else {}
-            save_file(blocks, staging / _BLOCKS)
+            _save_learned(scorer, judged_on, staging / _LEARNED)
         files = {path.name: _digest(path) for path in sorted(staging.iterdir())}
         staging.chmod(0o755)
         for path in staging.iterdir():  # safetensors writes for its owner only
@@ -66,12 +68,39 @@ def save_model(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     if promote:
-        promote_model(settings, card.detector, card.version)
+        promote_model(settings, card.domain, card.detector, card.version)
     return replace(scorer, card=card)
 
 
+def _save_vectors(scorer: Scorer, path: Path) -> None:
+    """Save the normal rows, all rows, and those that people's words rule."""
+    from safetensors.numpy import save_file
+
+    vectors = {"normals": scorer.normals, "seen": scorer.seen}
+    if scorer.ruled is not None and scorer.ruled_labels is not None and len(scorer.ruled):
+        vectors |= {"told": scorer.ruled, "told_labels": scorer.ruled_labels}
+    # safetensors writes the bytes as they lie in memory: an array that is not in C order would come back changed.
+    save_file({name: np.ascontiguousarray(rows) for name, rows in vectors.items()}, path)
+
+
+def _save_learned(scorer: Scorer, judged_on: np.ndarray | None, path: Path) -> None:
+    """Save the marks of items learned and judged on, and the known feedback; text keys go into the metadata."""
+    from safetensors.numpy import save_file
+
+    assert scorer.learned is not None
+    judged = np.zeros(0, np.uint64) if judged_on is None else judged_on
+    arrays = {"learned": np.sort(scorer.learned), "judged": np.sort(judged)}
+    metadata = None
+    if scorer.feedback is not None:
+        if all(isinstance(key, int) for key in scorer.feedback):
+            arrays["verdicts"] = np.array(list(scorer.feedback.items()), np.int64).reshape(-1, 2)
+        else:
+            metadata = {"feedback": json.dumps(scorer.feedback)}
+    save_file(arrays, path, metadata)
+
+
 def _publish(card: Card, staging: Path, folder: Path) -> Card:
-    """Write the card with the next version's number and give `staging` its name; the card."""
+    """Write the card with the next version's number, and rename `staging` to that version. Returns the card."""
     while True:
         card = replace(card, version=max(_versions(folder), default=0) + 1)
         (staging / "card.json").write_text(json.dumps(card.to_json(), indent=1))
@@ -86,17 +115,17 @@ def _publish(card: Card, staging: Path, folder: Path) -> Card:
 
 
 def promote_model(
-    settings: Settings, name: str, version: int, *, instead_of: int | None = None, back: bool = False
+    settings: Settings, domain: str, name: str, version: int, *, instead_of: int | None = None, back: bool = False
 ) -> int | None:
-    """Make a version the champion (`back`: again); the version that served before, None where there was none.
+    """Make a version the champion (`back`: again). Returns the version that served before, None if there was none.
 
-    Whoever reads the pointer meanwhile finds the one or the other. With `instead_of` only where that version still
-    serves. Raises: NotTrainedError for a version that is missing or damaged; DataError where another one serves by now.
+    A reader of the pointer finds either the old or the new version. With `instead_of`, only if that version still
+    serves. Raises: NotTrainedError for a version that is missing or damaged; DataError if another one serves by now.
     """
-    read_card(settings, name, version)
-    folder = settings.models / name
+    read_card(settings, domain, name, version)
+    folder = detector_folder(settings, domain, name)
     with FileLock(folder / f".{_CHAMPION}.lock", timeout=settings.lock_timeout_s):
-        before = champion_version(settings, name)
+        before = champion_version(settings, domain, name)
         if instead_of not in (None, before):
             raise DataError(
                 f"version {version} of {name} was held against version {instead_of}, and by now version {before} "
@@ -105,13 +134,13 @@ def promote_model(
         if before is not None and not (folder / _SERVED).exists():  # a model of an older release
             _remember(folder, before, back=False)
         write_whole(folder / _CHAMPION, str(version))
-        # After the pointer: should the process end between the two, `rollback` still knows what served before.
+        # After the pointer: if the process ends between the two, `rollback` still knows what served before.
         _remember(folder, version, back=back)
     return before
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a small file: whoever reads it meanwhile, or after a crash, finds the old one or this one, whole."""
+    """Write a small file. A reader, also after a crash, finds the old file or this one, whole."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     with fresh.open("w") as file:
         file.write(text)
@@ -127,156 +156,154 @@ def _remember(folder: Path, version: int, *, back: bool) -> None:
 
 
 def _served(folder: Path) -> list[tuple[int, bool]]:
-    """What has served, and whether it was brought back, oldest first; a line that was cut off is passed over."""
-    found = []
+    """The versions that have served, oldest first, and whether each was brought back. Cut-off lines are skipped."""
+    entries = []
     for line in (folder / _SERVED).read_text().splitlines() if (folder / _SERVED).exists() else []:
         with suppress(ValueError, KeyError):
             entry = json.loads(line)
-            found.append((int(entry["version"]), bool(entry["back"])))
-    return found
+            entries.append((int(entry["version"]), bool(entry["back"])))
+    return entries
 
 
-def champion_version(settings: Settings, name: str) -> int | None:
-    """The version of a detector's model that serves, None where there is none."""
+def champion_version(settings: Settings, domain: str, name: str) -> int | None:
+    """The version of a detector's model that serves, None if there is none."""
     try:
-        return int((settings.models / name / _CHAMPION).read_text())
+        return int((detector_folder(settings, domain, name) / _CHAMPION).read_text())
     except (OSError, ValueError):
         return None
 
 
-def newest_version(settings: Settings, name: str) -> int:
-    """The version of a detector's model that was saved last, whether it serves or not; 0 where there is none."""
-    return max(_versions(settings.models / name), default=0)
+def newest_version(settings: Settings, domain: str, name: str) -> int:
+    """The version of a detector's model that was saved last, whether it serves or not; 0 if there is none."""
+    return max(_versions(detector_folder(settings, domain, name)), default=0)
 
 
-def previous_version(settings: Settings, name: str) -> int:
-    """The version that served before the champion, where what was rolled back is forgotten.
+def previous_version(settings: Settings, domain: str, name: str) -> int:
+    """The version that served before the champion; versions that were rolled back do not count.
 
-    Raises: NotTrainedError where none serves; DataError where none has served before.
+    Raises: NotTrainedError if none serves; DataError if none has served before.
     """
-    serving = int(model_folder(settings, name).name)
-    entries = _served(settings.models / name)
+    serving = int(model_folder(settings, domain, name).name)
+    folder = detector_folder(settings, domain, name)
+    entries = _served(folder)
     stack: list[int] = []
     for version, back in [*entries, (serving, True)]:
         if back and version in stack:
             stack = stack[: stack.index(version)]
         if stack[-1:] != [version]:
             stack.append(version)
-    older = [version for version in _versions(settings.models / name) if version < serving]
+    older = [version for version in _versions(folder) if version < serving]
     if len(stack) < 2 and not (older and not entries):  # models of older releases have no record of what served
         raise DataError(f"no version of {name} has served before version {serving}: name one with --to VERSION")
     return stack[-2] if len(stack) > 1 else max(older)
 
 
-def read_card(settings: Settings, name: str, version: int) -> Card:
-    """The card of a version whose files are whole. Raises: NotTrainedError where one is missing or was changed."""
-    folder = model_folder(settings, name, version)
-    again = f"run `hdfs-pipeline train --detector {name}`"
+def read_card(settings: Settings, domain: str, name: str, version: int) -> Card:
+    """The card of a version. Raises: NotTrainedError if a file of that version is missing or was changed."""
+    folder = model_folder(settings, domain, name, version)
+    advice = f"run `hdfs-pipeline train --detector {name}`"
     try:
         raw = json.loads((folder / "card.json").read_text())
         known = {field.name for field in fields(Card)} - (_OPTIONAL - set(raw))
         card = Card(**{field: raw[field] for field in known})
         card = replace(card, columns=tuple(card.columns), files=dict(card.files), threshold=float(card.threshold))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotTrainedError(f"{folder}: its card is missing or damaged ({error}); {again}") from None
+        raise NotTrainedError(f"{folder}: its card is missing or damaged ({error}); {advice}") from None
     for file, digest in card.files.items():
         if not (folder / file).is_file() or _digest(folder / file) != digest:
-            raise NotTrainedError(f"{folder / file}: missing, or not the file that was saved; {again}")
+            raise NotTrainedError(f"{folder / file}: missing, or not the file that was saved; {advice}")
     return card
 
 
-def cards(settings: Settings, name: str) -> list[Card]:
+def cards(settings: Settings, domain: str, name: str) -> list[Card]:
     """The cards of all versions of a detector's model that are whole, oldest first."""
-    found = []
-    for version in sorted(_versions(settings.models / name)):
+    whole = []
+    for version in sorted(_versions(detector_folder(settings, domain, name))):
         try:
-            found.append(read_card(settings, name, version))
-        except NotTrainedError:  # a damaged version serves nobody
+            whole.append(read_card(settings, domain, name, version))
+        except NotTrainedError:  # a damaged version is left out
             continue
-    return found
+    return whole
 
 
-def marked_blocks(settings: Settings, name: str, version: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Marks (n,) uint64 of the blocks that a version learned from, and of those it was held against; both sorted.
+def marked_items(settings: Settings, domain: str, name: str, version: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Marks (n,) uint64 of the items that a version learned from, and of those that it was judged on; both sorted.
 
-    None for a model of an older release, which kept none.
+    None for a model of an older release, which kept no marks.
     """
     from safetensors.numpy import load_file
 
-    path = model_folder(settings, name, version) / _BLOCKS
+    path = model_folder(settings, domain, name, version) / _LEARNED
     if not path.exists():
         return None
     with reading(name, path):
-        blocks = load_file(path)
-        return blocks["learned"], blocks["judged"]
+        marks = load_file(path)
+        return marks["learned"], marks["judged"]
 
 
-def known_verdicts(settings: Settings, name: str, version: int) -> dict[int, int]:
-    """The verdicts that were known when a version was trained: label by block id."""
+def known_feedback(settings: Settings, domain: str, name: str, version: int) -> dict[Any, int]:
+    """The words of people when a version was trained: label by the item's key."""
     from safetensors import safe_open
 
-    path = model_folder(settings, name, version) / _BLOCKS
+    path = model_folder(settings, domain, name, version) / _LEARNED
     if not path.exists():
         return {}
     with reading(name, path), safe_open(path, "numpy") as file:
+        if "feedback" in (file.metadata() or {}):
+            return dict(json.loads(file.metadata()["feedback"]))
         return dict(file.get_tensor("verdicts").tolist()) if "verdicts" in file.keys() else {}  # noqa: SIM118
 
 
-def model_folder(settings: Settings, name: str, version: int | None = None) -> Path:
+def model_folder(settings: Settings, domain: str, name: str, version: int | None = None) -> Path:
     """Folder of a version of a detector's model, of the champion by default. Raises: NotTrainedError."""
     if version is None:
-        version = champion_version(settings, name)
+        version = champion_version(settings, domain, name)
         if version is None:
             raise NotTrainedError(
                 f"no {name} model in {settings.home}: run `hdfs-pipeline train --detector {name}`"
             ) from None
-    return settings.models / name / f"{version:04d}"
+    return detector_folder(settings, domain, name) / f"{version:04d}"
 
 
-def load_model(cls: type[Detector], settings: Settings, version: int | None = None) -> Scorer:
+def load_model(cls: type[Detector], settings: Settings, domain: str, version: int | None = None) -> Scorer:
     """Load a version of a detector's model, the champion by default.
 
-    Raises: NotTrainedError where there is none, or where a file is missing or not the one that was saved.
+    Raises: NotTrainedError if there is none, or if a file is missing or not the one that was saved.
     """
     from safetensors.numpy import load_file
 
-    folder = model_folder(settings, cls.name, version)
-    card = read_card(settings, cls.name, int(folder.name))
-    with reading(cls.name, folder / _VECTORS):
-        vectors = load_file(folder / _VECTORS)
-        normals, seen = vectors["normals"], vectors["seen"]
-    told, told_labels = vectors.get("told"), vectors.get("told_labels")
-    return Scorer(cls.load(folder), card, normals, seen, told=told, told_labels=told_labels)
+    folder = model_folder(settings, domain, cls.name, version)
+    card = read_card(settings, domain, cls.name, int(folder.name))
+    vectors = dict.fromkeys(("normals", "seen"), np.zeros((0, len(card.columns)), np.float32))
+    if not cls.ordered:
+        with reading(cls.name, folder / _VECTORS):
+            vectors = load_file(folder / _VECTORS)
+    ruled, ruled_labels = vectors.get("told"), vectors.get("told_labels")
+    detector = cls.load(folder)
+    if detector.ordered and not detector.params:  # a file of an older release has neither these nor the seed
+        detector.params, detector.seed = dict(card.params), card.seed
+    return Scorer(detector, card, vectors["normals"], vectors["seen"], ruled=ruled, ruled_labels=ruled_labels)
 
 
-def named_champion(settings: Settings) -> str:
-    """The detector that is to serve, by the settings or, where they say `best`, by the latest choice.
-
-    Before the first choice that is random_forest.
-    """
-    if settings.champion != BEST:
-        return settings.champion
-    return str((read_choice(settings) or {}).get("detector", Settings.model_fields["champion"].default))
-
-
-def read_choice(settings: Settings) -> dict[str, Any] | None:
-    """The latest choice between the detectors of a home, as `keep_choice` was given it; None before the first."""
+def read_choice(settings: Settings, domain: str) -> dict[str, Any] | None:
+    """The latest choice between the detectors of a domain, as `keep_choice` wrote it; None before the first."""
     try:
-        found = json.loads((settings.models / _CHOICE).read_text())
+        choice = json.loads((domain_folder(settings, domain) / _CHOICE).read_text())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("detector"), str) else None
+    return choice if isinstance(choice, dict) and isinstance(choice.get("detector"), str) else None
 
 
-def keep_choice(settings: Settings, choice: dict[str, Any]) -> None:
+def keep_choice(settings: Settings, domain: str, choice: dict[str, Any]) -> None:
     """Write a choice between detectors (`detector` and whatever led to it); readers find the old one or this one."""
-    settings.models.mkdir(parents=True, exist_ok=True)
-    write_whole(settings.models / _CHOICE, json.dumps(choice, indent=1))
+    folder = domain_folder(settings, domain)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / _CHOICE, json.dumps(choice, indent=1))
 
 
-def trained_detectors(settings: Settings) -> list[str]:
-    """Names of the detectors that have a champion in this home."""
-    return sorted(path.parent.name for path in settings.models.glob(f"*/{_CHAMPION}"))
+def trained_detectors(settings: Settings, domain: str) -> list[str]:
+    """Names of the detectors that have a champion in this domain."""
+    return sorted(path.parent.name for path in domain_folder(settings, domain).glob(f"*/{_CHAMPION}"))
 
 
 def _versions(folder: Path) -> list[int]:

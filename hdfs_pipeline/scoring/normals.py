@@ -10,14 +10,14 @@ DISTANCES = 1 << 22
 
 
 def normal_rows(values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct rows (k, d) float32 labelled 0 (of all, without labels) and the blocks (k,) float64 behind each.
+    """Distinct rows (k, d) float32 labelled 0 (without labels all rows), and the number of items (k,) behind each.
 
-    Raises: DataError where there are none.
+    Raises: DataError if there are none.
     """
     if labels is not None:
         values, weights = values[labels == 0], weights[labels == 0]
     if not len(values):
-        raise DataError("no normal blocks to learn from: read more logs, or give labels that hold some normal blocks")
+        raise DataError("no normal items to learn from: read more, or give labels that hold some normal items")
     distinct = distinct_rows(values)
     return np.ascontiguousarray(values[distinct.first], np.float32), np.bincount(distinct.inverse, weights)
 
@@ -25,7 +25,7 @@ def normal_rows(values: np.ndarray, labels: np.ndarray | None, weights: np.ndarr
 def nearest_rows(values: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index (n,) int64 and L1 distance (n,) float64 of the row of `normals` (k, d) nearest to each of `values` (n, d).
 
-    Of several equally near the first one is taken. Memory: 32 MB of distances, whatever n and k are below 4 million.
+    Of several equally near rows the first one is taken. Memory: 32 MB of distances for all n and for k up to 4 million.
     """
     from scipy.spatial.distance import cdist
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch keeps to one thread within, so that sums always run in the same order."""
+    """PyTorch uses one thread inside the block, so that sums always run in the same order."""
     import torch
 
     before = torch.get_num_threads()
@@ -19,7 +19,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def repeatable(seed: int) -> Iterator[None]:
-    """PyTorch learns within as the seed says, on one thread; what is drawn outside goes on as if nothing had been."""
+    """PyTorch learns inside the block with this seed, on one thread. Random numbers outside are not affected."""
     import torch
 
     with one_thread(), torch.random.fork_rng(devices=[]), torch.enable_grad():

@@ -1,28 +1,37 @@
 """Scorer: a trained detector with its threshold and its card; the one way to score, in batch, stream and API."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.scoring.contracts import Detector
-from hdfs_pipeline.scoring.dataset import ANOMALY, NORMAL, UNLABELLED
-from hdfs_pipeline.scoring.explain import nearest_normals
+from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows, explain_steps, nearest_normals
+from hdfs_pipeline.scoring.explain_sequences import explain_sequences
 from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL, UNLABELLED
+
+_RULED: Final = {
+    ANOMALY: "people called a {noun} with {alike} a real anomaly; ",
+    NORMAL: "people called a {noun} with {alike} a false alarm; ",
+}
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is to be known of a model: kept as JSON beside it.
+    """The facts about a model, kept as JSON beside it.
 
-    `source` is the catalogue that its columns come from, `source_fingerprint` a hash of its templates; `fingerprint` a
-    hash of the data it learned from; `files` the SHA-256 of each file of the model; `metrics` its evaluations by split.
-    `after` is the version whose training it went on from, None for one fitted anew; `judgement` how it did beside the
-    champion of its time, {} for one that was not compared. `feedback` says which verdicts of people it knew, and
-    with how many it agrees (`feedback.feedback_figures`), {} without.
+    `source` is what its columns come from (a catalogue, for instance), `source_fingerprint` a hash of the source's
+    content. `items` and `anomalies` count what it learned from, `fingerprint` is a hash of that. `files` holds the
+    SHA-256 of each file of the model, `metrics` its evaluations by split. `after` is the version whose training it
+    resumed, None for one fitted anew. `judgement` compares it with the champion of its time, {} if it was not compared.
+    `feedback` counts the people's words that it knew and those it agrees with (`feedback.feedback_figures`), {} without
+    words. `facts` holds what the domain and the detector want to remember.
     """
 
+    domain: str
     detector: str
     family: str
     columns: tuple[str, ...]
@@ -31,7 +40,7 @@ class Card:
     rule: str
     seed: int
     params: dict[str, Any]
-    blocks: int
+    items: int
     anomalies: int | None
     fingerprint: str
     created_at: str
@@ -43,6 +52,7 @@ class Card:
     after: int | None = None
     judgement: dict[str, Any] = field(default_factory=dict)
     feedback: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -53,10 +63,10 @@ class Card:
 class Scorer:
     """A detector that is ready to serve.
 
-    `normals` (k, d) are the distinct normal vectors of training, the most frequent first; `seen` (m, d) all of them.
-    `learned` (n,) uint64 are the marks of the blocks it learned from (`Dataset.marks`); None for a loaded model.
-    `told` (m, d) are the vectors that verdicts of people rule, `told_labels` (m,) int8 as what: see `said`. `verdicts`
-    (v, 2) int64 are the block ids and labels of all verdicts of then; None for a loaded model.
+    `normals` (k, d) are the distinct normal vectors of training, the most frequent first; `seen` (m, d) are all
+    distinct vectors of training. `learned` (n,) uint64 are the marks of the items it learned from (`Dataset.marks`);
+    None for a loaded model. `ruled` (m, d) are the vectors that people's words rule, `ruled_labels` (m,) int8 their
+    labels: see `ruling`. `feedback` holds the words at training, label by key; None for a loaded model.
     """
 
     detector: Detector
@@ -64,48 +74,92 @@ class Scorer:
     normals: np.ndarray
     seen: np.ndarray
     learned: np.ndarray | None = None
-    told: np.ndarray | None = None
-    told_labels: np.ndarray | None = None
-    verdicts: np.ndarray | None = None
+    ruled: np.ndarray | None = None
+    ruled_labels: np.ndarray | None = None
+    feedback: dict[Any, int] | None = None
 
     def score(self, matrix: FeatureMatrix) -> np.ndarray:
         """Scores (n,) float64. Raises: DataError for columns other than the model's.
 
-        They are the detector's, except that a vector which people called normal stays below the threshold, and one
-        which they called an anomaly reaches it.
+        They are the detector's scores, except that a vector which people called normal stays below the threshold, and
+        one which they called an anomaly reaches it.
         """
-        matrix.require(self.card.columns, self.card.source, self.card.source_fingerprint)
+        if self.card.columns:  # a detector that was not trained has none, and takes any columns
+            matrix.require(self.card.columns, self.card.source, self.card.source_fingerprint)
+        if self.detector.ordered:
+            steps, at = matrix.context
+            return self.detector.score(steps)[at]
         distinct = matrix.distinct
         values = matrix.values[distinct.first]
         scores = self.detector.score(values)
-        if self._ruled:
-            said = self.said(values)
+        if self._rulings:
+            ruling = self.ruling(values)
             below = np.nextafter(self.card.threshold, -np.inf)
-            scores = np.where(said == NORMAL, np.minimum(scores, below), scores)
-            scores = np.where(said == ANOMALY, np.maximum(scores, self.card.threshold), scores)
+            scores = np.where(ruling == NORMAL, np.minimum(scores, below), scores)
+            scores = np.where(ruling == ANOMALY, np.maximum(scores, self.card.threshold), scores)
         return scores[distinct.inverse]
 
     @cached_property
-    def _ruled(self) -> dict[bytes, int]:
-        if self.told is None or self.told_labels is None:
+    def _rulings(self) -> dict[bytes, int]:
+        if self.ruled is None or self.ruled_labels is None:
             return {}
-        rows = np.ascontiguousarray(self.told, np.float32)
-        return {row.tobytes(): label for row, label in zip(rows, self.told_labels.tolist(), strict=True) if label >= 0}
+        rows = np.ascontiguousarray(self.ruled, np.float32)
+        return {row.tobytes(): label for row, label in zip(rows, self.ruled_labels.tolist(), strict=True) if label >= 0}
 
-    def said(self, values: np.ndarray) -> np.ndarray:
-        """What people said of blocks with the vectors `values` (n, d): (n,) int8, normal or anomaly, else unlabelled.
+    def ruling(self, values: np.ndarray) -> np.ndarray:
+        """The labels (n,) int8 that people's words give the vectors `values` (n, d): normal, anomaly or unlabelled.
 
-        It is looked up vector by vector, so that a verdict holds whatever the detector makes of it.
+        Each vector is looked up, so that a word holds whatever the detector's score is.
         """
-        if not self._ruled:
+        if not self._rulings:
             return np.full(len(values), UNLABELLED, np.int8)
         rows = np.ascontiguousarray(values, np.float32)
-        return np.array([self._ruled.get(row.tobytes(), UNLABELLED) for row in rows], np.int8)
+        return np.array([self._rulings.get(row.tobytes(), UNLABELLED) for row in rows], np.int8)
 
-    def explain(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest normal vector of each row of `values` (n, d), and each column's share: (n, d) twice."""
-        nearest = nearest_normals(values, self.normals)
-        return nearest, self.detector.explain(values, nearest)
+    def explain(
+        self, matrix: FeatureMatrix | np.ndarray, vocabulary: Vocabulary, rows: np.ndarray | None = None
+    ) -> list[Explanation]:
+        """Explanations of `rows` (k,) of a matrix of the model's family, or of its values (n, d); by default of all.
+
+        Each distinct row is explained once. Rows of codes, which stand for events in their order, are explained by the
+        events that differ, or else by the step that stands out. Steps of a series, which come as a matrix, are
+        explained by what was expected of them, and all other rows by the columns that differ from the nearest normal
+        row. Raises: SetupError for a model of sequences whose codes the vocabulary does not know.
+        """
+        if self.detector.ordered:
+            return self._explain_steps(matrix, vocabulary, rows)
+        values = matrix.values if isinstance(matrix, FeatureMatrix) else matrix
+        values = values if rows is None else values[rows]
+        if not len(values):
+            return []
+        distinct, inverse = np.unique(values, axis=0, return_inverse=True)
+        if self.detector.sequential:
+            if not vocabulary.codes:
+                raise SetupError(
+                    f"the model's source {self.card.source} is not in this home: put it back, or train again"
+                )
+            shares = self.detector.explain(distinct, distinct)
+            explanations = explain_sequences(distinct, self.normals, shares, vocabulary)
+        else:
+            nearest = nearest_normals(distinct, self.normals)
+            shares = self.detector.explain(distinct, nearest)
+            explanations = explain_rows(distinct, nearest, shares, self.card.columns, vocabulary)
+        explanations = [
+            replace(explanation, reason=_RULED.get(label, "").format(**vars(vocabulary)) + explanation.reason)
+            for explanation, label in zip(explanations, self.ruling(distinct).tolist(), strict=True)
+        ]
+        return [explanations[row] for row in inverse.reshape(-1)]
+
+    def _explain_steps(
+        self, matrix: FeatureMatrix | np.ndarray, vocabulary: Vocabulary, rows: np.ndarray | None
+    ) -> list[Explanation]:
+        assert isinstance(matrix, FeatureMatrix)
+        rows = np.arange(len(matrix)) if rows is None else rows
+        if not len(rows):
+            return []
+        steps, at = matrix.context
+        expected, shares = (part[at[rows]] for part in self.detector.explain_steps(steps))
+        return explain_steps(matrix.values[rows], expected, shares, matrix.columns, vocabulary)
 
     def knows(self, values: np.ndarray) -> np.ndarray:
         """Which rows of `values` (n, d) repeat a vector of training: (n,) bool."""

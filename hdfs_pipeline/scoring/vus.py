@@ -12,7 +12,7 @@ _THRESHOLDS = 250
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the precision-recall curve of `scores` (n,) against `labels` (n,) of 0 and 1, by steps.
 
-    NaN where nothing is labelled. Points of equal score are taken together.
+    NaN if nothing is labelled. Points of equal score are taken together.
     """
     labels = np.asarray(labels) > 0
     if not labels.any():
@@ -42,7 +42,7 @@ def vus_pr(labels: np.ndarray, scores: np.ndarray, buffer: int = BUFFER) -> floa
         scores: (n,) finite; higher is more anomalous.
         buffer: longest buffer, in steps.
 
-    NaN where nothing is labelled.
+    NaN if nothing is labelled.
     """
     labels = (np.asarray(labels) > 0).astype(np.int8)
     spans, n = ranges(labels), len(labels)
@@ -59,36 +59,36 @@ def vus_pr(labels: np.ndarray, scores: np.ndarray, buffer: int = BUFFER) -> floa
         extended = _extended(n, spans, width)
         edge = np.flatnonzero((extended > 0) & (labels == 0))
         partly = np.bincount(first[edge], weights=extended[edge], minlength=_THRESHOLDS).cumsum()
-        found = np.zeros(_THRESHOLDS)
+        detected = np.zeros(_THRESHOLDS)  # ranges with a first detection at each threshold
         merged = _merged(n, spans, width)
         for start, end in merged:
-            found[first[start : end + 1].min()] += 1
+            detected[first[start : end + 1].min()] += 1
         hits = inside + partly
-        recall = np.minimum(hits / (total + partly / 2), 1) * (found.cumsum() / len(merged))
+        recall = np.minimum(hits / (total + partly / 2), 1) * (detected.cumsum() / len(merged))
         volume += float(np.sum(np.diff(recall, prepend=0.0) * hits / predicted))
     return volume / (buffer + 1)
 
 
 def _extended(n: int, spans: list[tuple[int, int]], width: int) -> np.ndarray:
     """Labels (n,) float64 in [0, 1] with the falling edges of a buffer of `width` steps."""
-    found = np.zeros(n)
+    extended = np.zeros(n)
     for start, end in spans:
-        found[start : end + 1] += 1
+        extended[start : end + 1] += 1
         after = np.arange(end + 1, min(end + width // 2 + 1, n))
-        found[after] += np.sqrt(1 - (after - end) / max(width, 1))
+        extended[after] += np.sqrt(1 - (after - end) / max(width, 1))
         before = np.arange(max(start - width // 2, 0), start)
-        found[before] += np.sqrt(1 - (start - before) / max(width, 1))
-    return np.minimum(found, 1)
+        extended[before] += np.sqrt(1 - (start - before) / max(width, 1))
+    return np.minimum(extended, 1)
 
 
 def _merged(n: int, spans: list[tuple[int, int]], width: int) -> list[tuple[int, int]]:
     """The spans with their buffers; those that touch become one."""
     half = width // 2
-    found: list[tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for start, end in spans:
         reach = (max(start - half, 0), min(end + half, n - 1))
-        if found and start - half <= found[-1][1]:
-            found[-1] = (found[-1][0], reach[1])
+        if merged and start - half <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], reach[1])
         else:
-            found.append(reach)
-    return found
+            merged.append(reach)
+    return merged

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hdfs_pipeline.domains.blocks.wire import excerpt
+from hdfs_pipeline.sources.wire import excerpt
 
 _SCHEMA: Final = pa.schema(
     [
@@ -23,7 +23,7 @@ _SCHEMA: Final = pa.schema(
 
 
 def source_path(topic: str, epoch: int, part: int) -> str:
-    """A partition's name in `sources` and `dead_letters`: `kafka:raw_logs/7`, in the topic's second life with `@2`."""
+    """A partition's name in `sources` and `dead_letters`: `kafka:<topic>/7`, in the topic's second life with `@2`."""
     return f"kafka:{topic}/{part}" + (f"@{epoch}" if epoch > 1 else "")
 
 
@@ -40,7 +40,7 @@ class Letters:
     _writer: Any = None
 
     def add(self, part: int, offset: int, reason: str, value: bytes | None, source_id: int | None = None) -> None:
-        """One message that could not be used."""
+        """Add a message that could not be used."""
         self.count += 1
         self._rows.append(
             {

@@ -1,7 +1,7 @@
-"""Messages of `aggregated_events`, `anomalies`, `hdfs_logs` and `labels` into rows of their tables.
+"""JSON messages into rows of a table, one row for each key.
 
-Of the messages with one key one is kept: that with the highest `last_offset`, and of those the last one in the topic.
-It does not matter then in which order, how often and in how many runs they come.
+Of the messages with one key the latest in the sink's order is kept, and among equals the last one in the topic. So the
+rows do not depend on the order of the messages, on repetitions, or on the number of runs.
 """
 
 import json
@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hdfs_pipeline.domains.blocks.wire import decode_label, decode_vector, decode_verdict
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, LABELS
 from hdfs_pipeline.sources.ranges import Batch, Range
+from hdfs_pipeline.sources.wire import decode_verdict
 from hdfs_pipeline.store.schema import TABLES, quoted
-from hdfs_pipeline.store.store import Connection, count, publish_into
+from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -38,62 +37,46 @@ _ARROW: Final = {
 }
 
 Row = dict[str, Any]
+LATEST: Final = ("epoch", "last_offset", "position")
+"""The order of messages that replace each other."""
 
 
 @dataclass(frozen=True)
-class Sink:
+class MessageSink:
     """How the messages of one topic become rows of one table.
 
-    `row` makes a row of a message; the `epoch`, and the `position` (the message's offset), are added to it. Of rows
-    with the same `key` the one with the highest `order` is kept; `inserts` says that a key never comes twice.
+    `row` makes a row of a message, or raises DataError; `epoch` and `position` (the message's offset) are added to the
+    row. Of rows with the same key the one with the highest `order` is kept; `inserts` says that a key never
+    comes twice.
     """
 
     table: str
     row: Callable[["Message"], Row]
-    key: tuple[str, ...]
     order: tuple[str, ...] = ()
     inserts: bool = False
 
-
-def _vector_row(message: "Message") -> Row:
-    vector = decode_vector(message.value())
-    row = _places(vars(vector))
-    return row | {"counts": list(vector.counts.items()), "closed_at": _sent_at(message)}
+    def open(self, store: Store, settings: Settings, topic: str, epoch: int, folder: Path) -> "MessageStage":
+        """See `TopicSink.open`."""
+        return MessageStage(self, settings, topic, epoch, folder)
 
 
-def _verdict_row(message: "Message") -> Row:
-    verdict = decode_verdict(message.value())
-    # NaN is no JSON, and the column is.
-    return _places(vars(verdict)) | {"explanation": json.dumps(verdict.explanation, allow_nan=False)}
+def verdict_sink(items: Mapping[str, Callable[[str], str]]) -> MessageSink:
+    """The sink that puts verdicts beside those of a batch. `items` reads the ids of items, as in `decode_verdict`."""
+
+    def row(message: "Message") -> Row:
+        verdict = decode_verdict(message.value(), message.key(), items)
+        # The column is JSON, which has no NaN.
+        explanation = json.dumps(verdict.explanation, allow_nan=False)
+        named = {"entity": "", "kind": "", "records": verdict.lines, "part": verdict.partition}
+        return vars(verdict) | named | {"explanation": explanation}
+
+    return MessageSink("anomalies", row, LATEST)
 
 
-def _feature_row(message: "Message") -> Row:
-    vector = decode_vector(message.value())
-    counts = list(vector.counts.items())
-    return vars(vector) | {"counts": counts, "part": message.partition(), "sent_at": _sent_at(message)}
-
-
-def _label_row(message: "Message") -> Row:
-    label = decode_label(message.value())
-    return vars(label) | {"kind": label.kind or label.label}
-
-
-def _places(fields: Mapping[str, Any]) -> Row:
-    return {**fields, "part": fields["partition"]}
-
-
-def _sent_at(message: "Message") -> datetime:
+def sent_at(message: "Message") -> datetime:
+    """The time stamp of a message; the present where it has none."""
     kind, ms = message.timestamp()
     return datetime.fromtimestamp(min(max(ms, 0), _LATEST_MS) / 1000, UTC) if kind else datetime.now(UTC)
-
-
-_LATEST = ("epoch", "last_offset", "position")
-SINKS: Final[dict[str, Sink]] = {
-    AGGREGATED_EVENTS: Sink("aggregated_events", _vector_row, TABLES["aggregated_events"].key, _LATEST),
-    ANOMALIES: Sink("stream_anomalies", _verdict_row, TABLES["stream_anomalies"].key, _LATEST),
-    HDFS_LOGS: Sink("hdfs_logs", _feature_row, TABLES["hdfs_logs"].key, inserts=True),
-    LABELS: Sink("labels", _label_row, TABLES["labels"].key),
-}
 
 
 class MessageStage:
@@ -101,12 +84,13 @@ class MessageStage:
 
     copies = 0
     unkeyed = 0
+    notes: tuple[str, ...] = ()
 
-    def __init__(self, settings: Settings, topic: str, epoch: int, folder: Path) -> None:
+    def __init__(self, sink: MessageSink, settings: Settings, topic: str, epoch: int, folder: Path) -> None:
         self.topic, self.epoch, self.messages = topic, epoch, 0
-        self._sink, self._max_bytes = SINKS[topic], settings.max_record_bytes
+        self._sink, self._max_bytes = sink, settings.max_record_bytes
         self._path = folder / "rows.parquet"
-        self._table = TABLES[self._sink.table]
+        self._table = TABLES[sink.table]
         columns = {name: column.type for name, column in self._table.columns.items()} | {"position": "BIGINT"}
         self._schema = pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()])
         self.letters = Letters(topic, epoch, folder / "dead.parquet")
@@ -150,7 +134,7 @@ class MessageStage:
             return pa.concat_tables([self._arrow(rows[:half]), self._arrow(rows[half:])])
 
     def withdraw(self, con: Connection, ranges: Mapping[int, Range]) -> None:
-        """Delete what is told apart by offsets: rows that only insert, and dead letters."""
+        """Delete by offsets: the rows of a sink that only inserts, and the dead letters."""
         for part, (start, end) in ranges.items():
             where = "position >= ? AND position < ?"
             con.execute(
@@ -164,19 +148,19 @@ class MessageStage:
                 )
 
     def publish(self, con: Connection, *, again: bool) -> int:
-        """Put the staged rows and the dead letters into the store; how many rows are new or have changed."""
+        """Put the staged rows and the dead letters into the store; return how many rows are new or have changed."""
         publish_into(con, "dead_letters", self.letters.files)
         names = ", ".join(self._table.columns)
         staged = f"read_parquet({quoted(str(self._path))}, hive_partitioning = false)"
         if self._sink.inserts:
             return count(con.execute(f"INSERT INTO {self._table.name} BY NAME SELECT {names} FROM {staged}"))
-        key, order = self._sink.key, self._sink.order
+        key, order = self._table.key, self._sink.order
         con.execute(
             f"""CREATE OR REPLACE TEMP TABLE arrived AS SELECT {_of("s", self._table.columns)} FROM (
                 SELECT * FROM {staged} QUALIFY row_number() OVER (
                     PARTITION BY {", ".join(key)} ORDER BY {", ".join(f"{n} DESC" for n in order or ("position",))}) = 1
             ) s LEFT JOIN {self._table.name} t ON {_same(key)}
-            {f"WHERE t.block_id IS NULL OR ({_of('s', order)}) >= ({_of('t', order)})" if order else ""}"""
+            {f"WHERE t.{key[0]} IS NULL OR ({_of('s', order)}) >= ({_of('t', order)})" if order else ""}"""
         )
         con.execute(f"DELETE FROM {self._table.name} t USING arrived s WHERE {_same(key)}")
         rows = count(con.execute(f"INSERT INTO {self._table.name} BY NAME SELECT * FROM arrived"))

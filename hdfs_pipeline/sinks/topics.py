@@ -1,45 +1,76 @@
 """Kafka topics into the store, each message once: rows, offsets and gaps change in one transaction.
 
-Which topics, and into which tables, says `STREAMED`. Reading and decoding go on outside the store's lock.
+The topic's own sink (`TopicSink`) says what becomes of the messages. They are read and decoded outside the store's
+lock.
 """
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.domains.blocks.log_sink import LogStage, Sources
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sinks.messages import SINKS, MessageStage
-from hdfs_pipeline.sources.kafka import RAW_LOGS, fewer_collections, is_embedded
-from hdfs_pipeline.sources.ranges import Plan, Range, RangeReader, Watermarks, plan, watermarks
+from hdfs_pipeline.sinks.letters import Letters
+from hdfs_pipeline.sources.kafka import fewer_collections, is_embedded
+from hdfs_pipeline.sources.ranges import Batch, Plan, Range, RangeReader, Watermarks, plan, watermarks
 from hdfs_pipeline.store.offsets import OffsetConflict, advance_offsets, begin_epoch, find_epoch, offsets
-from hdfs_pipeline.store.store import Store, publish_into
+from hdfs_pipeline.store.store import Connection, Store, publish_into
 
-STREAMED: Final = {RAW_LOGS: "raw_logs"} | {topic: sink.table for topic, sink in SINKS.items()}
-"""Table by topic."""
 _TURN_S: Final = 600.0  # seconds to wait for another run of the same topic
-_ROUTE: Final = (
-    "messages name a block and have no key, so the stream workers cannot group them: write them to shipped_logs and "
-    "run `hdfs-pipeline route`"
-)
+
+
+class Staging(Protocol):
+    """What a run has read of one topic, staged outside the store's lock.
+
+    `copies` are messages that repeat others, `unkeyed` those whose key should name their item and does not. `notes` are
+    for people.
+    """
+
+    messages: int
+    copies: int
+    unkeyed: int
+    letters: Letters
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What people should know of the messages."""
+
+    def stage(self, batches: Iterator[Batch]) -> None:
+        """Read all batches, one after the other. Raises: what reading them raises; SetupError."""
+
+    def withdraw(self, con: Connection, ranges: Mapping[int, Range]) -> None:
+        """Delete what the store has of these ranges, to be published anew."""
+
+    def publish(self, con: Connection, *, again: bool) -> int:
+        """Put the staged rows and the dead letters into the store; return how many rows are new or have changed."""
+
+
+class TopicSink(Protocol):
+    """How the messages of a topic become rows of `table`."""
+
+    @property
+    def table(self) -> str:
+        """The table that holds them."""
+
+    def open(self, store: Store, settings: Settings, topic: str, epoch: int, folder: Path) -> Staging:
+        """Begin to stage a run in `folder`; `epoch` is the number of the topic's life."""
 
 
 @dataclass
 class Sunk:
     """What one run did: which offsets of which life of a topic, and what became of the messages.
 
-    `rows` are stored or changed; `copies` are further copies of records that name several blocks, `unkeyed` records
-    that name a block in messages without a key. `left` is how many offsets wait still. `notes` are for people.
+    `rows` are stored or changed; `copies` and `unkeyed` are the staging's. `left` is how many offsets wait still.
+    `notes` are for people.
     """
 
     topic: str
@@ -90,7 +121,7 @@ def next_ranges(store: Store, settings: Settings, topic: str, timeout_s: float =
     if store.path.exists():
         with store.read() as con:
             stored = offsets(con, topic, cluster_id=marks.cluster_id, topic_id=marks.topic_id)
-    # An embedded broker is this home's own: what it has forgotten was meant for this store. Another may be older.
+    # The embedded broker belongs to this home: what it has dropped was meant for this store. Others may be older.
     return marks, plan(marks, stored, settings.sink_max_records, from_zero=is_embedded(settings))
 
 
@@ -98,6 +129,7 @@ def ingest_range(
     store: Store,
     settings: Settings,
     topic: str,
+    sink: TopicSink,
     ranges: Mapping[int, Range] | None = None,
     *,
     cluster_id: str = "",
@@ -105,7 +137,7 @@ def ingest_range(
     again: bool = False,
     stall_s: float = 30.0,
 ) -> Sunk:
-    """Read `ranges` of a topic of `STREAMED` into the store: offsets [from, to) by partition.
+    """Read `ranges` of a topic into the store, as its sink says: offsets [from, to) by partition.
 
     Without ranges: from where the store stands to the end, up to the setting `sink_max_records`. Ranges that were read
     already are left alone, and `notes` says so; with `again` they are read once more in place of what they gave before.
@@ -115,15 +147,15 @@ def ingest_range(
     the topic; OffsetConflict where another run was quicker by half; SetupError where the broker does not answer or
     stalls, or where the store cannot be written.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     with _turn(settings, topic) as folder:
         task = _task(store, settings, topic, ranges, (cluster_id, topic_id), again)
         done = Sunk(topic, task.marks.cluster_id, task.marks.topic_id, task.epoch, task.ranges)
         if not any(start < end for start, end in task.ranges.values()) and not task.gaps:
             done.notes.append(_nothing(bool(ranges), again))
             return done
-        _ingest(store, settings, task, folder, done, stall_s)
-    done.seconds = time.monotonic() - begun
+        _ingest(store, settings, task, sink, folder, done, stall_s)
+    done.seconds = time.monotonic() - started
     return done
 
 
@@ -140,8 +172,8 @@ def _turn(settings: Settings, topic: str) -> Iterator[Path]:
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         with turn_lock(settings, topic, _TURN_S):
-            for left in settings.home.glob(f"{prefix}*"):  # of a run that was killed: the lock is ours now
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in settings.home.glob(f"{prefix}*"):  # left by a run that was killed: this one has the lock
+                shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=settings.home, prefix=prefix) as folder:
                 yield Path(folder)
     except Timeout:
@@ -153,21 +185,19 @@ def _turn(settings: Settings, topic: str) -> Iterator[Path]:
 
 
 def turn_lock(settings: Settings, topic: str, timeout_s: float) -> FileLock:
-    """The lock that a run of `topic` holds; it goes with its process."""
+    """The lock that a run of `topic` holds; it is released when the process ends."""
     return FileLock(settings.home / f"{topic}.sink.lock", timeout=timeout_s)
 
 
 def _task(
     store: Store, settings: Settings, topic: str, ranges: Mapping[int, Range] | None, ids: tuple[str, str], again: bool
 ) -> _Task:
-    """What to read. Raises: DataError for ranges that cannot be."""
-    if topic not in STREAMED:
-        raise DataError(f"topic {topic!r} is not read into the store; these are: {', '.join(STREAMED)}")
+    """What a run has to do. Raises: DataError for ranges that cannot be read."""
     marks, planned = next_ranges(store, settings, topic)
-    for meant, found in zip(ids, (marks.cluster_id, marks.topic_id), strict=True):
-        if meant and meant != found:
+    for expected, actual in zip(ids, (marks.cluster_id, marks.topic_id), strict=True):
+        if expected and expected != actual:
             raise DataError(
-                f"the ranges belong to another life of {topic} ({meant}), which is gone; the present one is cluster "
+                f"the ranges belong to another life of {topic} ({expected}), which is gone; the present one is cluster "
                 f"{marks.cluster_id}, topic id {marks.topic_id}: leave the ranges out to read on where the store stands"
             )
     with store.write() as con:  # makes the store where there is none
@@ -210,13 +240,13 @@ def _fitted(
     """
     ranges, gaps = {}, {}
     for part, (start, end) in wanted.items():
-        low, at = marks.low[part], stored.get(part)
-        if at is not None and start < at:
+        low, position = marks.low[part], stored.get(part)
+        if position is not None and start < position:
             raise OffsetConflict(
-                f"{marks.topic}/{part} was read to offset {at}, which is beyond the beginning of [{start}, {end}): "
-                "leave the ranges out to read from there, or give `again` and ranges that were read"
+                f"{marks.topic}/{part} was read to offset {position}, which is beyond the beginning of "
+                f"[{start}, {end}): leave the ranges out to read from there, or give `again` and ranges that were read"
             )
-        begin = at if at is not None else 0 if from_zero else low
+        begin = position if position is not None else 0 if from_zero else low
         if start > max(begin, low):
             raise DataError(
                 f"{marks.topic}/{part}: [{start}, {end}) would leave out the messages from {max(begin, low)} on; leave "
@@ -228,15 +258,12 @@ def _fitted(
     return ranges, gaps
 
 
-def _ingest(store: Store, settings: Settings, task: _Task, folder: Path, done: Sunk, stall_s: float) -> None:
+def _ingest(
+    store: Store, settings: Settings, task: _Task, sink: TopicSink, folder: Path, done: Sunk, stall_s: float
+) -> None:
     topic = task.marks.topic
     reader = RangeReader(settings, topic, task.ranges, stall_s)
-    stage: LogStage | MessageStage
-    if topic == RAW_LOGS:
-        with store.read() as con:
-            stage = LogStage(settings, topic, task.epoch, Sources.of(con, topic), folder)
-    else:
-        stage = MessageStage(settings, topic, task.epoch, folder)
+    stage = sink.open(store, settings, topic, task.epoch, folder)
     with fewer_collections():
         stage.stage(reader.batches())
     if task.again and reader.gaps:
@@ -253,32 +280,34 @@ def _ingest(store: Store, settings: Settings, task: _Task, folder: Path, done: S
     done.dead_letters = stage.letters.count
     ends = task.stored | {part: end for part, (_, end) in task.ranges.items()} if not task.again else task.stored
     done.left = sum(max(high - max(ends.get(part, 0), now.low[part]), 0) for part, high in now.high.items())
-    if done.unkeyed:
-        done.notes.append(f"{done.unkeyed:,} {_ROUTE}")
+    done.notes += stage.notes
     if done.missing:
         done.notes.append(f"{done.missing:,} messages were gone before they could be read: see stream_gaps")
 
 
 def _joined(before: Mapping[int, list[Range]], while_reading: Mapping[int, list[Range]]) -> dict[int, list[Range]]:
     """All gaps by partition; those that follow each other as one."""
-    found: dict[int, list[Range]] = {}
+    merged: dict[int, list[Range]] = {}
     for part in sorted({*before, *while_reading}):
         for start, end in sorted([*before.get(part, []), *while_reading.get(part, [])]):
-            gaps = found.setdefault(part, [])
+            gaps = merged.setdefault(part, [])
             if gaps and gaps[-1][1] == start:
                 gaps[-1] = (gaps[-1][0], end)
             else:
                 gaps.append((start, end))
-    return found
+    return merged
 
 
-def _publish(store: Store, task: _Task, stage: LogStage | MessageStage, gaps: Mapping[int, list[Range]]) -> int:
-    """Rows, gaps and offsets in one transaction; how many rows. Raises: OffsetConflict where another was quicker."""
+def _publish(store: Store, task: _Task, stage: Staging, gaps: Mapping[int, list[Range]]) -> int:
+    """Store rows, gaps and offsets in one transaction; return how many rows.
+
+    Raises: OffsetConflict where another run was quicker.
+    """
     topic, now = task.marks.topic, datetime.now(UTC)
     missing = [
         {"topic": topic, "part": part, "from_offset": start, "to_offset": end, "seen_at": now, "epoch": task.epoch}
-        for part, found in gaps.items()
-        for start, end in found
+        for part, spans in gaps.items()
+        for start, end in spans
     ]
     with store.write() as con:
         # First of all: another run that was quicker ends this one before it writes a row.

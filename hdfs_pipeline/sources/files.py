@@ -16,16 +16,11 @@ from typing import BinaryIO
 from hdfs_pipeline.errors import DataError
 
 _LOG_NAME = re.compile(r"\.log(\.[\w-]+)*$")
-# hadoop-<user>-<daemon>-<host>.log; the user can hold a "-", as in Cloudera's hadoop-cmf-hdfs-NAMENODE-<host>.log.out.
-_DAEMONS = "(?i:namenode|secondarynamenode|datanode|journalnode|zkfc|balancer|mover|nfs3|portmap|httpfs|dfsrouter)"
-_DAEMON_FILE = re.compile(
-    rf"hadoop-(?:[\w.-]+?-(?={_DAEMONS}-)|\w+-)(?P<daemon>\w+)-(?P<host>[\w.-]+?)\.(?:log|out)(?:\.|$)"
-)
 
 
 @dataclass
 class LogFile:
-    """One file of one daemon. `problem` says, after reading, why its end could not be read."""
+    """One file. `problem` says, after reading, why its end could not be read."""
 
     path: Path
     problem: str | None = field(default=None, init=False)
@@ -35,20 +30,8 @@ class LogFile:
         """Its path as text for people and for the store: bytes that are not UTF-8 become U+FFFD."""
         return os.fsencode(self.path).decode(errors="replace")
 
-    @property
-    def daemon(self) -> str:
-        """The daemon that wrote it: from Hadoop's own file name, or else the name up to its first dot."""
-        found = _DAEMON_FILE.match(self.path.name)
-        return found["daemon"].lower() if found else Path(self.shown).name.split(".")[0]
-
-    @property
-    def host(self) -> str:
-        """The host, where Hadoop's own file name tells it; "" otherwise."""
-        found = _DAEMON_FILE.match(self.path.name)
-        return found["host"] if found else ""
-
     def chunks(self, size: int, stop: int | None = None) -> Iterator[bytes]:
-        """Its bytes, unpacked, in pieces of about `size`; only the first `stop`, should it have grown meanwhile.
+        """Its bytes, unpacked, in pieces of about `size`; only the first `stop`, in case it has grown meanwhile.
 
         A packed file that ends early or is damaged gives what can be read; `problem` then says so.
         """
@@ -83,7 +66,7 @@ class LogFile:
             raise DataError(f"{self.shown}: {error.strerror or error}") from None
 
     def _gunzip(self, raw: BinaryIO, size: int) -> Iterator[bytes]:
-        """Like gzip.open, but what stands before a cut is not lost, nor, but for the last 64 KiB, before a fault."""
+        """Like gzip.open, but keeps what stands before a cut, and all but the last 64 KiB before a fault."""
         unpack, data, inside = zlib.decompressobj(wbits=31), b"", False
         done = bytearray()  # small steps, since one that meets a fault gives nothing, gathered to pieces of `size`
         step = min(size, 1 << 16)
@@ -152,24 +135,30 @@ def find_files(paths: Iterable[str], spool: Path) -> list[LogFile]:
 
     Raises: DataError naming the path where there is nothing to read.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for name in paths:
         if name == "-":
-            found[_spool_stdin(spool)] = None
+            files[_spool_stdin(spool)] = None
             continue
         path = Path(name)
         if path.is_dir():
-            inside = _logs_in(path)
-            if not inside:
+            logs = _logs_in(path)
+            if not logs:
                 raise DataError(f"{path}: no file in this folder has .log in its name; name the files themselves")
         else:
-            named = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
-            inside = [p for one in named for p in (_logs_in(one) if one.is_dir() else [one] if one.is_file() else [])]
-            if not inside:
-                why = "no file to be read twice; give a stream as standard input, with -" if named else "no such file"
-                raise DataError(f"{name}: {why}")
-        found.update(dict.fromkeys(p.resolve() for p in inside))
-    return [LogFile(path) for path in found]
+            matches = [path] if path.is_file() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
+            logs = [
+                p
+                for match in matches
+                for p in (_logs_in(match) if match.is_dir() else [match] if match.is_file() else [])
+            ]
+            if not logs:
+                reason = (
+                    "no file to be read twice; give a stream as standard input, with -" if matches else "no such file"
+                )
+                raise DataError(f"{name}: {reason}")
+        files.update(dict.fromkeys(p.resolve() for p in logs))
+    return [LogFile(path) for path in files]
 
 
 def _logs_in(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Kafka, as every part of the project meets it: the brokers' address, the client's settings, its log."""
+"""What every part of the project needs of Kafka: the brokers' address, the client's settings, its log."""
 
 import gc
 import logging
@@ -16,15 +16,9 @@ from hdfs_pipeline.settings import BOOTSTRAP, Settings
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Producer, TopicPartition
 
-RAW_LOGS: Final = "raw_logs"
-AGGREGATED_EVENTS: Final = "aggregated_events"
 ANOMALIES: Final = "anomalies"
-HDFS_LOGS: Final = "hdfs_logs"
 DEAD_LETTERS: Final = "dead_letters"
-LABELS: Final = "labels"
-SHIPPED_LOGS: Final = "shipped_logs"
-TOPICS: Final = (RAW_LOGS, AGGREGATED_EVENTS, ANOMALIES, HDFS_LOGS, DEAD_LETTERS, LABELS, SHIPPED_LOGS)
-"""All with `kafka_partitions` partitions. A block has the same partition in each of the first three."""
+"""The topics of all domains; each domain has others of its own."""
 
 ADDRESS_FILE: Final = "address"  # in `Settings.broker`, written by the embedded broker once it answers
 HIDDEN: Final = "…"
@@ -56,7 +50,7 @@ def client_config(settings: Settings, **extra: Any) -> dict[str, Any]:
     """Settings of a librdkafka client: the address, what the setting `kafka` passes through, then `extra`.
 
     In `extra`, `_` stands for `.` but in the names of callbacks: `linger_ms=5`, `on_delivery=…`, `error_cb=…`. Keys are
-    partitioned as Java's clients do, so that producers of both kinds agree on a block's partition.
+    partitioned as Java's clients do, so that producers of both kinds agree on a key's partition.
     """
     config = {
         "bootstrap.servers": bootstrap_servers(settings),
@@ -77,7 +71,7 @@ def fewer_collections() -> Iterator[None]:
     third to half of a reader's time.
     """
     before = gc.get_threshold()
-    gc.freeze()  # what is there stays: it need not be walked again
+    gc.freeze()  # the present objects stay: they need not be visited again
     gc.set_threshold(200_000, *before[1:])
     try:
         yield
@@ -118,26 +112,26 @@ def committed(client: "Consumer", places: list["TopicPartition"], limit_s: float
     def passes(error: BaseException) -> bool:
         return isinstance(error, KafkaException) and (error.args[0].retriable() or "oordinator" in error.args[0].str())
 
-    again = Retrying(
+    retrying = Retrying(
         retry=retry_if_exception(passes), stop=stop_after_delay(limit_s), wait=wait_fixed(0.2), reraise=True
     )
     try:
-        found = again(client.committed, places, timeout=limit_s)
+        positions = retrying(client.committed, places, timeout=limit_s)
     except KafkaException as error:
         raise explained(error, "the group's offsets") from None
-    for place in found:
+    for place in positions:
         if place.error is not None:
             raise SetupError(f"the group's offsets of {place.topic}/{place.partition}: {place.error.str()}")
-    return list(found)
+    return list(positions)
 
 
 def explained(error: Exception, what: str = "Kafka", *, settings: Settings | None = None) -> SetupError:
-    """What Kafka says, for people: no secret of `settings` is in it."""
+    """An error of Kafka in words for people, without the secrets of `settings`."""
     from confluent_kafka import KafkaError
 
-    found = error.args[0] if error.args else error
-    code = found.code() if isinstance(found, KafkaError) else KafkaError._INVALID_ARG
-    text = found.str() if isinstance(found, KafkaError) else str(error)
+    cause = error.args[0] if error.args else error
+    code = cause.code() if isinstance(cause, KafkaError) else KafkaError._INVALID_ARG
+    text = cause.str() if isinstance(cause, KafkaError) else str(error)
     for value in _secrets(settings):
         text = text.replace(value, HIDDEN)
     unreachable = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)

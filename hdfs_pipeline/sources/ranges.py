@@ -42,7 +42,7 @@ class Watermarks:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to read next: ranges by partition, those of them that retention has taken already, and what is left after.
+    """What to read next: ranges by partition, the gaps that retention has made before them, and what is left after.
 
     `ranges` begin where the reader stands or, where that is gone, at the first offset that is there; `gaps` are the
     offsets between. `left` counts offsets, so at most as many messages.
@@ -89,28 +89,30 @@ def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0) -> Water
     config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
     try:
         admin = AdminClient(config)
-        found = admin.list_topics(timeout=timeout_s)  # of all topics: asking for one may make it
-        if topic not in found.topics or found.topics[topic].error is not None:
+        metadata = admin.list_topics(timeout=timeout_s)  # of all topics: asking for one may make it
+        if topic not in metadata.topics or metadata.topics[topic].error is not None:
             raise SetupError(f"Kafka has no topic {topic}: make it with `hdfs-pipeline topics`")
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic].result(timeout_s)
-        places = [TopicPartition(topic, part) for part in found.topics[topic].partitions]
+        places = [TopicPartition(topic, part) for part in metadata.topics[topic].partitions]
         edges = []
         for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
-            asked = admin.list_offsets(
+            futures = admin.list_offsets(
                 dict.fromkeys(places, spec),
                 isolation_level=IsolationLevel.READ_COMMITTED,  # the same as when they are read
                 request_timeout=timeout_s,
             )
-            edges.append({place.partition: future.result(timeout_s).offset for place, future in sorted(asked.items())})
+            edges.append(
+                {place.partition: future.result(timeout_s).offset for place, future in sorted(futures.items())}
+            )
     except KafkaException as error:
         raise explained(error, f"topic {topic}", settings=settings) from None
     except TimeoutError:
         raise SetupError(f"topic {topic}: Kafka gave no answer within {timeout_s:g} s") from None
-    return Watermarks(topic, found.cluster_id or "", str(described.topic_id), edges[0], edges[1])
+    return Watermarks(topic, metadata.cluster_id or "", str(described.topic_id), edges[0], edges[1])
 
 
 def plan(marks: Watermarks, stored: Mapping[int, int], max_records: int, *, from_zero: bool = False) -> Plan:
-    """Ranges from where the reader stands, `stored`, to the end; at most `max_records` offsets (and one of each).
+    """Ranges from where the reader stands, `stored`, to the end; at most `max_records` offsets, and at least one each.
 
     A partition that was never read is read from what is there; with `from_zero`, what is gone of it counts as a gap.
     The cap is spread by what waits in each partition, so that all of them come to their end together.
@@ -119,16 +121,16 @@ def plan(marks: Watermarks, stored: Mapping[int, int], max_records: int, *, from
     waiting: dict[int, Range] = {}
     gaps: dict[int, Range] = {}
     for part, low in marks.low.items():
-        high, at = marks.high[part], stored.get(part, 0 if from_zero else low)
-        if at > high:
+        high, position = marks.high[part], stored.get(part, 0 if from_zero else low)
+        if position > high:
             raise DataError(
-                f"{marks.topic}/{part} ends at offset {high}, but was read to {at}: Kafka has lost messages that "
+                f"{marks.topic}/{part} ends at offset {high}, but was read to {position}: Kafka has lost messages that "
                 "it had handed out. Make the topic anew, or restore it"
             )
-        if at < low:
-            gaps[part] = (at, low)
-        if max(at, low) < high or part in gaps:
-            waiting[part] = (max(at, low), high)
+        if position < low:
+            gaps[part] = (position, low)
+        if max(position, low) < high or part in gaps:
+            waiting[part] = (max(position, low), high)
     total = sum(high - low for low, high in waiting.values())
     share = min(1.0, max_records / max(total, 1))
     ranges = {
@@ -158,8 +160,8 @@ class RangeReader:
         """
         from confluent_kafka import KafkaException
 
-        self._todo = {part: to for part, (start, to) in self.ranges.items() if start < to}
-        self._at = {part: self.ranges[part][0] for part in self._todo}  # the next offset that is expected
+        self._todo = {part: end for part, (start, end) in self.ranges.items() if start < end}
+        self._positions = {part: self.ranges[part][0] for part in self._todo}  # the next offset that is expected
         client = consumer(
             self.settings,
             group_id=f"{self.settings.stream_group}.sink",  # asked for by the client; nothing is committed to it
@@ -181,23 +183,23 @@ class RangeReader:
         from confluent_kafka import TopicPartition
 
         self._skipped = True
-        batch, size, heard = Batch([], [], []), 0, time.monotonic()
+        batch, size, progressed_at = Batch([], [], []), 0, time.monotonic()
         while self._todo:
             if self._skipped:  # a partition that stopped at an offset that is gone goes on only when assigned anew
-                client.assign([TopicPartition(self.topic, part, self._at[part]) for part in self._todo])
+                client.assign([TopicPartition(self.topic, part, self._positions[part]) for part in self._todo])
                 self._skipped = False
             messages = client.consume(_POLL, _POLL_S)
-            before = len(batch.messages), len(self._todo), sum(self._at.values())
+            before = len(batch.messages), len(self._todo), sum(self._positions.values())
             self._take(client, messages, batch)
             if not messages:
                 self._finish_by_position(client)
-            if before != (len(batch.messages), len(self._todo), sum(self._at.values())):
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self.stall_s:
-                part, to = next(iter(self._todo.items()))
+            if before != (len(batch.messages), len(self._todo), sum(self._positions.values())):
+                progressed_at = time.monotonic()
+            elif time.monotonic() - progressed_at > self.stall_s:
+                part, end = next(iter(self._todo.items()))
                 raise SetupError(
                     f"{self.topic}: nothing came for {self.stall_s:g} s; partition {part} was read to offset "
-                    f"{self._at[part]} of {to}. Is the broker well? What was read is read again by the next run"
+                    f"{self._positions[part]} of {end}. Is the broker well? What was read is read again by the next run"
                 )
             size += sum(map(len, batch.messages[before[0] :]))
             if len(batch.messages) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
@@ -208,7 +210,7 @@ class RangeReader:
 
     def _take(self, client: "Consumer", messages: list["Message"], batch: Batch) -> None:
         """Put the messages that belong to the ranges into the batch, and end the partitions that are read."""
-        todo, at = self._todo, self._at
+        todo, positions = self._todo, self._positions
         parts, offsets = [m.partition() for m in messages], [m.offset() for m in messages]
         reached = dict(zip(parts, offsets, strict=True))  # the last one of each partition
         if not any(m.error() for m in messages) and all(
@@ -218,26 +220,26 @@ class RangeReader:
             batch.messages.extend(messages)
             batch.parts.extend(parts)
             batch.offsets.extend(offsets)
-            at.update((part, offset + 1) for part, offset in reached.items())
+            positions.update((part, offset + 1) for part, offset in reached.items())
             return
         for message in messages:
             part, offset = message.partition(), message.offset()
             if message.error() is not None:
-                self._hear(client, message.error(), part, offset)
+                self._handle(client, message.error(), part, offset)
                 continue
-            to = todo.get(part)
-            if to is None or offset < at[part]:
+            end = todo.get(part)
+            if end is None or offset < positions[part]:
                 continue
-            if offset < to:
+            if offset < end:
                 batch.messages.append(message)
                 batch.parts.append(part)
                 batch.offsets.append(offset)
-                at[part] = offset + 1
-            if offset >= to - 1:
+                positions[part] = offset + 1
+            if offset >= end - 1:
                 self._finish(client, part)
 
-    def _hear(self, client: "Consumer", error: "KafkaError", part: int, offset: int) -> None:
-        """What comes in place of a message: the end of a partition, an offset that is gone, trouble."""
+    def _handle(self, client: "Consumer", error: "KafkaError", part: int, offset: int) -> None:
+        """Handle what comes in place of a message: the end of a partition, an offset that is gone, an error."""
         from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
         code = error.code()
@@ -248,18 +250,18 @@ class RangeReader:
             if part not in self._todo:
                 return
             low, _ = client.get_watermark_offsets(TopicPartition(self.topic, part), self.stall_s)
-            start, to = self._at[part], self._todo[part]
+            start, end = self._positions[part], self._todo[part]
             if low <= start:
                 raise KafkaException(error)
-            self.gaps.setdefault(part, []).append((start, min(low, to)))
-            self._at[part], self._skipped = min(low, to), True
-            if low >= to:
+            self.gaps.setdefault(part, []).append((start, min(low, end)))
+            self._positions[part], self._skipped = min(low, end), True
+            if low >= end:
                 self._finish(client, part)
         elif not error.retriable() and code not in _passing():
             raise KafkaException(error)
 
     def _finish_by_position(self, client: "Consumer") -> None:
-        """End the partitions whose last offsets are none of messages: markers, or what compaction took."""
+        """End the partitions whose last offsets hold no messages: markers, or what compaction removed."""
         from confluent_kafka import TopicPartition
 
         for place in client.position([TopicPartition(self.topic, part) for part in self._todo]):

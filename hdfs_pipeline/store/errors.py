@@ -1,4 +1,4 @@
-"""What DuckDB or the system says about the store's file, in plain words with the next step."""
+"""Errors of DuckDB and the system about the store's file, in plain words and with the next step."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import duckdb
 
 from hdfs_pipeline.errors import SetupError
 
-# What DuckDB or the system says, what it means, what to do. Each message gets the original text at its end.
+# A pattern of the original error, and what it means with what to do. The original text follows each message.
 EXHAUSTED = (
     (
         "No space left|File too large|quota exceeded|max_temp_directory_size",

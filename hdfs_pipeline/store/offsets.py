@@ -1,8 +1,9 @@
 """How far each stream partition has been read: kept in the store, fenced, moved with the rows that it stands for.
 
-Offsets belong to one life of a topic: the cluster's id and the topic's id. A topic that is made anew, or one of the
-same name on another cluster, begins a new life with offsets of its own; those of the old one stay, and count again if
-the store meets it again. Rows that are told apart by offsets carry the number of the life, their `epoch`.
+Offsets belong to one life of a topic, which the cluster's id and the topic's id name. A topic that is made anew, or one
+of the same name on another cluster, begins a new life with offsets of its own. The offsets of the old life stay, and
+count again if the store reads that topic again. Rows that offsets tell apart carry the number of the life, their
+`epoch`.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ class OffsetConflict(DataError):
 
 
 def offsets(con: Connection, topic: str, *, cluster_id: str, topic_id: str) -> dict[int, int]:
-    """The next offset to read of each partition of this life of `topic` that the store knows."""
+    """The next offset to read, for each partition of this life of `topic` that the store knows."""
     rows = con.execute(
         "SELECT part, next FROM offsets WHERE topic = ? AND cluster_id = ? AND topic_id = ?",
         [topic, cluster_id, topic_id],
@@ -28,8 +29,8 @@ def find_epoch(con: Connection, topic: str, *, cluster_id: str, topic_id: str) -
     """Number of this life of `topic`, from 1, and whether the store knows it already."""
     rows = con.execute("SELECT cluster_id, topic_id, epoch FROM stream_epochs WHERE topic = ?", [topic]).fetchall()
     known = {row[:2]: row[2] for row in rows}
-    found = known.get((cluster_id, topic_id))
-    return (found, True) if found is not None else (max(known.values(), default=0) + 1, False)
+    epoch = known.get((cluster_id, topic_id))
+    return (epoch, True) if epoch is not None else (max(known.values(), default=0) + 1, False)
 
 
 def begin_epoch(con: Connection, topic: str, epoch: int, *, cluster_id: str, topic_id: str) -> None:
@@ -44,13 +45,6 @@ def begin_epoch(con: Connection, topic: str, epoch: int, *, cluster_id: str, top
         con.execute("INSERT INTO stream_epochs VALUES (?, ?, ?, ?, now())", [topic, epoch, cluster_id, topic_id])
 
 
-def advance_offset(
-    con: Connection, topic: str, part: int, expected: int | None, next: int, *, cluster_id: str, topic_id: str
-) -> None:
-    """`advance_offsets` of one partition."""
-    advance_offsets(con, topic, {part: (expected, next)}, cluster_id=cluster_id, topic_id=topic_id)
-
-
 def advance_offsets(
     con: Connection,
     topic: str,
@@ -61,18 +55,18 @@ def advance_offsets(
 ) -> None:
     """Move the offsets of some partitions of this life of `topic`: (expected, next) by partition.
 
-    `expected` None: the store knows none yet. Call it inside `Store.write()` with the rows that the offsets stand for;
-    an error rolls them back together.
+    `expected` None: the store knows no offset yet. Call this inside `Store.write()` with the rows that the offsets
+    stand for: an error rolls both back together.
     Raises: OffsetConflict if an offset is not `expected`; DataError if one would go back.
     """
-    found = offsets(con, topic, cluster_id=cluster_id, topic_id=topic_id)
+    current = offsets(con, topic, cluster_id=cluster_id, topic_id=topic_id)
     for part, (expected, to) in moves.items():
-        if found.get(part) != expected:
-            now = found.get(part, "none")
+        if current.get(part) != expected:
+            now = current.get(part, "none")
             raise OffsetConflict(f"{topic}/{part}: the next offset is {now}, not {expected}: another worker moved it.")
         if expected is not None and to < expected:
             raise DataError(f"{topic}/{part}: the next offset would go back from {expected} to {to}.")
-    # All partitions in one statement: fifty single ones take as long as the rows.
+    # One statement for all partitions: fifty single statements take as long as the rows.
     fresh = [(part, to) for part, (expected, to) in moves.items() if expected is None]
     known = [(part, expected, to) for part, (expected, to) in moves.items() if expected is not None]
     if fresh:

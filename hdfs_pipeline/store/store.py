@@ -1,10 +1,12 @@
 """The store: one DuckDB file, and the only way to read it, write it, back it up and export it.
 
-One process at a time can write a DuckDB file, and a writer also shuts readers out. So each unit of work is short:
-take the lock, attach the file, run one transaction, detach. Heavy work is done before, outside the lock, into Parquet.
+Only one process at a time can write a DuckDB file, and a writer also shuts readers out. So each unit of work is short:
+take the lock, attach the file, run one transaction, detach. Heavy work happens before that, outside the lock, and goes
+into Parquet files.
 """
 
 import fcntl
+import logging
 import os
 import re
 import threading
@@ -24,9 +26,12 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.errors import EXHAUSTED, in_plain_words
-from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES, Table, upgrade
+from hdfs_pipeline.store.migration.backups import free_name
+from hdfs_pipeline.store.migration.tables import upgrade
+from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES, Table
 
 Connection = duckdb.DuckDBPyConnection
+_log = logging.getLogger("hdfs_pipeline.store")
 
 
 def _is_locked(error: BaseException) -> bool:
@@ -54,7 +59,7 @@ def _release(descriptor: int) -> None:
 
 
 class _OldSchemaError(Exception):
-    """The file was made by an older version, and this unit cannot write."""
+    """The file was made by an older release, or lacks the tables of a new domain, and this unit cannot write."""
 
 
 @dataclass
@@ -68,7 +73,7 @@ class _Instance:
 class Store:
     """The DuckDB file at `path`, shared by threads and processes. Nothing touches the disk before the first unit.
 
-    `lock_timeout_s` is how long a unit waits for the file, in seconds; `memory_limit` is DuckDB's, as it writes it.
+    `lock_timeout_s` is how long a unit waits for the file, in seconds; `memory_limit` is DuckDB's, such as 1GB.
     Every unit raises SetupError if the file is held too long by another process (named with its pid), cannot be
     written, is no store, or was made by a newer version. Keep units short, and do not wait inside one for another
     thread's unit: a waiting writer lets no new reader in.
@@ -102,8 +107,7 @@ class Store:
             try:
                 con = stack.enter_context(self._unit(write=False))
             except _OldSchemaError:
-                with self.write():  # brings it up to date
-                    pass
+                self._bring_up_to_date()
                 con = stack.enter_context(self._unit(write=False))
             stack.enter_context(in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)))
             yield con
@@ -135,21 +139,10 @@ class Store:
         Raises: DataError if `target` exists; SetupError.
         """
         target = Path(target).resolve()
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        alias = f"backup_{threading.get_ident()}"
         if target.exists():
             raise DataError(f"{target} exists already, and a backup overwrites nothing: name another file.")
-        with self.read() as con, in_plain_words(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                con.execute(f"ATTACH ? AS {alias}", [str(partial)])
-                try:
-                    con.execute(f"COPY FROM DATABASE store TO {alias}")
-                finally:
-                    con.execute(f"DETACH {alias}")
-                partial.rename(target)
-            finally:
-                _remove(partial)
+        with self.read() as con:
+            _copy_database(con, target)
 
     def export(
         self, folder: Path | str, format: str = "parquet", tables: Sequence[str] | None = None
@@ -266,7 +259,7 @@ class Store:
                     self._detach(instance)
 
     def _instance(self) -> _Instance:
-        # By pid: DuckDB's threads do not survive a fork, so a child starts afresh and lets the inherited one be.
+        # By pid: DuckDB's threads do not survive a fork, so a child makes its own and leaves the inherited one alone.
         pid = os.getpid()
         if pid not in self._instances:
             config: dict[str, Any] = {
@@ -282,27 +275,27 @@ class Store:
         return self._instances[pid]
 
     def _attach(self, base: Connection, write: bool, deadline: float) -> None:
-        """Attach the file; wait for programs that hold DuckDB's own lock and know nothing of ours."""
+        """Attach the file; wait for programs that hold DuckDB's own lock and do not use ours."""
         statement = "ATTACH ? AS store" if write else "ATTACH ? AS store (READ_ONLY)"
         try:
             _until(deadline, lambda: base.execute(statement, [str(self.path)]), _is_locked)
         except duckdb.Error as error:
             if not _is_locked(error):
                 raise
-            found = re.search(r"PID (\d+)", str(error))
-            raise self._held_by(int(found[1]) if found else os.getpid()) from error
+            holder = re.search(r"PID (\d+)", str(error))
+            raise self._held_by(int(holder[1]) if holder else os.getpid()) from error
 
     def _detach(self, instance: _Instance) -> None:
         try:
             instance.base.execute("DETACH store")
         except duckdb.Error:
-            # The transaction is over, committed or not; only the instance is of no more use (after a fatal error).
+            # The transaction is over, committed or not. Only the instance cannot be used again (after a fatal error).
             del self._instances[os.getpid()]
             with suppress(duckdb.Error):
                 instance.base.close()
 
     def _create(self, base: Connection) -> None:
-        """Make the file under another name and rename it, so that no one ever meets half a schema."""
+        """Make the file under another name and rename it, so that nobody ever opens half a schema."""
         fresh = self.path.with_name(f"{self.path.name}.new")
         _remove(fresh)
         Path(f"{self.path}.wal").unlink(missing_ok=True)  # the log of a store that was deleted; DuckDB would refuse it
@@ -310,34 +303,90 @@ class Store:
         try:
             for statement in (line for table in TABLES.values() for line in table.ddl("fresh")):
                 base.execute(statement)
-            base.execute("INSERT INTO fresh.meta VALUES ('schema_version', ?)", [str(SCHEMA_VERSION)])
+            facts = [str(SCHEMA_VERSION), " ".join(TABLES)]
+            base.execute("INSERT INTO fresh.meta VALUES ('schema_version', ?), ('tables', ?)", facts)
         finally:
             base.execute("DETACH fresh")
         fresh.rename(self.path)
 
     def _check_schema(self, con: Connection, write: bool) -> None:
         try:
-            found = con.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchall()
+            facts = dict(con.execute("SELECT key, value FROM meta").fetchall())
         except (duckdb.CatalogException, duckdb.BinderException):
-            found = []
-        if not found:
+            facts = {}
+        if "schema_version" not in facts:
             raise SetupError(f"{self.path} is a DuckDB database, but no hdfs-pipeline store: choose another home.")
-        if int(found[0][0]) > SCHEMA_VERSION:
+        version = int(facts["schema_version"])
+        if version > SCHEMA_VERSION:
             raise SetupError(
-                f"{self.path} was made by a newer hdfs-pipeline (schema {found[0][0]}, this one knows "
-                f"{SCHEMA_VERSION}): upgrade hdfs-pipeline."
+                f"{self.path} was made by a newer hdfs-pipeline (schema {version}, this one knows {SCHEMA_VERSION}): "
+                "upgrade hdfs-pipeline."
             )
-        if int(found[0][0]) < SCHEMA_VERSION:
+        # A domain may have come since, with tables of its own.
+        if version < SCHEMA_VERSION or not TABLES.keys() <= set(facts.get("tables", "").split()):
             if not write:
                 raise _OldSchemaError
-            there = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'store'").fetchall()
-            for statement in ("BEGIN", *upgrade({row[0] for row in there}, "store"), "COMMIT"):
-                con.execute(statement)
+            self._upgrade(con, version)
+
+    def _upgrade(self, con: Connection, version: int) -> None:
+        """Bring the store from schema `version` up to date, in one transaction; keep a copy of an older schema."""
+        backup = free_name(self.path, version) if version < SCHEMA_VERSION else None
+        if backup is not None:
+            for partial in self.path.parent.glob(f".{self.path.name}.schema*.partial*"):  # of one that was killed
+                partial.unlink()
+            _copy_database(con, backup)
+        try:
+            con.execute("BEGIN TRANSACTION")
+            try:
+                upgrade(con, version)
+                con.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
+                    con.execute("ROLLBACK")
+                raise
+        except BaseException:
+            if backup is not None:  # otherwise each further try would leave a copy
+                _remove(backup)
+            raise
+        if backup is not None:
+            _log.warning(
+                "%s was made by an older release (schema %d) and has been brought up to date (schema %d): scores, "
+                "anomalies, incidents and feedback of all domains lie in one table each now. %s is a copy of it as it "
+                "was. To go back to that release, end every hdfs-pipeline, put the copy in the store's place, and if "
+                "there is a copy of the models' folder, put that in the folder's place.",
+                *(self.path, version, SCHEMA_VERSION, backup),
+            )
+
+    def _bring_up_to_date(self) -> None:
+        try:
+            with self.write():
+                pass
+        except SetupError as error:
+            raise SetupError(
+                f"{self.path} was made by an older release and must be brought up to date once, which failed: {error}"
+            ) from error
 
 
 @cache
 def _shared(path: Path, lock_timeout_s: float, memory_limit: str) -> Store:
     return Store(path, lock_timeout_s=lock_timeout_s, memory_limit=memory_limit)
+
+
+def _copy_database(con: Connection, target: Path) -> None:
+    """Copy the store to the new file `target`, which appears only once it is whole. Raises: SetupError."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    alias = f"backup_{threading.get_ident()}"
+    with in_plain_words(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            con.execute(f"ATTACH ? AS {alias}", [str(partial)])
+            try:
+                con.execute(f"COPY FROM DATABASE store TO {alias}")
+            finally:
+                con.execute(f"DETACH {alias}")
+            partial.rename(target)
+        finally:
+            _remove(partial)
 
 
 def _remove(database: Path) -> None:
@@ -394,6 +443,6 @@ def publish_into(
 
 
 def count(con: Connection) -> int:
-    """The number of rows that the statement before has changed."""
-    # All of it, here and below: after `fetchone` the result stays open, and `con.sql` would refuse to work beside it.
+    """The number of rows that the last statement has changed."""
+    # `fetchall`, not `fetchone`: that would leave the result open, and `con.sql` refuses to work beside an open one.
     return int(con.fetchall()[0][0])

@@ -1,1 +1,1 @@
-"""The stream: Kafka brokers and topics, what sends records, and the workers that score blocks as they happen."""
+"""The stream: Kafka brokers and topics, what sends records, and the workers that score items as they happen."""

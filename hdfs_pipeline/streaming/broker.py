@@ -1,8 +1,9 @@
 """The embedded Kafka broker: librdkafka's mock cluster, in a process of its own, for trials and tests.
 
-It speaks Kafka's protocol to any client on this machine and keeps its messages in memory: 5 MiB a partition, the oldest
-batches go without a word, and all of it goes when the process ends. Transactions are accepted but not kept. It makes
-topics by itself when it starts; admin calls fail at once. What keeps data needs a real broker (docs/streaming.md).
+It speaks Kafka's protocol to any client on this machine and keeps its messages in memory, 5 MiB a partition: beyond
+that the oldest batches are dropped silently, and all messages are lost when the process ends. Transactions are accepted
+but not kept. It makes topics by itself when it starts; admin calls fail at once. Data that must last need a real broker
+(docs/streaming.md).
 """
 
 import ctypes
@@ -18,9 +19,10 @@ from filelock import FileLock, Timeout
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
-from hdfs_pipeline.sources.kafka import ADDRESS_FILE, TOPICS, is_embedded
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE, is_embedded
+from hdfs_pipeline.streaming.topics import all_topics
 
-LOCK_FILE: Final = "lock"  # held by the broker that runs; a killed one lets go of it
+LOCK_FILE: Final = "lock"  # held by the broker that runs; the system releases a killed one's
 _PRODUCER: Final = 0  # RD_KAFKA_PRODUCER: the mock cluster needs a client to live in
 _ANSWER_S: Final = 10.0
 _REBALANCE_DELAY_MS: Final = 100  # 3 s by default, which every start of a consumer group would wait
@@ -44,7 +46,7 @@ def run_broker(settings: Settings, *, with_parent: bool = False, say: Callable[[
         mock_cluster(settings.kafka_partitions) as address,
     ):
         _wait_until_it_answers(address, settings.kafka_partitions)
-        with _told(settings.broker / ADDRESS_FILE, address):
+        with _address_file(settings.broker / ADDRESS_FILE, address):
             say(address)
             while not stopped.wait(0.2):
                 if with_parent and os.getppid() != parent:
@@ -69,8 +71,8 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _told(path: Path, address: str) -> Iterator[None]:
-    """The address in its file, which replaces what a killed broker left; removed at the end."""
+def _address_file(path: Path, address: str) -> Iterator[None]:
+    """Write the address into its file, in place of what a killed broker left, and remove the file at the end."""
     new = path.with_suffix(".new")
     new.write_text(f"{address}\n")
     new.replace(path)
@@ -82,7 +84,7 @@ def _told(path: Path, address: str) -> Iterator[None]:
 
 @contextmanager
 def mock_cluster(partitions: int) -> Iterator[str]:
-    """A mock cluster of one broker with every topic of `TOPICS`; its address on the loopback.
+    """A mock cluster of one broker with every topic that there is; its address on the loopback.
 
     librdkafka's public settings offer no number of partitions, so its own functions (rdkafka_mock.h) are called in the
     library that confluent_kafka brings.
@@ -99,7 +101,7 @@ def mock_cluster(partitions: int) -> Iterator[str]:
         raise SetupError("the embedded broker does not start: no free port on the loopback?")
     library.rd_kafka_mock_set_controller_id(cluster, 1)  # without one, each admin call burns its whole timeout
     library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, _REBALANCE_DELAY_MS)
-    for topic in TOPICS:
+    for topic in all_topics():
         if library.rd_kafka_mock_topic_create(cluster, topic.encode(), partitions, 1):
             raise SetupError(f"the embedded broker refuses the topic {topic} with {partitions} partitions")
     try:
@@ -144,8 +146,8 @@ def _wait_until_it_answers(address: str, partitions: int) -> None:
     from confluent_kafka.admin import AdminClient
 
     try:
-        found = AdminClient({"bootstrap.servers": address}).list_topics(timeout=_ANSWER_S).topics
+        topics = AdminClient({"bootstrap.servers": address}).list_topics(timeout=_ANSWER_S).topics
     except KafkaException as error:
         raise SetupError(f"the embedded broker does not answer: {error.args[0].str()}") from None
-    if any(len(found[topic].partitions) != partitions for topic in TOPICS):
+    if any(len(topics[topic].partitions) != partitions for topic in all_topics()):
         raise SetupError(f"the embedded broker did not make {partitions} partitions of each topic")

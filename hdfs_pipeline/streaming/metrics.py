@@ -1,4 +1,4 @@
-"""What a worker tells of itself: Prometheus metrics, and the figures of the last seconds for Dagster and the log."""
+"""What a worker reports of itself: Prometheus metrics, and the figures of the last seconds for Dagster and the log."""
 
 import threading
 from collections import Counter
@@ -31,19 +31,19 @@ class Metrics:
         self.stage = stage
         self._messages = make(Total, "messages", "Messages read.")
         self._dead = make(Total, "dead_letters", "Messages that were no record, or could not be used.")
-        self._unkeyed = make(Total, "unkeyed_records", "Records that name blocks, in messages without the key of one.")
+        self._unkeyed = make(Total, "unkeyed_records", "Records that name items, in messages without the key of one.")
         self._lost = make(Total, "lost_messages", "Messages that retention deleted before they were read.")
-        self._closed = make(Total, "closed_blocks", "Blocks closed and published.", "closed_by")
+        self._closed = make(Total, "closed_blocks", "Items closed and published.", "closed_by")
         self._verdicts = make(Total, "verdicts", "Verdicts published.", "status")
         self._batch = make(Histogram, "batch_messages", "Messages per batch.", buckets=_MESSAGES)
         self._latency = make(
             Histogram,
             "latency_seconds",
-            "From the record that closes a block, as its producer stamped it, to its anomaly acknowledged.",
+            "From the record that closes an item, as its producer stamped it, to its anomaly acknowledged.",
             buckets=_SECONDS,
         )
-        self._open = make(Gauge, "open_blocks", "Blocks that are open.")
-        self._held = make(Gauge, "held_blocks", "Blocks in memory, open and remembered.")
+        self._open = make(Gauge, "open_blocks", "Items that are open.")
+        self._held = make(Gauge, "held_blocks", "Items in memory, open and remembered.")
         self._lag = make(Gauge, "consumer_lag_messages", "Messages not read yet.", "partition")
         self.recent = Recent()
 
@@ -73,17 +73,17 @@ class Metrics:
         self.recent.add(dead_letters=messages)
 
     def unkeyed(self, records: int) -> None:
-        """Records could not be grouped, because their messages had not a block's key."""
+        """Records could not be grouped, because their messages lacked the key of an item."""
         self._unkeyed.inc(records)
         self.recent.add(unkeyed=records)
 
     def lost(self, messages: int) -> None:
-        """Retention was faster than this worker."""
+        """Retention deleted messages before this worker read them."""
         self._lost.inc(messages)
         self.recent.add(lost=messages)
 
     def closed(self, reasons: list[str | None]) -> None:
-        """Blocks were published."""
+        """Items were published."""
         for reason, n in Counter(reasons).items():
             self._closed.labels(self.stage, str(reason)).inc(n)
         self.recent.add(blocks_closed=len(reasons))
@@ -94,15 +94,15 @@ class Metrics:
         self.recent.add(anomalies=status == "final")
 
     def acknowledged(self, seconds: float) -> None:
-        """The brokers have an anomaly, so long after the record that closed its block."""
+        """The brokers have an anomaly, `seconds` after the record that closed its item."""
         self._latency.observe(seconds)
         self.recent.latency(seconds)
 
-    def blocks(self, still_open: int, held: int) -> None:
-        """How many blocks are in memory."""
+    def held(self, still_open: int, remembered: int) -> None:
+        """How many items are in memory: those that are open, and all."""
         self._open.set(still_open)
-        self._held.set(held)
-        self.recent.open_blocks = still_open
+        self._held.set(remembered)
+        self.recent.still_open = still_open
 
     def lag(self, by_partition: dict[int, int]) -> None:
         """How many messages wait in each partition."""
@@ -111,7 +111,7 @@ class Metrics:
         self.recent.lag = sum(by_partition.values())
 
     def without(self, partitions: list[int]) -> None:
-        """Partitions are another worker's now."""
+        """Partitions belong to another worker now."""
         for partition in partitions:
             self._lag.remove(self.stage, str(partition))
 
@@ -120,14 +120,14 @@ class Metrics:
 class Recent:
     """Figures since the last report; written by the worker's thread, taken by the reporter's."""
 
-    open_blocks: int = 0
+    still_open: int = 0
     lag: int = 0
     _counts: Counter[str] = field(default_factory=Counter)
     _latencies: list[float] = field(default_factory=list)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, **counts: int) -> None:
-        """Count."""
+        """Add to the counts."""
         with self._mutex:
             self._counts.update(counts)
 
@@ -143,10 +143,10 @@ class Recent:
             counts, self._counts = self._counts, Counter()
             latencies, self._latencies = np.array(self._latencies), []
         names = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")
-        found: dict[str, float | int] = {name: int(counts[name]) for name in names}
-        found |= {"lines_per_s": round(counts["messages"] / seconds, 1), "lag": self.lag}
-        found["open_blocks"] = self.open_blocks
+        figures: dict[str, float | int] = {name: int(counts[name]) for name in names}
+        figures |= {"lines_per_s": round(counts["messages"] / seconds, 1), "lag": self.lag}
+        figures["open_blocks"] = self.still_open
         if len(latencies):
             p50, p99 = np.percentile(latencies, [50, 99]) * 1000
-            found |= {"latency_p50_ms": round(float(p50), 1), "latency_p99_ms": round(float(p99), 1)}
-        return found
+            figures |= {"latency_p50_ms": round(float(p50), 1), "latency_p99_ms": round(float(p99), 1)}
+        return figures

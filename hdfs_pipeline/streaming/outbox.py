@@ -32,10 +32,10 @@ class Outbox:
         from confluent_kafka import KafkaException
 
         deadline = time.monotonic() + _PATIENCE_S
-        told = partial(self._told, self._next, heard)
+        on_delivery = partial(self._delivered, self._next, heard)
         while True:
             try:
-                self._producer.produce(topic, value, key, partition=partition, on_delivery=told)
+                self._producer.produce(topic, value, key, partition=partition, on_delivery=on_delivery)
                 break
             except BufferError:
                 if time.monotonic() > deadline:
@@ -45,7 +45,7 @@ class Outbox:
                 raise SetupError(f"a message was not taken: {topic}/{partition}: {error.args[0].str()}") from None
         self._waiting[self._next] += 1
 
-    def _told(self, mark: int, heard: Heard | None, error: Any, message: Any) -> None:
+    def _delivered(self, mark: int, heard: Heard | None, error: Any, message: Any) -> None:
         self._waiting[mark] -= 1
         if error is not None:
             self._failed = self._failed or f"{message.topic()}/{message.partition()}: {error.str()}"
@@ -64,7 +64,7 @@ class Outbox:
         return not any(left for number, left in self._waiting.items() if number < mark)
 
     def poll(self, timeout_s: float = 0.0) -> None:
-        """Hear of acknowledgements. Raises: SetupError where a message was refused: what it stood for is read again."""
+        """Take in acknowledgements. Raises: SetupError for a refused message; a new worker reads its source again."""
         self._producer.poll(timeout_s)
         if self._failed:
             raise SetupError(f"a message was not taken: {self._failed}")

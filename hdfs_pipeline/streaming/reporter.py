@@ -1,4 +1,4 @@
-"""Reports of a worker to Dagster: materializations of the external asset `block_stream`, every ten seconds."""
+"""Reports of a worker to Dagster: materializations of its domain's external asset, every ten seconds."""
 
 import logging
 import threading
@@ -7,13 +7,18 @@ from typing import Final, Self
 
 import httpx
 
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.streaming.metrics import Metrics
 
 _log = logging.getLogger(__name__)
-ASSET: Final = "block_stream"
 EVERY_S: Final = 10.0
 _TIMEOUT_S: Final = 5.0
+
+
+def stream_asset(domain: Domain) -> str:
+    """The asset that stands for a domain's stream workers."""
+    return f"{domain.item.noun}_stream"
 
 
 class Reporter:
@@ -22,9 +27,9 @@ class Reporter:
     Dagster's web server need not be there: the log says once that it is not, and once that it is again.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, every_s: float = EVERY_S) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, asset: str, every_s: float = EVERY_S) -> None:
         base = settings.dagster_url or f"http://{settings.dagster_host}:{settings.dagster_port}"
-        self._url = f"{base.rstrip('/')}/report_asset_materialization/{ASSET}"
+        self._url = f"{base.rstrip('/')}/report_asset_materialization/{asset}"
         self._metrics, self._every_s = metrics, every_s
         self._ended = threading.Event()
         self._answers: bool | None = None

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Final
 
-from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.wire import Verdict
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES, consumer
 from hdfs_pipeline.sources.ranges import watermarks
-from hdfs_pipeline.streaming.topics import ensure_topics
+from hdfs_pipeline.sources.wire import Verdict, decode_verdict
+from hdfs_pipeline.streaming.topics import ensure_topics, item_readers
 
 _WAIT_S: Final = 0.2
 _WORDS: Final = {"final": "anomaly", "provisional": "anomaly so far", "withdrawn": "withdrawn"}
@@ -28,6 +27,7 @@ def verdicts(
     from confluent_kafka import TopicPartition
 
     ensure_topics(settings, [ANOMALIES])
+    items = item_readers()
     marks = watermarks(settings, ANOMALIES)
     begin = marks.low if everything else marks.high
     client = consumer(
@@ -44,7 +44,7 @@ def verdicts(
             for message in client.consume(500, _WAIT_S):
                 if message.error() is None:
                     try:
-                        yield wire.decode_verdict(message.value())
+                        yield decode_verdict(message.value(), message.key(), items)
                     except DataError:
                         continue
     finally:
@@ -53,7 +53,7 @@ def verdicts(
 
 def in_words(verdict: Verdict) -> str:
     """A verdict in one line."""
-    about = f"{_WORDS[verdict.status]}: blk_{verdict.block_id} score {verdict.score:.2f}"
+    about = f"{_WORDS[verdict.status]}: {verdict.item} score {verdict.score:.2f}"
     if verdict.status == "withdrawn":
         return f"{about}, since {verdict.reason}"
     return f"{about} because {verdict.reason}"

@@ -1,21 +1,16 @@
-"""Kafka's topics: make what is missing, check what is there, count what they hold."""
+"""Kafka's topics: names them, makes missing ones, checks existing ones, and counts their messages."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.domains.contract import Topic
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import (
-    AGGREGATED_EVENTS,
-    ANOMALIES,
-    LABELS,
-    TOPICS,
-    client_config,
-    explained,
-    is_embedded,
-)
+from hdfs_pipeline.sinks.messages import verdict_sink
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, client_config, explained, is_embedded
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -24,16 +19,36 @@ TIMEOUT_S: Final = 20.0
 BROKER_DEFAULT: Final = -1  # replication factor: what the broker's `default.replication.factor` says
 
 _DAY_MS: Final = 24 * 3600 * 1000
-# A worker rebuilds its memory of blocks from aggregated_events and anomalies, and needs the latest message of each
-# block only. All messages stay for a day, so that a sink that lags sees each; what is older than the broker's
-# retention goes, since blocks come without end.
+# A worker reads back what was published about its items, and needs the latest message of each item only. All messages
+# stay for a day, so that a sink that lags sees each; what is older than the broker's retention goes, since
+# items come without end.
 _LATEST_BY_KEY: Final = {"cleanup.policy": "compact,delete", "min.compaction.lag.ms": str(_DAY_MS)}
-CONFIGS: Final[dict[str, dict[str, str]]] = dict.fromkeys((AGGREGATED_EVENTS, ANOMALIES, LABELS), _LATEST_BY_KEY)
-"""Settings of a topic when it is made; the broker's own for the others. Topics that exist are left as they are."""
+
+
+def all_topics() -> dict[str, Topic]:
+    """The topics of every domain by name, then those that they share. All have `kafka_partitions` partitions."""
+    domains = all_domains()
+    shared = (
+        Topic(
+            ANOMALIES,
+            f"Verdicts on {', '.join(domain.item.plural for domain in domains)}, from the stream workers.",
+            verdict_sink(item_readers()),
+            "stream_anomalies",
+            from_stage=True,
+            latest_by_key=True,
+        ),
+        Topic(DEAD_LETTERS, "Messages that could not be used, and why."),
+    )
+    return {topic.name: topic for topic in (*(topic for domain in domains for topic in domain.topics), *shared)}
+
+
+def item_readers() -> dict[str, Callable[[str], str]]:
+    """By domain, the function that reads the id of an item (see `decode_verdict`)."""
+    return {domain.name: domain.item.shown for domain in all_domains()}
 
 
 @dataclass(frozen=True)
-class Topic:
+class TopicSize:
     """What a topic holds: `messages` is the distance of its watermarks, summed over the partitions."""
 
     name: str
@@ -41,53 +56,55 @@ class Topic:
     messages: int
 
 
-def ensure_topics(settings: Settings, topics: Iterable[str] = TOPICS) -> list[str]:
-    """Make the topics that are missing and check the number of partitions of all; the names of those made.
+def ensure_topics(settings: Settings, topics: Iterable[str] | None = None) -> list[str]:
+    """Make the topics that are missing, check the number of partitions of all, and return the names of the new ones.
 
-    Raises: SetupError where no broker answers, it refuses, or a topic has another number of partitions.
+    Without `topics` these are all topics. Topics that exist are left as they are. Raises: SetupError where no broker
+    answers, where it refuses, or where a topic has another number of partitions.
     """
-    wanted = tuple(topics)
+    known = all_topics()
+    wanted = tuple(known if topics is None else topics)
     admin = _admin(settings)
-    found = _partitions(admin)
-    missing = [name for name in wanted if name not in found]
+    partitions = _partitions(admin)
+    missing = [name for name in wanted if name not in partitions]
     if missing and is_embedded(settings):
         raise SetupError(f"the embedded broker has no topic {missing[0]}: start it again with `hdfs-pipeline broker`")
     if missing:
-        _create(admin, missing, settings.kafka_partitions)
-        found = _wait_until_there(admin, wanted)
+        _create(admin, [known[name] for name in missing], settings.kafka_partitions)
+        partitions = _wait_until_there(admin, wanted)
     for name in wanted:
-        if found[name] != settings.kafka_partitions:
-            raise SetupError(_other_count(name, found[name], settings))
+        if partitions[name] != settings.kafka_partitions:
+            raise SetupError(_other_count(name, partitions[name], settings))
     return missing
 
 
-def _other_count(name: str, found: int, settings: Settings) -> str:
+def _other_count(name: str, count: int, settings: Settings) -> str:
     wanted = settings.kafka_partitions
-    what = f"topic {name} has {found} partitions, and the setting kafka_partitions wants {wanted}: "
+    problem = f"topic {name} has {count} partitions, and the setting kafka_partitions wants {wanted}: "
     if is_embedded(settings):
-        return what + "start the embedded broker again"
-    more = (
-        f" or add partitions (`kafka-topics.sh --alter --topic {name} --partitions {wanted}`)" if found < wanted else ""
+        return problem + "start the embedded broker again"
+    hint = (
+        f" or add partitions (`kafka-topics.sh --alter --topic {name} --partitions {wanted}`)" if count < wanted else ""
     )
     return (
-        what + f"set HDFS_PIPELINE_KAFKA_PARTITIONS={found} if all topics have that many{more}. Add none while blocks "
-        "are open: a block's key then leads to another partition"
+        problem + f"set HDFS_PIPELINE_KAFKA_PARTITIONS={count} if all topics have that many{hint}. Add none while "
+        "items are open: an item's key then leads to another partition"
     )
 
 
-def describe_topics(settings: Settings, topics: Iterable[str] = TOPICS) -> list[Topic]:
+def describe_topics(settings: Settings) -> list[TopicSize]:
     """The topics that are there, with what they hold. Raises: SetupError where no broker answers."""
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import OffsetSpec
 
     admin = _admin(settings)
-    found = _partitions(admin)
-    counts = dict.fromkeys((name for name in topics if name in found), 0)
-    places = [TopicPartition(name, part) for name in counts for part in range(found[name])]
+    partitions = _partitions(admin)
+    counts = dict.fromkeys((name for name in all_topics() if name in partitions), 0)
+    places = [TopicPartition(name, part) for name in counts for part in range(partitions[name])]
     for sign, spec in ((1, OffsetSpec.latest()), (-1, OffsetSpec.earliest())):
         for name, offset in _offsets(admin, dict.fromkeys(places, spec)):
             counts[name] += sign * offset
-    return [Topic(name, found[name], count) for name, count in counts.items()]
+    return [TopicSize(name, partitions[name], count) for name, count in counts.items()]
 
 
 def _offsets(admin: "AdminClient", wanted: dict[Any, Any]) -> list[tuple[str, int]]:
@@ -123,17 +140,20 @@ def _partitions(admin: "AdminClient") -> dict[str, int]:
     from confluent_kafka import KafkaException
 
     try:
-        found = admin.list_topics(timeout=TIMEOUT_S).topics
+        topics = admin.list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise explained(error) from None
-    return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
+    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
 
 
-def _create(admin: "AdminClient", names: list[str], partitions: int) -> None:
+def _create(admin: "AdminClient", topics: list[Topic], partitions: int) -> None:
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
-    new = [NewTopic(name, partitions, BROKER_DEFAULT, config=CONFIGS.get(name, {})) for name in names]
+    new = [
+        NewTopic(topic.name, partitions, BROKER_DEFAULT, config=_LATEST_BY_KEY if topic.latest_by_key else {})
+        for topic in topics
+    ]
     for name, future in admin.create_topics(new, request_timeout=TIMEOUT_S, operation_timeout=TIMEOUT_S).items():
         try:
             future.result(TIMEOUT_S * 2)
@@ -143,18 +163,18 @@ def _create(admin: "AdminClient", names: list[str], partitions: int) -> None:
 
 
 def _wait_until_there(admin: "AdminClient", names: Iterable[str]) -> dict[str, int]:
-    """Partitions by topic, once the broker tells of all `names` and each of their partitions answers."""
+    """Partitions by topic, once the broker lists all `names` and each of their partitions answers."""
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import OffsetSpec
 
     deadline = time.monotonic() + TIMEOUT_S
     while True:
-        found = _partitions(admin)
-        missing = [name for name in names if not found.get(name)]
+        partitions = _partitions(admin)
+        missing = [name for name in names if not partitions.get(name)]
         if not missing:
-            places = [TopicPartition(name, part) for name in names for part in range(found[name])]
+            places = [TopicPartition(name, part) for name in names for part in range(partitions[name])]
             _offsets(admin, dict.fromkeys(places, OffsetSpec.latest()))  # every partition has its leader
-            return found
+            return partitions
         if time.monotonic() > deadline:
             raise SetupError(f"topic {missing[0]} was made, but the broker does not show it after {TIMEOUT_S:.0f} s")
         time.sleep(0.05)

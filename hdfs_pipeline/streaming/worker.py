@@ -1,7 +1,8 @@
 """The stream worker: one consumer of a group, one stage or two, commits that never run ahead of what was sent.
 
-Kafka in, Kafka out, no database: at least once, under names that make repetition harmless (wire.py). A stage that
-cannot send, or that the brokers refuse, ends the worker with an error; the next one begins where the commits stand.
+A worker reads Kafka and writes Kafka, without a database. It sends each message at least once, under keys that make
+repetition harmless. A stage that cannot send, or that the brokers refuse, ends the worker with an error; the next
+worker begins where the commits stand.
 """
 
 import logging
@@ -9,11 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.domains.blocks.group import Batch
+from hdfs_pipeline.domains.contract import Batch, Stage
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.settings import Settings
@@ -25,35 +26,10 @@ from hdfs_pipeline.streaming.outbox import Outbox
 _log = logging.getLogger(__name__)
 _BATCH: Final = 4000  # messages parsed together at most
 _CONSUME: Final = 2000  # messages taken at a time: the client's best size
-_EVERY_S: Final = 1.0  # commits, quiet blocks, a look for a new champion
+_EVERY_S: Final = 1.0  # commits, quiet items, a look for a new champion
 _PATIENCE_S: Final = 60.0  # seconds without any broker after which a worker ends
 _ASK_S: Final = 1.0
 _SESSION_MS: Final = 6_000  # the least that brokers allow: how long a killed worker is waited for
-
-
-class Stage(Protocol):
-    """What a worker does with the messages of `topic`."""
-
-    topic: str
-    group: str
-
-    def begin(self, places: dict[int, str | None]) -> None:
-        """Take over partitions, each with the note that was committed with its offset."""
-
-    def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
-        """Work on messages; `stamps` is when the first of each partition was produced, in seconds since 1970."""
-
-    def tick(self, caught_up: np.ndarray) -> bool:
-        """Once a second; `caught_up` are the partitions (bool) read to their end. Whether to begin anew."""
-
-    def floors(self, positions: np.ndarray) -> np.ndarray:
-        """Offset per partition from which a successor must read."""
-
-    def note(self, partition: int, floor: int) -> str:
-        """What to commit beside the offset."""
-
-    def forget(self, partitions: list[int]) -> None:
-        """Give partitions up."""
 
 
 class Worker:
@@ -80,8 +56,8 @@ class Worker:
             fetch_wait_max_ms=15,
             fetch_min_bytes=64 << 10,
             queued_max_messages_kbytes=128 << 10,
-            on_commit=_heard,
-            error_cb=self._hear,
+            on_commit=_log_refusal,
+            error_cb=self._on_error,
         )
 
     def run(self) -> None:
@@ -91,7 +67,7 @@ class Worker:
         """
         client, stage = self._consumer, self._stage
         moves = {"on_assign": self._assign, "on_revoke": self._revoke, "on_lost": self._lose}
-        client.subscribe([stage.topic], **{name: self._kept(move) for name, move in moves.items()})
+        client.subscribe([stage.topic], **{name: self._keeping_error(move) for name, move in moves.items()})
         ticked = 0.0
         with stop_on_signals() as stopped:
             try:
@@ -111,8 +87,8 @@ class Worker:
                 self._mine.clear()  # what is not settled now is the successor's
                 client.close()
 
-    def _kept(self, move: Callable[[Any, list[Any]], None]) -> Callable[[Any, list[Any]], None]:
-        """A callback whose error is kept until the client is left: on the way through it, it would become another."""
+    def _keeping_error(self, move: Callable[[Any, list[Any]], None]) -> Callable[[Any, list[Any]], None]:
+        """The callback `move`, which keeps its error until the client returns: the client would change the error."""
 
         def call(client: Any, partitions: list[Any]) -> None:
             try:
@@ -122,7 +98,7 @@ class Worker:
 
         return call
 
-    def _hear(self, error: Any) -> None:
+    def _on_error(self, error: Any) -> None:
         from confluent_kafka import KafkaError
 
         if error.code() == KafkaError._ALL_BROKERS_DOWN and self._silent_since is None:
@@ -144,17 +120,17 @@ class Worker:
     def _gather(self) -> list[Any]:
         """Messages of the next few milliseconds: a small batch costs nearly as much as a large one."""
         deadline = time.monotonic() + self._gather_s
-        generation, found = -1, list[Any]()
+        generation, gathered = -1, list[Any]()
         # Below a millisecond the client would not wait at all.
-        while len(found) < _BATCH and (left := deadline - time.monotonic()) > 0.001:
-            more = self._consumer.consume(_CONSUME, left)
+        while len(gathered) < _BATCH and (left := deadline - time.monotonic()) > 0.001:
+            fetched = self._consumer.consume(_CONSUME, left)
             if self._failure is not None:
                 raise self._failure
-            if generation != self._generation:  # their offsets come again, after others
-                generation, found = self._generation, []
-            found += more
+            if generation != self._generation:  # the client delivers their offsets again, after others
+                generation, gathered = self._generation, []
+            gathered += fetched
         messages = []
-        for message in found:
+        for message in gathered:
             if message.error() is None:
                 messages.append(message)
             elif message.error().fatal():
@@ -166,7 +142,7 @@ class Worker:
     def _work(self, messages: list[Any]) -> None:
         partition = np.array([message.partition() for message in messages], np.int32)
         offset = np.array([message.offset() for message in messages], np.int64)
-        parts, firsts = (found.tolist() for found in np.unique(partition, return_index=True))
+        parts, firsts = (array.tolist() for array in np.unique(partition, return_index=True))
         if not self._mine.issuperset(parts):  # taken away meanwhile: a successor counts them
             self._work([message for message in messages if message.partition() in self._mine])
             return
@@ -186,7 +162,7 @@ class Worker:
             lost = min(low, offset) - expected
             self._metrics.lost(lost)
             _log.error(
-                "%s/%d: %d messages from offset %d on are gone: retention deleted them before they were read. Blocks "
+                "%s/%d: %d messages from offset %d on are gone: retention deleted them before they were read. Items "
                 "of that time lack records", self._stage.topic, partition, lost, expected,
             )  # fmt: skip
 
@@ -214,12 +190,12 @@ class Worker:
         self._snapshots.append((self._outbox.mark(), self._stage.floors(self._positions)))
 
     def _reached(self) -> dict[int, int]:
-        """Next offset to read by partition, -1 where nothing is known: the marks that transactions leave are passed."""
+        """Next offset to read by partition, beyond the marks of transactions; -1 where nothing is known."""
         from confluent_kafka import TopicPartition
 
         places = [TopicPartition(self._stage.topic, partition) for partition in self._mine]
-        found = self._consumer.position(places) if places else []
-        return {place.partition: max(place.offset, int(self._positions[place.partition]), -1) for place in found}
+        positions = self._consumer.position(places) if places else []
+        return {place.partition: max(place.offset, int(self._positions[place.partition]), -1) for place in positions}
 
     def _commit(self) -> None:
         """Commit the newest of the points in time that are settled."""
@@ -251,16 +227,16 @@ class Worker:
 
     def _assign(self, client: Any, partitions: list[Any]) -> None:
         self._generation += 1
-        found = committed(client, partitions)
+        places = committed(client, partitions)
         notes = {}
-        for place in found:
+        for place in places:
             notes[place.partition] = place.metadata
             self._positions[place.partition] = self._committed[place.partition] = max(place.offset, -1)
         self._mine |= notes.keys()
         if notes:
             _log.info("partitions taken over: %d of %s", len(notes), self._stage.topic)
             self._stage.begin(notes)
-        client.assign(found)
+        client.assign(places)
 
     def _revoke(self, client: Any, partitions: list[Any]) -> None:
         numbers = [place.partition for place in partitions]
@@ -282,7 +258,7 @@ class Worker:
         self._metrics.without(numbers)
 
     def _begin_anew(self) -> None:
-        """Read the open blocks again, as after a start: what the stage counts has changed."""
+        """Read the open items again, as after a start: what the stage counts has changed."""
         from confluent_kafka import TopicPartition
 
         numbers = sorted(self._mine)
@@ -292,6 +268,6 @@ class Worker:
         self._assign(self._consumer, places)
 
 
-def _heard(error: Any, _places: list[Any]) -> None:
+def _log_refusal(error: Any, _places: list[Any]) -> None:
     if error is not None:
         _log.info("a commit was refused (%s): a successor reads a little more", error.str())

@@ -1,93 +1,150 @@
-"""Feedback as people give it: a verdict beside what the model said then, all verdicts beside what it says now."""
+"""Feedback as people give it: each word beside the verdict of its time, and all words beside today's verdicts."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from hdfs_pipeline.detectors import families
-from hdfs_pipeline.domains.blocks.features import load_dataset
-from hdfs_pipeline.domains.blocks.feedback import keep_verdict, verdicts, withdraw_verdict
+import pyarrow as pa
+
+from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
+from hdfs_pipeline.domains.contract import Domain, Key, Selection
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.scoring.feedback import VERDICTS, agreement
+from hdfs_pipeline.scoring.feedback import agreement
+from hdfs_pipeline.scoring.labels import STRETCHES, WORDS
 from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.store import Connection, Store
-from hdfs_pipeline.verdicts.score import load_scorer, parse_block_id, score_block, serving_detector
+from hdfs_pipeline.store.store import Store, count, publish_into
+from hdfs_pipeline.verdicts.score import score_selection
 
-_FAR = 3  # edits beyond which another id is no slip of the hand
-_STREAMED = """SELECT detector, version, score, status <> 'withdrawn' AS was_anomaly FROM stream_anomalies
-    WHERE block_id = ? ORDER BY scored_at DESC LIMIT 1"""
+_SAME: Final = """(domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) IN (
+    SELECT (domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) FROM publish_source)"""
+_STREAMED: Final = """SELECT detector, version, score, status <> 'withdrawn' AS was_anomaly FROM anomalies
+    WHERE domain = ? AND item = ? AND origin <> 'batch' ORDER BY scored_at DESC LIMIT 1"""
+_MET: Final = """UPDATE incidents SET status = $verdict WHERE domain = $domain AND $entity IN ('', entity)
+    AND started_at <= $to_at AND ended_at >= $from_at"""
+_NAMES: Final = ("detector", "version", "score", "was_anomaly")
 
 
-def give_verdict(
-    store: Store, settings: Settings, text: str, verdict: str, *, note: str = "", by: str = ""
-) -> dict[str, Any]:
-    """Keep what a person says of a block, over what was said before, with what the serving model says; the new row.
-
-    Raises: DataError for an unknown verdict, or a block that the home does not know (with the nearest that it does).
-    """
-    if verdict not in VERDICTS:
-        raise DataError(f"no verdict {verdict!r}; there are {', '.join(VERDICTS)}")
-    block_id = parse_block_id(text)
+def words(store: Store, domain: Domain, item: str | None = None) -> list[dict[str, Any]]:
+    """The rows of `feedback` of a domain, the oldest first; with `item` the one on that item."""
+    one = "" if item is None else "AND item = ?"
     with store.read() as con:
-        read = con.execute("SELECT count(*) FROM event_matrix WHERE block_id = ?", [block_id]).fetchall()[0][0]
-        streamed = con.execute(_STREAMED, [block_id]).fetchall()
-        if not read and not streamed:
-            raise DataError(_unknown(con, block_id))
-    names = ("detector", "version", "score", "was_anomaly")
-    said = _said_now(store, settings, block_id) if read else streamed[0]
-    row = {"block_id": block_id, "verdict": verdict, "note": note, "given_by": by, "given_at": datetime.now(UTC)}
-    row |= dict(zip(names, said, strict=True))
-    keep_verdict(store, row)
+        cursor = con.execute(
+            f"SELECT * FROM feedback WHERE domain = ? {one} ORDER BY given_at, item",
+            [domain.name] if item is None else [domain.name, item],
+        )
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def give_feedback(
+    store: Store, settings: Settings, domain: Domain, text: str, verdict: str, *, note: str = "", by: str = ""
+) -> dict[str, Any]:
+    """Keep a person's word on an item, in place of an older one, with the serving model's verdict; the new row.
+
+    Raises: DataError for an unknown word, or an item that the home does not know (with the nearest that it does).
+    """
+    if verdict not in WORDS:
+        raise DataError(f"no verdict {verdict!r}; there are {', '.join(WORDS)}")
+    key = domain.item.parse(text)
+    item = domain.item.show(key)
+    read = bool(domain.facts(store, [key]))
+    with store.read() as con:
+        streamed = con.execute(_STREAMED, [domain.name, item]).fetchall()
+    if not read and not streamed:
+        raise DataError(_unknown(store, domain, key))
+    model = _verdict_now(store, settings, domain, key) if read else streamed[0]
+    row = {"domain": domain.name, "item": item, "entity": "", "verdict": verdict, "note": note, "given_by": by}
+    row |= {"given_at": datetime.now(UTC)} | dict(zip(_NAMES, model, strict=True))
+    _keep(store, row)
     return row
 
 
-def _unknown(con: Connection, block_id: int) -> str:
-    near = con.execute(
-        """SELECT block_id FROM event_matrix WHERE levenshtein(block_id::VARCHAR, $block) <= $far
-        ORDER BY levenshtein(block_id::VARCHAR, $block), block_id LIMIT 1""",
-        {"block": str(block_id), "far": _FAR},
-    ).fetchall()
-    advice = f"did you mean blk_{near[0][0]}?" if near else "`hdfs-pipeline ingest PATH` reads more"
-    return f"no log of this home names blk_{block_id}; {advice}"
+def give_feedback_on_stretch(
+    store: Store,
+    domain: Domain,
+    begin: datetime,
+    end: datetime,
+    verdict: str,
+    *,
+    entity: str = "",
+    note: str = "",
+    by: str = "",
+) -> dict[str, Any]:
+    """Keep a person's word on a stretch of time, of one entity or of all; the new row, with `incidents`.
+
+    These are how many incidents the stretch meets: they take the word as their status at once, and later ones do too.
+    Raises: DataError for an unknown word, or a stretch that ends before it begins.
+    """
+    if verdict not in STRETCHES:
+        raise DataError(f"a stretch can be marked as {', '.join(STRETCHES)}, not as {verdict!r}")
+    if not begin < end:
+        raise DataError(f"the stretch ends ({end.isoformat()}) before it begins ({begin.isoformat()})")
+    row = {"domain": domain.name, "item": "", "entity": entity, "from_at": begin, "to_at": end, "verdict": verdict}
+    row |= {"note": note, "given_by": by, "given_at": datetime.now(UTC)}
+    return row | {"incidents": _keep(store, row)}
 
 
-def _said_now(store: Store, settings: Settings, block_id: int) -> tuple[Any, ...]:
-    """Detector, version, score of the serving model, and whether it is anomalous; None each without a model."""
-    name = serving_detector(settings)
-    if name not in trained_detectors(settings):
+def _keep(store: Store, row: dict[str, Any]) -> int:
+    """Put a word into the store, over the one before; how many incidents have got it as their status."""
+    fields = [("from_at", pa.timestamp("us", "UTC")), ("to_at", pa.timestamp("us", "UTC"))]
+    table = pa.Table.from_pylist([{"from_at": None, "to_at": None} | row])
+    for name, kind in fields:
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(kind))
+    with store.write() as con:
+        publish_into(con, "feedback", table, replace=_SAME)
+        if row["item"]:
+            return 0
+        stretch = {name: row[name] for name in ("verdict", "domain", "entity", "from_at", "to_at")}
+        return count(con.execute(_MET, stretch))
+
+
+def _unknown(store: Store, domain: Domain, key: Key) -> str:
+    near = domain.nearest(store, key)
+    advice = f"did you mean {domain.item.show(near)}?" if near is not None else "`hdfs-pipeline ingest PATH` reads more"
+    return f"no log of this home names {domain.item.show(key)}; {advice}"
+
+
+def _verdict_now(store: Store, settings: Settings, domain: Domain, key: Key) -> tuple[Any, ...]:
+    """Detector, version and score of the serving model, and whether the item is anomalous; all None without a model."""
+    name = serving_detector(settings, domain)
+    if name not in trained_detectors(settings, domain.name):
         return None, None, None, None
-    scorer = load_scorer(settings, name)
-    _, score = score_block(store, settings, scorer, block_id)
+    scorer = load_scorer(settings, domain, name)
+    data, scores = score_selection(store, settings, domain, scorer, Selection(items=[key]))
+    score = float(scores[data.keys == key][0])
     return name, scorer.card.version, score, score >= scorer.card.threshold
 
 
-def take_back(store: Store, text: str) -> int:
-    """Withdraw what was said of a block; its id. Raises: DataError where nothing was said of it."""
-    block_id = parse_block_id(text)
-    withdraw_verdict(store, block_id)
-    return block_id
+def take_back(store: Store, domain: Domain, text: str) -> str:
+    """Withdraw the word on an item; the item's id. Raises: DataError where there is no word on it."""
+    item = domain.item.show(domain.item.parse(text))
+    with store.write() as con:
+        gone = count(con.execute("DELETE FROM feedback WHERE domain = ? AND item = ?", [domain.name, item]))
+    if not gone:
+        raise DataError(f"nobody has said anything of {item}: `hdfs-pipeline feedback` lists the verdicts")
+    return item
 
 
-def all_verdicts(store: Store, settings: Settings) -> list[dict[str, Any]]:
-    """Every verdict, the oldest first, each with `now`: what the serving model says of the block.
+def all_feedback(store: Store, settings: Settings, domain: Domain) -> list[dict[str, Any]]:
+    """The rows of `feedback`, the oldest first, each with `now`: the serving model's verdict on the item.
 
-    `now` has detector, version, score, flagged, agrees (None for an expected block) and why it does not; it is None
-    where there is no model, or where the block came over the stream and is not read yet.
+    `now` has detector, version, score, flagged, agrees (None for an expected item), and why where it does not agree. It
+    is None without a model, for a stretch of time, and for an item that came over the stream and is not read yet.
     """
-    with store.read() as con:
-        given = verdicts(con)
-    name = serving_detector(settings)
-    now: dict[int, dict[str, Any]] = {}
-    if given and name in trained_detectors(settings):
+    given = words(store, domain)
+    name = serving_detector(settings, domain)
+    now: dict[str, dict[str, Any]] = {}
+    items = [domain.item.parse(row["item"]) for row in given if row["item"]]
+    if items and name in trained_detectors(settings, domain.name):
         try:
-            scorer = load_scorer(settings, name)
-            feedback = load_dataset(store, settings, families([name])).feedback
-            found = agreement(scorer, feedback) if feedback is not None else []
-        except (DataError, NotTrainedError):  # a model of other columns, or damaged: the verdicts are still there
-            found = []
-        about = {"detector": name, "version": scorer.card.version} if found else {}
-        now = {each.block_id: about | asdict(each) for each in found}
-    for each in now.values():
-        del each["block_id"], each["verdict"]
-    return [row | {"block_id": f"blk_{row['block_id']}", "now": now.get(row["block_id"])} for row in given]
+            scorer = load_scorer(settings, domain, name)
+            feedback = domain.features(store, settings, families(domain, [name])).feedback
+            agreements = agreement(scorer, feedback) if feedback is not None else []
+        except (DataError, NotTrainedError):  # of other columns, or damaged: the words are shown without it
+            agreements = []
+        about = {"detector": name, "version": scorer.card.version} if agreements else {}
+        now = {domain.item.show(word.key): about | asdict(word) for word in agreements}
+    for entry in now.values():
+        del entry["key"], entry["verdict"]
+    return [row | {"now": now.get(row["item"])} for row in given]

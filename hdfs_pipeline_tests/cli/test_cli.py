@@ -20,7 +20,7 @@ from hdfs_pipeline import cli
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.settings import PREFIX, Settings
 from hdfs_pipeline.store.schema import TABLES
-from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, open_home
 from hdfs_pipeline_tests.test_docs import commands
 
 MAIN = "from hdfs_pipeline.cli import main; main()"
@@ -181,7 +181,7 @@ def test_options_stand_where_people_put_them(written: str, meant: str) -> None:
 
 def test_train_prints_its_cards(run: Run, home: Path) -> None:
     cards = run("--home", home, "train", "--detector", "keywords", "--json").json
-    assert [card["detector"] for card in cards] == ["keywords"]
+    assert [(card["detector"], card["blocks"]) for card in cards] == [("keywords", 400)]
     version = cards[0]["version"]
     assert version >= 2
     assert set(cards[0]["metrics"]) == {"random", "chronological"}
@@ -328,6 +328,17 @@ def test_settings_are_shown_with_their_variables(run: Run) -> None:
     for name in Settings.model_fields:
         assert name in shown
     assert set(run("settings", "--json").json) == set(Settings.model_fields)
+
+
+def test_items_go_by_their_own_name_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """And names that people gave, such as kinds of labels, stay as they are."""
+    value = {"items": 3, "rows": [{"item": "blk_1", "of": ({"item": None},)}], "kinds": {"items": {"items": 2}}}
+    terminal.print_json(value, BLOCKS.item)
+    assert json.loads(capsys.readouterr().out) == {
+        "blocks": 3,
+        "rows": [{"block_id": "blk_1", "of": [{"block_id": None}]}],
+        "kinds": {"items": {"blocks": 2}},
+    }
 
 
 def test_backup_and_export(run: Run, home: Path, tmp_path: Path) -> None:

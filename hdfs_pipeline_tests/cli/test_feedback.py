@@ -73,6 +73,36 @@ def test_the_life_of_a_verdict(run: Run, home: Home, blocks: list[int], monkeypa
     assert run("--home", at, "feedback", "--json").json == []
 
 
+GIVEN = ["block_id", "verdict", "note", "given_by", "given_at", "detector", "version", "score", "was_anomaly"]
+
+
+def test_json_has_the_columns_that_say_something(run: Run, home: Home, blocks: list[int]) -> None:
+    at, block = ("--home", home.settings.home), f"blk_{blocks[0]}"
+    assert list(run(*at, "feedback", block, "--verdict", "real", "--json").json) == GIVEN
+    stretch = [
+        "--from",
+        "2008-11-09T20:00:00",
+        "--to",
+        "2008-11-09 21:00:00",
+        "--verdict",
+        "maintenance",
+        "--by",
+        "Ann",
+    ]
+    told = run(*at, "feedback", *stretch)
+    assert told.code == 0, told.err
+    assert told.out.startswith("blocks that began from 2008-11-09 20:00:00+00:00 to 2008-11-09 21:00:00+00:00: maint")
+    on_block, on_stretch = run(*at, "feedback", "--json").json
+    assert list(on_block) == [*GIVEN, "now"]
+    assert list(on_stretch) == ["entity", "from_at", "to_at", "verdict", "note", "given_by", "given_at"]
+    assert on_stretch["from_at"] == "2008-11-09 20:00:00+00:00"
+    assert "2008-11-09 20:00:00 to 21:00:00" in " ".join(run(*at, "feedback").out.split())
+    assert list(run(*at, "explain", block, "--json").json["feedback"]) == GIVEN
+    assert run(*at, "feedback", block, "--withdraw", "--json").json == {"block_id": block, "withdrawn": True}
+    with home.store.write() as con:
+        con.execute("DELETE FROM feedback")
+
+
 def test_the_choice_between_detectors_is_told(run: Run, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"{PREFIX}CHAMPION", "best")
     done = run("--home", home.settings.home, "retrain", "--detector", "exact_match")
@@ -96,6 +126,10 @@ def test_a_block_that_nobody_knows(run: Run, home: Home, blocks: list[int]) -> N
         (2, ["blk_5"], "--verdict real|false|expected"),
         (2, ["--verdict", "real"], "BLOCK"),
         (2, ["blk_5", "--verdict", "real", "--withdraw"], "BLOCK"),
+        (2, ["--from", "2008-11-09T20:00:00"], "--to"),
+        (2, ["blk_5", "--from", "2008-11-09T20:00:00", "--verdict", "real"], "--to"),
+        (2, ["--from", "2008-11-09T20:00:00", "--to", "2008-11-09T21:00:00", "--withdraw"], "--verdict"),
+        (4, ["--from", "2008-11-09T20:00:00", "--to", "2008-11-09T20:00:00", "--verdict", "real"], "before it begins"),
         (4, ["blk_5", "--verdict", "maybe"], "there are real, false, expected"),
         (4, ["block five", "--verdict", "real"], "is no block id"),
         (4, ["blk_5", "--withdraw"], "nobody has said anything of blk_5"),

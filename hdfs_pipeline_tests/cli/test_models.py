@@ -40,6 +40,8 @@ def test_the_life_of_a_challenger(run: Run, home: Path, monkeypatch: pytest.Monk
         ("keywords", 1),
     ]
     assert [row["serves"] for row in rows][2:] == [False, True, True]
+    assert [row["blocks"] for row in rows if row["version"] == 1] == [400, 400, 400]
+    assert rows[3]["judgement"]["blocks"] == found[1]["judgement"]["blocks"] > 0
     assert rows[3]["judgement"]["verdict"] == found[1]["verdict"]
     shown = run("models", "--home", home, "--detector", "exact_match")
     assert "against" in shown.out and "yes" in shown.out

@@ -1,5 +1,6 @@
 """The NameNode commands on a home that has watched the shipped recording: JSON, tables, errors."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +18,11 @@ Tell = Callable[..., Done]
 
 
 @pytest.fixture
-def tell(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tell:
+def tell(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_db: Path) -> Tell:
     """Runs `namenode …` in a home whose models train in a second."""
     monkeypatch.setenv("HDFS_PIPELINE_NAMENODE_EPOCHS", "3")
+    (tmp_path / "home").mkdir()
+    shutil.copy(mlflow_db, tmp_path / "home")
     return lambda *arguments: run("namenode", *arguments, "--home", tmp_path / "home")
 
 
@@ -35,6 +38,8 @@ def test_a_day_with_a_namenode(tell: Tell, tmp_path: Path) -> None:
     watch(open_home(tmp_path / "home"))
     untrained = tell("score")
     assert untrained.code == 5 and "namenode train" in untrained.err
+    odd = tell("mark", iso(churn.start), iso(churn.end), "--as", "holiday")
+    assert odd.code == 4 and "maintenance or false" in odd.err
     odd = tell("train", "--to", "yesterday")
     assert odd.code == 4 and "is no time" in odd.err
     assert tell("train", "--to", iso(storm.start), "--json").json["steps"] == 30
@@ -79,3 +84,25 @@ def test_evaluate_finds_the_labels_beside_a_recording(tell: Tell, tmp_path: Path
     assert "needs --labels" in tell("evaluate", alone).err
     found = tell("evaluate", alone, "--labels", SAMPLE.with_name("labels.jsonl"), "--json").json
     assert found["kind"] == "series" and found["detectors"]["incidents"]["found"] == 5
+
+
+def test_the_common_commands_take_it(tell: Tell, run: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    watch(open_home(home))
+    tell("train", "--to", iso(faults()["listing_storm"].start))
+    tell("score")
+    asked = ("--domain", "namenode", "--home", home)
+    cards = run("models", "--json", *asked).json
+    assert [(card["detector"], card["windows"], card["serves"]) for card in cards] == [
+        (name, 30, True) for name in ("lstm_autoencoder", "pca_residual", "deviation")
+    ]
+    (window,) = open_home(home).rows(
+        "SELECT item FROM anomalies WHERE domain = 'namenode' AND detector = 'deviation' ORDER BY score DESC LIMIT 1"
+    )
+    told = run("explain", window[0], "--detector", "deviation", "--json", *asked).json
+    assert told["window"] == window[0] and told["is_anomaly"] and " instead of " in told["explanation"]["reason"]
+    given = run("feedback", window[0], "--verdict", "false", "--json", *asked).json
+    assert (given["window"], given["detector"], given["was_anomaly"]) == (window[0], "lstm_autoencoder", True)
+    nothing = run("ingest", home, *asked)
+    assert nothing.code == 4 and "hdfs-pipeline collect" in nothing.err
+    assert run("rollback", "--detector", "deviation", *asked).code == 4

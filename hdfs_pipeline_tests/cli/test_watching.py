@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hdfs_pipeline.settings import PREFIX
-from hdfs_pipeline.verdicts.score import score_blocks
+from hdfs_pipeline.verdicts.score import score_items
 from hdfs_pipeline_tests.cli.test_cli import Run, run
-from hdfs_pipeline_tests.homes import Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
 from hdfs_pipeline_tests.monitoring.test_drift import CHANGED, add_blocks
 
 __all__ = ["run"]
@@ -18,7 +18,7 @@ PNG = b"\x89PNG"
 def home(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained home with the scores of its forest."""
     found = copy_home(trained, tmp_path_factory.mktemp("cli") / "home")
-    score_blocks(found.store, found.settings, "random_forest")
+    score_items(found.store, found.settings, BLOCKS, "random_forest")
     return found.settings.home
 
 
@@ -62,6 +62,8 @@ def test_a_backtest_shows_days_and_what_changes(run: Run, home: Path) -> None:
     assert (found["detector"], found["against"]) == ("keywords", "random_forest")
     assert [row["day"] for row in found["days"]] == ["2008-11-09", "2008-11-10"]
     assert len(found["changes"]) == found["totals"]["gained"] + found["totals"]["lost"] > 0
+    assert found["totals"]["blocks"] == sum(row["blocks"] for row in found["days"])
+    assert all(row["block_id"].startswith("blk_") for row in found["changes"])
 
 
 @pytest.mark.parametrize(

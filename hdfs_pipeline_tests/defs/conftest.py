@@ -4,20 +4,27 @@ import csv
 import gzip
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains.champions import standard_detectors
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
 from hdfs_pipeline.store.store import Store
 
 SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
 LINES = 8_000
+BLOCKS = domain_named("blocks")
+STANDARD = standard_detectors(BLOCKS)
 
 
 @dataclass(frozen=True)
@@ -56,14 +63,14 @@ def definitions() -> dg.Definitions:
 @pytest.fixture(scope="session")
 def ran_once(excerpt: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """`blocks_job` on the excerpt, as the demo runs it."""
-    from hdfs_pipeline.running.orchestration import run_blocks_job
+    from hdfs_pipeline.running.orchestration import run_main_job
 
     with pytest.MonkeyPatch.context() as patch:
         home = lean_home(tmp_path_factory.mktemp("ran"), patch)
         log, labels = excerpt
         heard: list[tuple[str, int, int]] = []
         settings = load_settings(home)
-        assert run_blocks_job(settings, [str(log)], str(labels), lambda *told: heard.append(told))
+        assert run_main_job(settings, "blocks", [str(log)], str(labels), lambda *told: heard.append(told))
         with dg.DagsterInstance.get() as instance:
             (run,) = instance.get_runs()
         return Ran(settings, Store.open(settings), log, labels, run, heard)
@@ -83,6 +90,53 @@ def ran(ran_once: Ran, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ran]:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """An empty home, the one that the environment names."""
     return load_settings(lean_home(tmp_path / "home", monkeypatch))
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def sensor(name: str) -> Any:
+    """A sensor of the definitions, to be called with a context and its resources."""
+    from hdfs_pipeline.definitions import defs
+
+    return defs().resolve_sensor_def(name)
+
+
+def schedule(name: str) -> Any:
+    """A schedule of the definitions."""
+    from hdfs_pipeline.definitions import defs
+
+    return defs().resolve_schedule_def(name)
+
+
+class Automation:
+    """The sensor `automation` in the home that the environment names, by a clock of its own."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self._definitions, self._instance = definitions, instance
+        self._now = datetime.now(UTC).replace(minute=1, second=0, microsecond=0) + timedelta(hours=1)
+        self._last: Any = None
+        self.after(timedelta(0))
+
+    def after(self, time: timedelta) -> set[str]:
+        """Names of the assets that are asked for once so much time has passed."""
+        self._now += time
+        self._last = dg.evaluate_automation_conditions(
+            self._definitions,
+            self._instance,
+            evaluation_time=self._now,
+            cursor=self._last.cursor if self._last is not None else None,
+        )
+        keys = [spec.key for spec in self._definitions.resolve_all_asset_specs()]
+        return {key.to_user_string() for key in keys if self._last.get_num_requested(key)}
+
+    def soon(self) -> set[str]:
+        """The same five minutes later."""
+        return self.after(timedelta(minutes=5))
 
 
 @contextmanager

@@ -10,14 +10,32 @@ import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
-from hdfs_pipeline.detectors import DETECTORS, STANDARD
+from hdfs_pipeline.defs.common.naming import named
+from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.domains.champions import standard_detectors
 from hdfs_pipeline.settings import PROJECT
+from hdfs_pipeline_tests.test_docs import names_under
 
 HEAVY = ("torch", "mlflow", "sklearn", "matplotlib")
+MOST_NODES = 40
+FOLDERS = sorted(
+    path.name for path in (PROJECT / "hdfs_pipeline" / "defs").iterdir() if (path / "__init__.py").exists()
+)
 
 
 def test_definitions_are_loadable(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
+
+
+@pytest.mark.parametrize("folder", [name for name in FOLDERS if name != "common"])
+def test_a_folder_loads_by_itself(folder: str) -> None:
+    """With the resources alone: what it takes from another folder is an asset that lies outside."""
+    from dagster.components.core.component_tree import ComponentTree
+
+    tree = ComponentTree.for_project(PROJECT)
+    definitions = dg.Definitions.merge(tree.build_defs_at_path("common"), tree.build_defs_at_path(folder))
+    dg.Definitions.validate_loadable(definitions)
+    assert definitions.resolve_all_asset_specs()
 
 
 def test_loading_leaves_heavy_libraries_alone() -> None:
@@ -29,18 +47,40 @@ print([name for name in {HEAVY} if name in sys.modules])"""
     assert done.stdout.strip() == "[]"
 
 
+def test_the_graph_can_be_read_at_a_glance(definitions: dg.Definitions) -> None:
+    nodes = [node.key for node in definitions.resolve_asset_graph().asset_nodes]
+    assert len(nodes) < MOST_NODES
+    assert {spec.key for spec in definitions.resolve_all_asset_specs()} == set(nodes), "no stub of an unknown asset"
+
+
 def test_every_asset_says_what_it_is(definitions: dg.Definitions) -> None:
     for spec in definitions.resolve_all_asset_specs():
         assert spec.description, spec.key
         assert spec.owners == ["team:platform"], spec.key
         assert spec.kinds, spec.key
+        assert spec.code_version, spec.key
+        assert spec.tags["stage"], spec.key
         assert spec.group_name != "default", spec.key
         assert spec.metadata["dagster/column_schema"].columns, spec.key
 
 
-def test_every_detector_has_its_assets(definitions: dg.Definitions) -> None:
-    keys = {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs()}
-    assert keys >= {f"{name}_{part}" for name in DETECTORS for part in ("model", "evaluation", "scores")}
+def test_tables_that_must_be_fresh_say_how_fresh(definitions: dg.Definitions) -> None:
+    fresh = {spec.key.to_user_string() for spec in definitions.resolve_all_asset_specs() if spec.freshness_policy}
+    assert fresh >= {"parsed_events", "event_matrix", "scores", "anomalies", "namenode_metrics", "namenode_scores"}
+
+
+def test_every_domain_has_its_chain(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for domain in all_domains():
+        for part in ("model", "evaluation"):
+            partitions = graph.get(dg.AssetKey(named(domain, part))).partitions_def
+            assert partitions is not None
+            keys = list(partitions.get_partition_keys())
+            assert set(keys) == set(domain.detectors)
+            standard = standard_detectors(domain)
+            assert tuple(keys[: len(standard)]) == standard, "a range of partitions holds them"
+        for part in ("champion", "scores", "anomalies"):
+            assert graph.get(dg.AssetKey(named(domain, part))).partitions_def is None
 
 
 def test_every_job_sensor_schedule_and_check_says_what_it_is(definitions: dg.Definitions) -> None:
@@ -53,14 +93,24 @@ def test_every_job_sensor_schedule_and_check_says_what_it_is(definitions: dg.Def
         assert repository.asset_graph.get_check_spec(key).description, key
 
 
+def test_checks_of_schema_keys_and_conservation_block(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
+    blocking = {spec.name for spec in specs if spec.blocking}
+    assert blocking == {"schema", "unique_keys", "conservation", "records_counted"}
+    assert all(spec.blocking for spec in specs if spec.name in blocking)
+    tables = {
+        spec.key
+        for spec in definitions.resolve_all_asset_specs()
+        if spec.metadata.get("dagster/table_name") not in (None, "models", "evaluations", "feedback", "backtests")
+    }
+    assert {spec.asset_key for spec in specs if spec.name == "schema"} >= tables - {dg.AssetKey("namenode_metrics")}
+
+
 def test_the_main_job_covers_every_asset_of_block_logs(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("blocks_job")
-    specs = definitions.resolve_all_asset_specs()
-    blocks = {spec.key for spec in specs if spec.group_name not in ("stream", "namenode", "experiments", "backtests")}
-    others = {name for name in DETECTORS if name not in STANDARD}
-    untrained = {dg.AssetKey(f"{name}_{part}") for name in others for part in ("model", "evaluation")}
-    assert untrained < blocks
-    assert blocks - untrained == set(job.asset_layer.executable_asset_keys)
+    blocks = {spec.key for spec in definitions.resolve_all_asset_specs() if spec.group_name == "blocks"}
+    assert blocks | {dg.AssetKey("feedback")} == set(job.asset_layer.executable_asset_keys)
 
 
 def test_workspace_names_this_code_location() -> None:
@@ -77,3 +127,16 @@ def test_instance_file_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with dg.DagsterInstance.get() as instance:
         assert not instance.telemetry_enabled
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+
+
+def test_the_docs_name_all_of_it(definitions: dg.Definitions) -> None:
+    """Under its own heading of docs/dagster.md each thing has a row, and nothing else has one."""
+    repository, graph = definitions.get_repository_def(), definitions.resolve_asset_graph()
+    there = {
+        "Assets": {key.to_user_string() for key in graph.get_all_asset_keys()},
+        "Checks": {key.name for key in graph.asset_check_keys},
+        "Jobs": {job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__")},
+        "What starts runs": {each.name for each in (*repository.sensor_defs, *repository.schedule_defs)},
+    }
+    for heading, names in there.items():
+        assert names_under("docs/dagster.md", heading) == names, heading

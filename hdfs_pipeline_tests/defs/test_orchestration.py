@@ -1,16 +1,12 @@
 """The web page and the daemon, for real: up, a sensor that ticks, and nothing left after SIGTERM."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -18,42 +14,16 @@ import pytest
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.running.orchestration import serve
 from hdfs_pipeline.settings import Settings
-
-
-def _until(found: Callable[[], Any], seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if value := found():
-                return value
-        except OSError:
-            pass
-        time.sleep(0.5)
-    raise AssertionError(f"not within {seconds} s")
-
-
-def _ask(port: int, query: str) -> Any:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)["data"]
+from hdfs_pipeline_tests.defs.page import ask, until
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def served(home: Settings, port: int) -> Iterator[subprocess.Popen]:
+def served(home: Settings, free_port: int) -> Iterator[subprocess.Popen]:
     code = (
         "import sys\nfrom hdfs_pipeline.running.orchestration import serve\n"
         "from hdfs_pipeline.settings import load_settings\n"
     )
-    environment = {**os.environ, "HDFS_PIPELINE_DAGSTER_PORT": str(port)}
+    environment = {**os.environ, "HDFS_PIPELINE_DAGSTER_PORT": str(free_port)}
     process = subprocess.Popen([sys.executable, "-c", code + "sys.exit(serve(load_settings()))"], env=environment)
     yield process
     process.terminate()
@@ -62,13 +32,13 @@ def served(home: Settings, port: int) -> Iterator[subprocess.Popen]:
 
 @pytest.mark.slow
 def test_it_answers_takes_a_new_file_and_leaves_no_process(
-    served: subprocess.Popen, home: Settings, port: int, excerpt: tuple[Path, Path]
+    served: subprocess.Popen, home: Settings, free_port: int, excerpt: tuple[Path, Path]
 ) -> None:
-    _until(lambda: _ask(port, "{version}"), 90)
+    until(lambda: ask(free_port, "{version}"), 90)
     home.incoming.mkdir()
     (home.incoming / "HDFS.log").write_bytes(excerpt[0].read_bytes())
     query = "{runsOrError{... on Runs{results{jobName status}}}}"
-    (run,) = _until(lambda: _ask(port, query)["runsOrError"]["results"], 120)
+    (run,) = until(lambda: ask(free_port, query)["runsOrError"]["results"], 120)
     assert run["jobName"] == "blocks_job"
     children = psutil.Process(served.pid).children(recursive=True)
     assert len(children) >= 3

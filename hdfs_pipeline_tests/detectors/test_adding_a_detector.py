@@ -19,6 +19,7 @@ from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline_tests import test_docs
 from hdfs_pipeline_tests.detectors.conftest import WIDTH, Blocks
 from hdfs_pipeline_tests.detectors.test_conformance import CHECKS, Case, make_case, trained
+from hdfs_pipeline_tests.homes import BLOCKS
 
 NAME = "far_from_the_mean"
 FILE = '''
@@ -104,22 +105,22 @@ def dataset(blocks: Blocks) -> Dataset:
         "keywords": FeatureMatrix(blocks.values[:, -1:], keys, ("alarms",), "keywords"),
     }
     time = np.random.default_rng(1).permutation(count).astype(np.int64)
-    return Dataset(matrices, time, blocks.labels.astype(np.int8), np.full(count, "", object))
+    return Dataset("blocks", matrices, time, blocks.labels.astype(np.int8), np.full(count, "", object))
 
 
 def test_it_is_trained_judged_and_saved_with_a_card(
     added: Path, train_blocks: Dataset, held_out: Blocks, tmp_path: Path
 ) -> None:
     settings = load_settings(tmp_path / "home").model_copy(update={"bootstrap_samples": 0})
-    found = train(train_blocks, NAME, settings)
+    found = train(train_blocks, BLOCKS, NAME, settings)
     card = found.scorer.card
     assert (card.detector, card.version, card.rule) == (NAME, 1, "quantile 0.999 of the training scores")
     assert set(card.metrics) == {"random", "chronological"}
-    loaded = load_model(ROW.cls, settings)
+    loaded = load_model(ROW.cls, settings, "blocks")
     assert loaded.card == card
     data = dataset(held_out)
     assert judge(loaded, data, settings).evaluation.f1 > 0.9
-    scores = fit(train_blocks, NAME, settings).score(data.matrix("events"))
+    scores = fit(train_blocks, BLOCKS, NAME, settings).score(data.matrix("events"))
     np.testing.assert_array_equal(loaded.score(data.matrix("events")), scores)
 
 
@@ -129,24 +130,17 @@ def train_blocks(train: Blocks) -> Dataset:
     return dataset(train)
 
 
-def test_it_has_its_assets(added: Path) -> None:
-    from hdfs_pipeline.defs.detectors import _detector_assets
+def test_it_is_a_partition_of_the_models(added: Path) -> None:
+    from hdfs_pipeline.defs.learning.models import detector_partitions, standard_range
 
-    specs = {spec.key.to_user_string(): spec for asset in _detector_assets() for spec in asset.specs}
-    for part in ("model", "evaluation", "scores"):
-        spec = specs[f"{NAME}_{part}"]
-        assert spec.description
-        assert NAME in spec.description
-        assert spec.owners
-        assert spec.kinds
-        assert spec.metadata["dagster/column_schema"].columns
+    partitions = detector_partitions(BLOCKS)
+    assert NAME in partitions.get_partition_keys()
+    assert NAME not in standard_range(BLOCKS).values()
 
 
 def test_the_docs_have_to_tell_of_it(added: Path) -> None:
-    rows = test_docs.test_the_docs_tell_every_detector
+    rows = test_docs.test_the_docs_name_every_detector
     (names,) = (mark.args[1] for mark in rows.pytestmark if mark.name == "parametrize")
     assert NAME in names, "the test goes through DETECTORS"
-    docs = "\n".join(path.read_text() for path in test_docs.FOR_USERS)
     with pytest.raises(AssertionError):
-        rows(docs, NAME)
-    rows(f"{docs}\n| `{NAME}` | normal blocks |", NAME)
+        rows(NAME)

@@ -70,9 +70,9 @@ def test_explains_by_differences() -> None:
 
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
     """No rows, no normal rows, nothing learned: each is said."""
-    with pytest.raises(DataError, match="no normal blocks"):
+    with pytest.raises(DataError, match="no normal items"):
         ExactMatch().fit(np.zeros((0, 2), np.float32), None, np.zeros(0))
-    with pytest.raises(DataError, match="no normal blocks"):
+    with pytest.raises(DataError, match="no normal items"):
         ExactMatch().fit(np.ones((1, 2), np.float32), np.ones(1), np.ones(1))
     with pytest.raises(NotTrainedError, match="train --detector exact_match"):
         ExactMatch().score(np.ones((1, 2), np.float32))

@@ -61,7 +61,7 @@ def test_blocks_all_alike_and_none() -> None:
     scores = IsolationForest().fit(values, None, np.ones(3)).score(values)
     assert np.isfinite(scores).all()
     assert np.isfinite(IsolationForest().fit(values[:1], None, np.ones(1)).score(values)).all()
-    with pytest.raises(DataError, match="no blocks"):
+    with pytest.raises(DataError, match="no items"):
         IsolationForest().fit(values[:0], None, np.ones(0))
 
 

@@ -102,7 +102,7 @@ def test_labels_that_will_not_do(train: Blocks, labels: int | None) -> None:
 @pytest.mark.parametrize("cls", [KMeans, Pca])
 def test_no_normal_blocks(cls: type) -> None:
     """It says what it needs."""
-    with pytest.raises(DataError, match="no normal blocks"):
+    with pytest.raises(DataError, match="no normal items"):
         cls().fit(np.ones((2, 3), np.float32), np.ones(2, np.int64), np.ones(2))
 
 
@@ -118,4 +118,4 @@ def test_scalings_join_to_that_of_all(first: int, second: int, seed: int) -> Non
     joined = one.joined(other)
     np.testing.assert_allclose(joined.mean, whole.mean)
     np.testing.assert_allclose(joined.deviation, whole.deviation, atol=1e-7)
-    assert joined.blocks == whole.blocks
+    assert joined.items == whole.items

@@ -7,7 +7,7 @@ import pytest
 from hdfs_pipeline.experiments.comparison import compare
 from hdfs_pipeline.experiments.figures import Comparison
 from hdfs_pipeline.experiments.sides import Sides, home_sides
-from hdfs_pipeline_tests.homes import FAST, Excerpt, Home, fill, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Excerpt, Home, fill, open_home
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,5 @@ def compared(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Comp
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     home = open_home(folder / "a <script>alert(1)</script> home")
     fill(home, [excerpt.log], folder / "labels.csv")
-    sides = home_sides(home.store, home.settings, FAST, "random")
-    return Compared(home, sides, compare(sides, FAST, home.settings, without=["anomaly <1>"]))
+    sides = home_sides(home.store, home.settings, BLOCKS, FAST, "random")
+    return Compared(home, sides, compare(sides, BLOCKS, FAST, home.settings, without=["anomaly <1>"]))

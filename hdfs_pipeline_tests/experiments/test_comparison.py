@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.detectors import named_detectors
 from hdfs_pipeline.detectors.keywords import Keywords
 from hdfs_pipeline.detectors.random_forest import RandomForest
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.experiments.comparison import compare
-from hdfs_pipeline.experiments.conclusion import lead, verdict
+from hdfs_pipeline.experiments.conclusion import conclude, lead
 from hdfs_pipeline.experiments.figures import Comparison, Judged
 from hdfs_pipeline.experiments.sides import divide, file_sides, home_sides
 from hdfs_pipeline.learning import training
 from hdfs_pipeline.learning.training import fit, judge
-from hdfs_pipeline.scoring.dataset import ANOMALY
 from hdfs_pipeline.scoring.evaluation import evaluate
+from hdfs_pipeline.scoring.labels import ANOMALY
 from hdfs_pipeline_tests.experiments.conftest import Compared
-from hdfs_pipeline_tests.homes import FAST, Excerpt, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Excerpt, open_home
 
 
 def by_name(found: Comparison) -> dict[str, Judged]:
@@ -30,7 +29,7 @@ def by_name(found: Comparison) -> dict[str, Judged]:
 @pytest.mark.parametrize("name", FAST)
 def test_the_figures_are_those_of_judge(compared: Compared, name: str) -> None:
     sides, settings = compared.sides, compared.home.settings
-    scorer = fit(sides.learn, name, settings)
+    scorer = fit(sides.learn, BLOCKS, name, settings)
     expected, found = judge(scorer, sides.test, settings), by_name(compared.found)[name]
     mine = found.evaluation.to_json()
     other = expected.evaluation.to_json()
@@ -44,7 +43,7 @@ def test_the_figures_are_those_of_judge(compared: Compared, name: str) -> None:
 
 
 def test_every_detector_has_the_same_unseen_blocks(compared: Compared) -> None:
-    counts = {entry.evaluation.unseen["blocks"] for entry in compared.found.ranked}
+    counts = {entry.evaluation.unseen["items"] for entry in compared.found.ranked}
     assert len(counts) == 1
     share = compared.found.data["judged"]["repeated"]
     assert counts == {round((1 - share) * len(compared.sides.test))}
@@ -83,21 +82,21 @@ def test_json_tells_all_of_it(compared: Compared) -> None:
         assert set(each["cost"]) == {"train_s", "rows_per_s", "scored_rows", "model_bytes"}
         assert each["without"]["anomalies"] < each["evaluation"]["anomalies"]
     sides = (told["data"]["learned"], told["data"]["judged"])
-    assert [side["blocks"] for side in sides] == [200, 200]
+    assert [side["items"] for side in sides] == [200, 200]
     assert sides[0]["fingerprint"] != sides[1]["fingerprint"]
 
 
 @pytest.mark.parametrize("split", ["random", "chronological", "online", "unseen"])
 def test_a_split_keeps_the_blocks_apart(compared: Compared, split: str) -> None:
     home = compared.home
-    sides = home_sides(home.store, home.settings, FAST, split)
+    sides = home_sides(home.store, home.settings, BLOCKS, FAST, split)
     keys = [set(side.matrix("events").keys.tolist()) for side in (sides.learn, sides.test)]
     assert not keys[0] & keys[1]
     assert sum(map(len, keys)) == 400
     if split == "unseen":
         vectors = [{row.tobytes() for row in side.matrix("events").values} for side in (sides.learn, sides.test)]
         assert not vectors[0] & vectors[1]
-        found = compare(sides, ["exact_match"], home.settings)
+        found = compare(sides, BLOCKS, ["exact_match"], home.settings)
         assert found.data["judged"]["repeated"] == 0
         unseen = found.ranked[0].evaluation.unseen
         assert unseen["f1"] == found.ranked[0].evaluation.f1
@@ -121,7 +120,7 @@ def test_a_detector_that_fails_is_a_row(compared: Compared, monkeypatch: pytest.
 
     monkeypatch.setattr(RandomForest, "fit", refuse)
     monkeypatch.setattr(Keywords, "score", break_down)
-    found = compare(compared.sides, FAST, compared.home.settings)
+    found = compare(compared.sides, BLOCKS, FAST, compared.home.settings)
     assert [entry.detector for entry in found.ranked] == ["exact_match"]
     assert {entry.detector: entry.reason for entry in found.left_out} == {
         "random_forest": "too few blocks: read more logs",
@@ -131,22 +130,15 @@ def test_a_detector_that_fails_is_a_row(compared: Compared, monkeypatch: pytest.
     assert told["keywords"]["status"] == "not judged"
     assert any("random_forest was not judged: too few blocks" in sentence for sentence in found.warnings)
     with pytest.raises(DataError, match="no detector could be judged: random_forest: too few blocks"):
-        compare(compared.sides, ["random_forest"], compared.home.settings)
+        compare(compared.sides, BLOCKS, ["random_forest"], compared.home.settings)
 
 
 def test_a_kind_that_no_block_has_is_told(compared: Compared) -> None:
     with pytest.raises(DataError, match=r"of kind lost; kinds there are: anomaly <0>, anomaly <1>"):
-        compare(compared.sides, ["keywords"], compared.home.settings, without=["lost"])
+        compare(compared.sides, BLOCKS, ["keywords"], compared.home.settings, without=["lost"])
     kinds = [f"anomaly <{number}>" for number in range(3)]
     with pytest.raises(DataError, match="no blocks of both labels left"):
-        compare(compared.sides, ["keywords"], compared.home.settings, without=kinds)
-
-
-def test_names_and_groups_of_detectors() -> None:
-    assert named_detectors(["keywords", "random_forest", "keywords"]) == ["random_forest", "keywords"]
-    assert set(named_detectors(["standard"])) <= set(named_detectors(["all"]))
-    with pytest.raises(DataError, match="did you mean 'keywords'"):
-        named_detectors(["keyword"])
+        compare(compared.sides, BLOCKS, ["keywords"], compared.home.settings, without=kinds)
 
 
 def test_another_data_set_is_judged_by_what_the_first_one_teaches(
@@ -156,6 +148,7 @@ def test_another_data_set_is_judged_by_what_the_first_one_teaches(
     home = open_home(tmp_path / "home")
     sides = file_sides(
         home.settings,
+        BLOCKS,
         ["exact_match"],
         "random",
         logs=[str(excerpt.log)],
@@ -165,7 +158,7 @@ def test_another_data_set_is_judged_by_what_the_first_one_teaches(
     )
     assert (sides.split, len(sides.learn), len(sides.test)) == ("other", 400, 60)
     assert sides.facts["other"]["catalogue"] == sides.facts["catalogue"]
-    assert compare(sides, ["exact_match"], home.settings).ranked[0].evaluation.anomalies == 20
+    assert compare(sides, BLOCKS, ["exact_match"], home.settings).ranked[0].evaluation.anomalies == 20
     assert not list(home.settings.home.rglob("*.duckdb"))
 
 
@@ -200,9 +193,9 @@ def test_the_verdict_follows_from_the_figures(compared: Compared) -> None:
     other = replace(
         found, split="chronological", data=found.data | {"judged": found.data["judged"] | {"repeated": 0.2}}
     )
-    assert not any("vector of training" in sentence for sentence in verdict(other, settings)[1])
+    assert not any("vector of training" in sentence for sentence in conclude(other, settings)[1])
     blind = found.ranked[-1]
-    kinds = {"easy": {"blocks": 9, "flagged": 1.0}, "hard": {"blocks": 9, "flagged": 0.0}}
+    kinds = {"easy": {"items": 9, "flagged": 1.0}, "hard": {"items": 9, "flagged": 0.0}}
     blind = replace(blind, tested=replace(blind.tested, evaluation=replace(blind.evaluation, recall_by_kind=kinds)))
-    (told,) = [each for each in verdict(replace(found, entries=(blind,)), settings)[1] if "--without" in each]
+    (told,) = [each for each in conclude(replace(found, entries=(blind,)), settings)[1] if "--without" in each]
     assert "finds any of the 9 blocks of kind hard" in told

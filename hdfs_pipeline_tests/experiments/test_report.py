@@ -121,8 +121,8 @@ def test_pictures_are_well_formed(html: str) -> None:
 def test_a_page_of_one_detector_without_intervals_and_kinds(compared: Compared, tmp_path: object) -> None:
     """As without resamples, and with labels that have no kinds."""
     entry = compared.found.ranked[0]
-    plain = replace(entry.evaluation, intervals={}, recall_by_kind={"": {"blocks": 1, "flagged": 1.0}}, unseen={})
-    plain = replace(plain, false_alarm_rate_by_kind={"": {"blocks": 1, "flagged": 0.0}}, pr_auc=None, roc_auc=None)
+    plain = replace(entry.evaluation, intervals={}, recall_by_kind={"": {"items": 1, "flagged": 1.0}}, unseen={})
+    plain = replace(plain, false_alarm_rate_by_kind={"": {"items": 1, "flagged": 0.0}}, pr_auc=None, roc_auc=None)
     one = replace(entry, tested=replace(entry.tested, evaluation=plain), without=None)
     lean = replace(compared.found, entries=(one,), without=())
     path = write_report(lean, tmp_path / "new" / "r.html")  # type: ignore[operator]

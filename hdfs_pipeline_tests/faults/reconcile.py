@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from hdfs_pipeline.domains.blocks.item import parse_block_id
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, RAW_LOGS
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.sinks.topics import ingest_range
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, RAW_LOGS, producer
+from hdfs_pipeline.sources.kafka import ANOMALIES, producer
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.sinks.sink_worker import ingest
 from hdfs_pipeline_tests.streaming.conftest import read_topic
 from hdfs_pipeline_tests.streaming.workers import (
     batch_counts,
@@ -62,8 +64,8 @@ def reconcile(home: Home, trained: Home, records: int, limit_s: float = 180) -> 
     assert home.rows("SELECT count(*) FROM aggregated_events") == [
         (len({(vector.block_id, vector.partition, vector.first_offset) for vector in said}),)
     ]
-    standing = home.rows("SELECT DISTINCT block_id FROM stream_anomalies WHERE status <> 'withdrawn'")
-    assert {block for (block,) in standing} == batch_flagged(trained)
+    standing = home.rows("SELECT DISTINCT item FROM anomalies WHERE status <> 'withdrawn'")
+    assert {parse_block_id(item) for (item,) in standing} == batch_flagged(trained)
     return (
         f"{records:,} records sent = stored; {len(counts):,} blocks counted as the batch counts them, "
         f"in {len(said):,} vectors; {len(standing)} anomalies as the batch finds them, in {len(judged)} verdicts"
@@ -83,7 +85,7 @@ def difference(home: Home, trained: Home) -> str:
 def sink(home: Home) -> None:
     """All that the topics hold, into the store."""
     for topic in SUNK:
-        while ingest_range(home.store, home.settings, topic).messages:
+        while ingest(home.store, home.settings, topic).messages:
             pass
 
 
@@ -98,7 +100,7 @@ def sinking(home: Home) -> Iterator[list[str]]:
         while not stop.wait(0.5):
             for topic in SUNK:
                 try:
-                    ingest_range(store, home.settings, topic, stall_s=5.0)
+                    ingest(store, home.settings, topic, stall_s=5.0)
                 except SetupError as error:
                     troubles.append(str(error))
 

@@ -12,7 +12,7 @@ from hdfs_pipeline.settings import PREFIX, load_settings
 JOB: Final = "kafka_raw_logs_job"
 WRITTEN, COMMITTED = "rows written", "committed"
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["hdfs_pipeline.definitions", "hdfs_pipeline.defs.jobs", "hdfs_pipeline.defs.streams"])
+_CONTEXT.set_forkserver_preload(["hdfs_pipeline.definitions", "hdfs_pipeline.defs.streams.assets"])
 
 
 def start(home: Path, config: dict[str, Any] | None, die: str = "", most: int | None = None) -> BaseProcess:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.sources.kafka import DEAD_LETTERS, RAW_LOGS
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
+from hdfs_pipeline.sources.kafka import DEAD_LETTERS
 from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import committed, configured
 from hdfs_pipeline_tests.homes import Home

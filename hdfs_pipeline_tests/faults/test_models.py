@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, RAW_LOGS
 from hdfs_pipeline.scoring.models import load_model, save_model
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, DEAD_LETTERS, RAW_LOGS
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
 from hdfs_pipeline_tests.faults.reconcile import reconcile, send
 from hdfs_pipeline_tests.faults.topics import committed
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import verdicts, worker
 
@@ -47,7 +48,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 
 
 def folder(home: Home, version: int = 1) -> Path:
-    return home.settings.models / "random_forest" / f"{version:04d}"
+    return home.settings.models / BLOCKS.name / "random_forest" / f"{version:04d}"
 
 
 def test_a_model_that_cannot_be_read_starts_nothing(
@@ -91,11 +92,13 @@ def test_a_damaged_successor_leaves_the_old_model_serving(
     home: Home, trained: Home, excerpt: Any, reconciled: Callable[[str], None]
 ) -> None:
     cls = detector_row("random_forest").cls
-    pointer = home.settings.models / "random_forest" / "champion"
+    pointer = home.settings.models / BLOCKS.name / "random_forest" / "champion"
     rate = excerpt.log.read_bytes().count(b"\n")
     with worker(home, "--detector", "random_forest") as running:
         for count, (damage, why) in enumerate(list(DAMAGES.values())[1:], 1):
-            version = save_model(load_model(cls, home.settings, 1), home.settings, promote=False).card.version
+            version = save_model(
+                load_model(cls, home.settings, BLOCKS.name, 1), home.settings, promote=False
+            ).card.version
             damage(folder(home, version))
             new = pointer.with_name(".new")
             new.write_text(str(version))
@@ -107,7 +110,7 @@ def test_a_damaged_successor_leaves_the_old_model_serving(
         assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
         told = reconcile(home, trained, rate)
         assert {verdict.version for verdict in verdicts(home)} == {1}
-        saved = save_model(load_model(cls, home.settings, 1), home.settings)
+        saved = save_model(load_model(cls, home.settings, BLOCKS.name, 1), home.settings)
         running.wait_for(f"now serving: random_forest version {saved.card.version}")
         assert running.end() == 0
     reconciled(f"{count + 1} damaged champions refused, version 1 served on; {told}")

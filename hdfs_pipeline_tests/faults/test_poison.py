@@ -9,23 +9,16 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.wire import Label, Vector, Verdict, block_key, decode_vector, decode_verdict, encode
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, LABELS, RAW_LOGS, SHIPPED_LOGS
+from hdfs_pipeline.domains.blocks.wire import Label, Vector, block_key, decode_vector, encode, parse_key
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.sinks.topics import STREAMED, ingest_range
-from hdfs_pipeline.sources.kafka import (
-    AGGREGATED_EVENTS,
-    ANOMALIES,
-    DEAD_LETTERS,
-    HDFS_LOGS,
-    LABELS,
-    RAW_LOGS,
-    SHIPPED_LOGS,
-    TOPICS,
-)
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
+from hdfs_pipeline.sources.wire import Verdict, decode_verdict
+from hdfs_pipeline.streaming.topics import all_topics, item_readers
 from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import configured
 from hdfs_pipeline_tests.homes import Home
-from hdfs_pipeline_tests.sinks.sink_worker import FEATURES, LABEL, TIME, VECTOR, VERDICT
+from hdfs_pipeline_tests.sinks.sink_worker import FEATURES, LABEL, STREAMED, TIME, VECTOR, VERDICT, encoded, ingest
 from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command, start_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import batch_counts, batch_flagged, final_counts, flagged, verdicts, worker
 
@@ -63,6 +56,8 @@ def wrong_types(topic: str) -> list[tuple[bytes | None, bytes | None]]:
             replaced(VERDICT, version=1.5),
             replaced(VERDICT, scored_at="yesterday"),
             replaced(VERDICT, lines=2**40),
+            replaced(VERDICT, domain="odd"),
+            replaced(VERDICT, item="odd"),
             replaced(VERDICT, last_offset=2**63),
         ]
     elif topic in (AGGREGATED_EVENTS, HDFS_LOGS):
@@ -82,7 +77,7 @@ def wrong_types(topic: str) -> list[tuple[bytes | None, bytes | None]]:
 
 
 def replaced(message: Vector | Verdict | Label, **fields: Any) -> bytes:
-    return json.dumps(json.loads(encode(message)) | fields).encode()
+    return json.dumps(json.loads(encoded(message)) | fields).encode()
 
 
 def poison(home: Home, topic: str) -> set[tuple[int, int]]:
@@ -110,21 +105,30 @@ def told(home: Home) -> Counter[tuple[str, int, int]]:
     return found
 
 
-def usable(home: Home, topic: str, decode: Callable[[bytes], Any], blocks: Collection[int]) -> list[Any]:
+def usable(home: Home, topic: str, decode: Callable[[Any], Any], blocks: Collection[int]) -> list[Any]:
     """The messages of a topic about these blocks that can be decoded."""
     found = []
     for message in read_topic(home.settings, topic):
         with suppress(DataError):
-            found.append(decode(message.value()))
-    return [each for each in found if each.block_id in blocks]
+            if parse_key(message.key()) in blocks:
+                found.append(decode(message))
+    return found
+
+
+def vector_of(message: Any) -> Vector:
+    return decode_vector(message.value())
+
+
+def verdict_of(message: Any) -> Verdict:
+    return decode_verdict(message.value(), message.key(), item_readers())
 
 
 def test_poison_in_every_topic_harms_nothing(
     home: Home, trained: Home, excerpt: Any, reconciled: Callable[[str], None]
 ) -> None:
     with ExitStack() as stack:
-        stack.enter_context(configured(home, TOPICS, "max.message.bytes", "20000000"))
-        places = {topic: poison(home, topic) for topic in TOPICS}
+        stack.enter_context(configured(home, [*all_topics()], "max.message.bytes", "20000000"))
+        places = {topic: poison(home, topic) for topic in all_topics()}
         stack.enter_context(worker(home, "--to", AGGREGATED_EVENTS))
         stack.enter_context(worker(home, "--from", AGGREGATED_EVENTS))
         stack.enter_context(worker(home, "--from", HDFS_LOGS))
@@ -147,10 +151,10 @@ def test_poison_in_every_topic_harms_nothing(
         send(home, LABELS, [(block_key(block), label, PARTS[block % 3]) for block, label in labels])
         wait_for(lambda: told(home).keys() >= expected, what="all poison is told of")
         blocks, wanted = counts.keys(), batch_flagged(trained)
-        wait_for(lambda: final_counts(usable(home, AGGREGATED_EVENTS, decode_vector, blocks)) == counts)
+        wait_for(lambda: final_counts(usable(home, AGGREGATED_EVENTS, vector_of, blocks)) == counts)
 
         def found(origin: str) -> set[int]:
-            return flagged([v for v in usable(home, ANOMALIES, decode_verdict, blocks) if v.origin == origin])
+            return flagged([v for v in usable(home, ANOMALIES, verdict_of, blocks) if v.origin == origin])
 
         wait_for(lambda: found(AGGREGATED_EVENTS) == found(HDFS_LOGS) == wanted, what="verdicts of both stages")
         assert told(home) == Counter(expected), "each once, and nothing else"
@@ -169,7 +173,7 @@ def test_poison_in_every_topic_harms_nothing(
 
 def store(home: Home, topic: str, places: set[tuple[int, int]]) -> str:
     """Store a topic; its poison is in `dead_letters`, each once."""
-    ingest_range(home.store, home.settings, topic)
+    ingest(home.store, home.settings, topic)
     prefix = f"kafka:{topic}/"
     rows = home.rows("SELECT source, position FROM dead_letters WHERE starts_with(source, ?)", prefix)
     found = Counter((int(source.removeprefix(prefix)), position) for source, position in rows)

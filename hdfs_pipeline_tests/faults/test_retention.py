@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.sinks.topics import ingest_range
-from hdfs_pipeline.sources.kafka import RAW_LOGS
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import committed
 from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.sinks.sink_worker import ingest
 from hdfs_pipeline_tests.streaming.conftest import embedded_home, running_broker, wait_for
 from hdfs_pipeline_tests.streaming.workers import StreamWorker, settle_in, vectors, worker
 
@@ -61,7 +61,7 @@ def test_what_retention_took_while_a_worker_was_paused_is_told(
     with worker(home) as running:
         send(home, RAW_LOGS, records(0, before))
         wait_for(lambda: committed(home, home.settings.stream_group).get(PART) == before, what="all is committed")
-        assert ingest_range(home.store, home.settings, RAW_LOGS).rows == before
+        assert ingest(home.store, home.settings, RAW_LOGS).rows == before
         running.process.send_signal(signal.SIGSTOP)
         send(home, RAW_LOGS, records(before, long, 200_000), linger_ms=0)  # 20 MB, a fourth of which is kept
         if paused_s:
@@ -74,7 +74,7 @@ def test_what_retention_took_while_a_worker_was_paused_is_told(
         wait_for(lambda: len(vectors(home)) == before + long - lost, what="the vectors of what is left")
         assert running.end() == 0
         assert f"raw_logs/{PART}: {lost} messages from offset {before} on are gone" in running.log
-    done = ingest_range(home.store, home.settings, RAW_LOGS)
+    done = ingest(home.store, home.settings, RAW_LOGS)
     assert (done.missing, done.rows) == (lost, long - lost)
     assert home.rows("SELECT part, from_offset, to_offset FROM stream_gaps") == [(PART, before, before + lost)]
     reconciled(f"{before + long} sent = {before + long - lost} counted and stored + {lost} told as lost by both")

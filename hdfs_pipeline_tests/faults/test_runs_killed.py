@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from hdfs_pipeline.defs import stream_sensors as module
-from hdfs_pipeline.defs.resources import Home as HomeResource
+from hdfs_pipeline.defs.common.resources import Home as HomeResource
+from hdfs_pipeline.defs.streams import sensors as module
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.domains.blocks.wire import block_key
 from hdfs_pipeline.running.orchestration import prepare_instance
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX
-from hdfs_pipeline.sources.kafka import RAW_LOGS
 from hdfs_pipeline_tests.faults import runs
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.sinks.sink_worker import embedded, line, send

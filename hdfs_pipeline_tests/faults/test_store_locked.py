@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.sinks.topics import ingest_range
-from hdfs_pipeline.sources.kafka import ANOMALIES, RAW_LOGS
+from hdfs_pipeline.sources.kafka import ANOMALIES
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.faults.reconcile import reconcile
 from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.sinks.sink_worker import ingest
 from hdfs_pipeline_tests.streaming.conftest import run_command
 from hdfs_pipeline_tests.streaming.workers import wait_until_equal, worker
 
@@ -48,11 +49,11 @@ def test_a_store_that_is_locked_for_a_minute(
     with worker(home) as running, held(home) as let_go, ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
         assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
-        waiting = pool.submit(ingest_range, patient, home.settings, RAW_LOGS)
+        waiting = pool.submit(ingest, patient, home.settings, RAW_LOGS)
         wait_until_equal(home, trained, limit_s=HELD_S)  # the worker knows no store
         while time.monotonic() - began < HELD_S:
             with pytest.raises(SetupError, match="is in use by process"):
-                ingest_range(impatient, home.settings, ANOMALIES)
+                ingest(impatient, home.settings, ANOMALIES)
             refusals += 1
         assert not waiting.done()
         let_go()

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from hdfs_pipeline.sources.kafka import RAW_LOGS, consumer
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.sources.kafka import committed as committed_places
+from hdfs_pipeline.sources.kafka import consumer
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL
 

@@ -6,23 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.detectors import STANDARD, detector_row
+from hdfs_pipeline.detectors import detector_row
 from hdfs_pipeline.detectors.autoencoder import Autoencoder
 from hdfs_pipeline.domains.blocks.features import load_dataset
-from hdfs_pipeline.domains.blocks.feedback import withdraw_verdict
+from hdfs_pipeline.domains.champions import load_scorer, standard_detectors
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.learning.retraining import changed_verdicts, retrain
+from hdfs_pipeline.learning.retraining import changed_feedback, retrain
 from hdfs_pipeline.learning.tracking import start_tracking, train_and_track
 from hdfs_pipeline.learning.training import fit
-from hdfs_pipeline.scoring.dataset import ANOMALY, NORMAL, Dataset
+from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import feedback_sentence
-from hdfs_pipeline.scoring.models import known_verdicts, marked_blocks
-from hdfs_pipeline.verdicts.feedback import all_verdicts, give_verdict
-from hdfs_pipeline.verdicts.score import explain_block, load_scorer
-from hdfs_pipeline_tests.homes import Home, copy_home
+from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
+from hdfs_pipeline.scoring.models import known_feedback, marked_items
+from hdfs_pipeline.verdicts.explain import explain_item
+from hdfs_pipeline.verdicts.feedback import all_feedback, give_feedback, take_back
+from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
 
 SETTINGS = {"retrain_holdout_blocks": 60, "bootstrap_samples": 0}
-LEARNING = [name for name in STANDARD if detector_row(name).cls.learns_from != "nothing"]
+LEARNING = [name for name in standard_detectors(BLOCKS) if detector_row(name).cls.learns_from != "nothing"]
 
 WITHOUT_LABELS = [name for name in LEARNING if detector_row(name).cls.learns_from == "normals"]
 
@@ -43,7 +44,7 @@ def without_labels(home: Home) -> None:
 
 def flagged(home: Home, name: str) -> np.ndarray:
     """Which blocks the champion calls anomalous."""
-    scorer = load_scorer(home.settings, name)
+    scorer = load_scorer(home.settings, BLOCKS, name)
     return scorer.score(load_dataset(home.store, home.settings).matrix(scorer.card.family)) >= scorer.card.threshold
 
 
@@ -67,7 +68,7 @@ def with_one_flagged(home: Home, name: str) -> Dataset:
 
 
 def say(home: Home, data: Dataset, row: int, verdict: str) -> None:
-    give_verdict(home.store, home.settings, str(data.matrix("events").keys[row]), verdict, by="me")
+    give_feedback(home.store, home.settings, BLOCKS, str(data.matrix("events").keys[row]), verdict, by="me")
 
 
 @pytest.mark.parametrize(
@@ -78,16 +79,16 @@ def test_verdicts_are_honoured_and_forgotten_when_withdrawn(home: Home, name: st
     if not labelled:
         early = np.argsort(data.time)[:250]  # so that something of the rest is flagged
         without_labels(home)
-        train_and_track(home.store, load_dataset(home.store, home.settings).take(early), name, home.settings)
+        train_and_track(home.store, load_dataset(home.store, home.settings).take(early), BLOCKS, name, home.settings)
         data = with_one_flagged(home, name)
     else:
-        train_and_track(home.store, data, name, home.settings)
+        train_and_track(home.store, data, BLOCKS, name, home.settings)
     before = flagged(home, name)
     false, real = rare(data, before), rare(data, ~before)
     say(home, data, false, "false")
     say(home, data, real, "real")
-    assert changed_verdicts(home.store, home.settings, name) == 2
-    done = retrain(home.store, home.settings, name, at_least=0)
+    assert changed_feedback(home.store, home.settings, BLOCKS, name) == 2
+    done = retrain(home.store, home.settings, BLOCKS, name, at_least=0)
     assert done.status == "promoted", done.verdict
     after = flagged(home, name)
     assert (after[false], after[real]) == (False, True)
@@ -95,37 +96,37 @@ def test_verdicts_are_honoured_and_forgotten_when_withdrawn(home: Home, name: st
     assert feedback_sentence(done.feedback) == (
         "2 verdicts used (1 real, 1 false, 0 expected); the new model agrees with 2 of 2, the one before with 0"
     )
-    assert load_scorer(home.settings, name).card.feedback == done.feedback
-    assert changed_verdicts(home.store, home.settings, name) == 0
+    assert load_scorer(home.settings, BLOCKS, name).card.feedback == done.feedback
+    assert changed_feedback(home.store, home.settings, BLOCKS, name) == 0
     for row in (false, real):
-        withdraw_verdict(home.store, int(data.matrix("events").keys[row]))
-    assert changed_verdicts(home.store, home.settings, name) == 2
-    done = retrain(home.store, home.settings, name, at_least=0)
+        take_back(home.store, BLOCKS, str(data.matrix("events").keys[row]))
+    assert changed_feedback(home.store, home.settings, BLOCKS, name) == 2
+    done = retrain(home.store, home.settings, BLOCKS, name, at_least=0)
     assert done.status == "promoted", done.verdict
     assert done.feedback == {}
-    scorer = load_scorer(home.settings, name)
+    scorer = load_scorer(home.settings, BLOCKS, name)
     assert scorer.card.after is None, "what was learned from a verdict is not gone on from"
     if labelled:
         assert flagged(home, name)[[false, real]].tolist() == [True, False]
     else:  # the block that was flagged is by now learned as normal, as it would have been without a verdict
         assert not flagged(home, name)[real]
-        assert scorer.told is None or not len(scorer.told)
+        assert scorer.ruled is None or not len(scorer.ruled)
 
 
 def test_a_file_of_labels_is_never_overwritten(home: Home) -> None:
     before = home.rows("SELECT * FROM labels ORDER BY block_id")
     data = load_dataset(home.store, home.settings)
     say(home, data, rare(data, data.labels == ANOMALY), "false")
-    retrain(home.store, home.settings, "exact_match", at_least=0)
+    retrain(home.store, home.settings, BLOCKS, "exact_match", at_least=0)
     assert home.rows("SELECT * FROM labels ORDER BY block_id") == before
 
 
 def test_the_baseline_learns_nothing_and_says_so(home: Home) -> None:
     data = load_dataset(home.store, home.settings)
     say(home, data, rare(data, flagged(home, "keywords")), "false")
-    done = retrain(home.store, home.settings, "keywords", at_least=0)
+    done = retrain(home.store, home.settings, BLOCKS, "keywords", at_least=0)
     assert done.status == "nothing to learn"
-    card, _ = train_and_track(home.store, load_dataset(home.store, home.settings), "keywords", home.settings)
+    card, _ = train_and_track(home.store, load_dataset(home.store, home.settings), BLOCKS, "keywords", home.settings)
     assert card.feedback["agrees"] == 0
     assert "still flagged: keywords learns nothing" in feedback_sentence(card.feedback)
 
@@ -136,12 +137,12 @@ def test_what_cannot_be_honoured_is_told(home: Home) -> None:
     distinct = data.matrix("events").distinct
     common = int(np.flatnonzero(distinct.inverse == distinct.weights.argmax())[0])
     say(home, data, common, "real")
-    done = retrain(home.store, home.settings, "exact_match", at_least=0)
+    done = retrain(home.store, home.settings, BLOCKS, "exact_match", at_least=0)
     assert not flagged(home, "exact_match")[common]
     told = feedback_sentence(done.feedback)
     assert "agrees with 0 of 1" in told
     assert f"{distinct.weights.max() - 1:,} blocks with the same events known to be normal" in told
-    (row,) = all_verdicts(home.store, home.settings)
+    (row,) = all_feedback(home.store, home.settings, BLOCKS)
     assert row["now"]["agrees"] is False
 
 
@@ -152,9 +153,11 @@ def test_an_unlabelled_home_with_three_verdicts_learns_from_all_its_blocks(home:
         say(home, data, row, verdict)
     told = load_dataset(home.store, home.settings)
     for name in ("exact_match", "autoencoder"):
-        assert fit(told, name, home.settings).card.blocks == len(data) - 2, "but for the real and the expected one"
+        assert fit(told, BLOCKS, name, home.settings).card.items == len(data) - 2, (
+            "but for the real and the expected one"
+        )
     with pytest.raises(DataError, match="or call 20 blocks real"):
-        fit(told, "random_forest", home.settings)
+        fit(told, BLOCKS, "random_forest", home.settings)
 
 
 def test_enough_real_verdicts_take_the_place_of_labels(home: Home) -> None:
@@ -162,14 +165,16 @@ def test_enough_real_verdicts_take_the_place_of_labels(home: Home) -> None:
     without_labels(home)
     for row in np.flatnonzero(labelled.labels == ANOMALY)[:20]:
         say(home, labelled, int(row), "real")
-    card, _ = train_and_track(home.store, load_dataset(home.store, home.settings), "random_forest", home.settings)
-    assert (card.blocks, card.anomalies, card.metrics) == (400, 20, {}), "learned from, and nothing to be judged on"
-    done = retrain(home.store, home.settings, "random_forest", at_least=0)
+    card, _ = train_and_track(
+        home.store, load_dataset(home.store, home.settings), BLOCKS, "random_forest", home.settings
+    )
+    assert (card.items, card.anomalies, card.metrics) == (400, 20, {}), "learned from, and nothing to be judged on"
+    done = retrain(home.store, home.settings, BLOCKS, "random_forest", at_least=0)
     assert done.judgement["by"] == "steadiness"
     assert flagged(home, "random_forest")[labelled.labels == NORMAL].mean() < 0.02
     few = home.settings.model_copy(update={"feedback_labels": 21})
     with pytest.raises(DataError, match="call 21 blocks real"):
-        fit(load_dataset(home.store, home.settings), "random_forest", few)
+        fit(load_dataset(home.store, home.settings), BLOCKS, "random_forest", few)
 
 
 def test_verdicts_do_not_leak_into_the_figures(home: Home) -> None:
@@ -177,22 +182,22 @@ def test_verdicts_do_not_leak_into_the_figures(home: Home) -> None:
     data = load_dataset(home.store, home.settings)
     say(home, data, rare(data, data.labels == ANOMALY), "false")
     told = load_dataset(home.store, home.settings)
-    row = np.flatnonzero(told.said)
+    row = np.flatnonzero(told.with_feedback)
     others = np.setdiff1d(np.arange(len(told)), row)
-    scorer = fit(told.take(others), "exact_match", home.settings)
+    scorer = fit(told.take(others), BLOCKS, "exact_match", home.settings)
     assert scorer.score(told.take(row).matrix("events"))[0] >= scorer.card.threshold
-    assert known_verdicts(home.settings, "exact_match", 1) == {}
+    assert known_feedback(home.settings, "blocks", "exact_match", 1) == {}
 
 
 def test_a_verdict_on_a_late_block_is_learned_and_not_held_out(home: Home) -> None:
     data = load_dataset(home.store, home.settings)
     latest = int(np.argmax(np.where(data.labels == ANOMALY, data.time, 0)))
     say(home, data, latest, "false")
-    retrain(home.store, home.settings, "exact_match", at_least=0)
+    retrain(home.store, home.settings, BLOCKS, "exact_match", at_least=0)
     key = int(data.matrix("events").keys[latest])
-    assert known_verdicts(home.settings, "exact_match", 2) == {key: NORMAL}
+    assert known_feedback(home.settings, "blocks", "exact_match", 2) == {key: NORMAL}
     mark = load_dataset(home.store, home.settings).marks("events")[latest]
-    learned, judged = marked_blocks(home.settings, "exact_match", 2) or ([], [])
+    learned, judged = marked_items(home.settings, "blocks", "exact_match", 2) or ([], [])
     assert mark in learned
     assert mark not in judged
 
@@ -201,12 +206,12 @@ def test_verdicts_alone_start_a_retraining(home: Home) -> None:
     settings = home.settings.model_copy(update={"retrain_feedback": 2})
     data = load_dataset(home.store, home.settings)
     say(home, data, rare(data, data.labels == ANOMALY), "false")
-    waits = retrain(home.store, settings, "exact_match")
+    waits = retrain(home.store, settings, BLOCKS, "exact_match")
     assert (waits.status, waits.new) == ("waiting", 1), "a changed label is new"
     assert "1 changed verdicts of the 2" in waits.verdict
     say(home, data, rare(data, data.labels == ANOMALY, 1), "expected")
-    assert retrain(home.store, settings, "exact_match").challenger == 2
-    assert retrain(home.store, settings, "exact_match").status == "waiting"
+    assert retrain(home.store, settings, BLOCKS, "exact_match").challenger == 2
+    assert retrain(home.store, settings, BLOCKS, "exact_match").status == "waiting"
 
 
 def test_what_people_said_stands_in_reasons_and_in_mlflow(home: Home) -> None:
@@ -214,14 +219,14 @@ def test_what_people_said_stands_in_reasons_and_in_mlflow(home: Home) -> None:
     false, real = rare(data, data.labels == ANOMALY), rare(data, data.labels == NORMAL)
     say(home, data, false, "false")
     say(home, data, real, "real")
-    done = retrain(home.store, home.settings, "exact_match", at_least=0)
+    done = retrain(home.store, home.settings, BLOCKS, "exact_match", at_least=0)
     for row, told in ((false, "a false alarm; "), (real, "a real anomaly; ")):
-        report = explain_block(home.store, home.settings, str(data.matrix("events").keys[row]), "exact_match")
+        report = explain_item(home.store, home.settings, BLOCKS, str(data.matrix("events").keys[row]), "exact_match")
         assert report.explanation.reason.startswith(f"people called a block with the same events {told}")
         assert report.feedback is not None
         assert report.feedback["given_by"] == "me"
     import mlflow
 
-    start_tracking(home.settings)
+    start_tracking(home.settings, "blocks")
     tags = mlflow.get_run(done.run_id).data.tags
     assert (tags["feedback_verdicts"], tags["feedback_agrees"], tags["feedback_real"]) == ("2", "2", "1")

@@ -10,13 +10,13 @@ import pytest
 
 from hdfs_pipeline.domains.blocks.champion import Champion
 from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.domains.champions import named_champion, serving_detector
 from hdfs_pipeline.learning.choice import choose_detector
 from hdfs_pipeline.learning.judgement import compare
 from hdfs_pipeline.learning.training import fit, judge
-from hdfs_pipeline.scoring.models import keep_choice, named_champion, read_choice, save_model
+from hdfs_pipeline.scoring.models import keep_choice, read_choice, save_model
 from hdfs_pipeline.scoring.scorer import Scorer
-from hdfs_pipeline.verdicts.score import serving_detector
-from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home, excerpt, fill
+from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, excerpt, fill
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ class TestChallenger:
         order = np.argsort(data.time)
         held = np.zeros(len(data), bool)
         held[order[-250:]] = True
-        strict = fit(data.take(~held), "random_forest", with_(grown, random_forest_threshold=1.0))
-        easy = fit(data.take(~held), "random_forest", with_(grown, random_forest_threshold=0.005))
+        strict = fit(data.take(~held), BLOCKS, "random_forest", with_(grown, random_forest_threshold=1.0))
+        easy = fit(data.take(~held), BLOCKS, "random_forest", with_(grown, random_forest_threshold=0.005))
         return strict, easy, data, held
 
     def test_another_figure_decides_otherwise(self, grown: Home, sides: Any) -> None:
@@ -82,30 +82,30 @@ class TestChallenger:
 
 class TestDetector:
     def test_the_best_on_what_none_has_learned_serves(self, grown: Home) -> None:
-        assert named_champion(grown.settings) == serving_detector(grown.settings) == "random_forest"
-        choice = choose_detector(grown.store, grown.settings)
+        assert named_champion(grown.settings, BLOCKS) == serving_detector(grown.settings, BLOCKS) == "random_forest"
+        choice = choose_detector(grown.store, grown.settings, BLOCKS)
         assert choice is not None
         assert choice.decided
-        assert (choice.blocks, choice.anomalies) == (200, 30)
+        assert (choice.items, choice.anomalies) == (200, 30)
         figures = {name: found["f1"] for name, found in choice.figures.items()}
         assert set(figures) == {"random_forest", "exact_match", "keywords"}
         leads = figures[choice.detector] - figures["random_forest"]
         assert figures[choice.detector] == max(figures.values())
         assert (leads > 0) == (choice.detector != "random_forest")
-        assert read_choice(grown.settings) == json.loads(json.dumps(choice.to_json()))
-        assert serving_detector(grown.settings) == choice.detector
+        assert read_choice(grown.settings, "blocks") == json.loads(json.dumps(choice.to_json()))
+        assert serving_detector(grown.settings, BLOCKS) == choice.detector
 
     def test_it_changes_only_for_a_lead_beyond_the_margin(self, grown: Home) -> None:
         by_recall = with_(grown, champion_metric="precision")
-        keep_choice(grown.settings, {"detector": "keywords"})
-        choice = choose_detector(grown.store, by_recall)
+        keep_choice(grown.settings, "blocks", {"detector": "keywords"})
+        choice = choose_detector(grown.store, by_recall, BLOCKS)
         assert choice is not None
         best = max(choice.figures.values(), key=lambda found: found["precision"])["precision"]
         lead = best - choice.figures["keywords"]["precision"]
         assert (choice.detector != "keywords") == (lead > 0)
-        keep_choice(grown.settings, {"detector": "exact_match"})
+        keep_choice(grown.settings, "blocks", {"detector": "exact_match"})
         worst = with_(grown, champion_margin=1.0)
-        stays = choose_detector(grown.store, worst)
+        stays = choose_detector(grown.store, worst, BLOCKS)
         assert stays is not None
         assert (stays.detector, stays.before) == ("exact_match", "exact_match")
         assert stays.verdict.startswith("exact_match serves on: F1 ")
@@ -115,11 +115,11 @@ class TestDetector:
         data = load_dataset(grown.store, grown.settings)
         early = data.take(np.argsort(data.time)[:100])
         early = early if len(set(early.labels.tolist())) == 2 else data.take(np.arange(200))
-        save_model(fit(early, "random_forest", with_(grown, random_forest_threshold=1.0)), grown.settings)
-        worker = Champion(grown.settings)
+        save_model(fit(early, BLOCKS, "random_forest", with_(grown, random_forest_threshold=1.0)), grown.settings)
+        worker = Champion(grown.settings, BLOCKS)
         assert worker.label == "random_forest version 2"
         fresh = with_(grown, champion_min_blocks=1, champion_min_anomalies=1)
-        choice = choose_detector(grown.store, fresh)
+        choice = choose_detector(grown.store, fresh, BLOCKS)
         assert choice is not None
         assert choice.figures["random_forest"]["version"] == 2
         assert choice.detector == "exact_match", choice.verdict
@@ -129,24 +129,24 @@ class TestDetector:
 
     def test_without_blocks_that_none_has_learned_nothing_is_chosen(self, trained: Home, tmp_path: Path) -> None:
         home = copy_home(trained, tmp_path / "home", champion="best")
-        choice = choose_detector(home.store, home.settings)
+        choice = choose_detector(home.store, home.settings, BLOCKS)
         assert choice is not None
         assert (choice.decided, choice.detector) == (False, "random_forest")
         assert "0 labelled blocks" in choice.verdict
-        assert read_choice(home.settings) is None
+        assert read_choice(home.settings, "blocks") is None
 
     def test_a_named_detector_is_not_questioned(self, grown: Home) -> None:
         named = with_(grown, champion="exact_match")
-        assert choose_detector(grown.store, named) is None
-        keep_choice(grown.settings, {"detector": "keywords"})
-        assert serving_detector(named) == "exact_match"
+        assert choose_detector(grown.store, named, BLOCKS) is None
+        keep_choice(grown.settings, "blocks", {"detector": "keywords"})
+        assert serving_detector(named, BLOCKS) == "exact_match"
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"detector": 3}', "\xff"])
     def test_a_damaged_choice_is_none(self, grown: Home, text: str) -> None:
-        (grown.settings.models / "best.json").write_text(text)
-        assert serving_detector(grown.settings) == "random_forest"
+        (grown.settings.models / "blocks" / "best.json").write_text(text)
+        assert serving_detector(grown.settings, BLOCKS) == "random_forest"
 
     def test_where_the_chosen_one_has_gone_another_stands_in(self, grown: Home) -> None:
-        keep_choice(grown.settings, {"detector": "exact_match"})
-        shutil.rmtree(grown.settings.models / "exact_match")
-        assert serving_detector(grown.settings) == "random_forest"
+        keep_choice(grown.settings, "blocks", {"detector": "exact_match"})
+        shutil.rmtree(grown.settings.models / "blocks" / "exact_match")
+        assert serving_detector(grown.settings, BLOCKS) == "random_forest"

@@ -15,13 +15,14 @@ import pytest
 from hdfs_pipeline.detectors.autoencoder import Autoencoder
 from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.blocks.labels import load_labels
+from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.errors import DataError, NotTrainedError, SetupError
 from hdfs_pipeline.learning.judgement import latest
-from hdfs_pipeline.learning.retraining import Material, retrain, roll_back, waiting_blocks
+from hdfs_pipeline.learning.retraining import Material, retrain, roll_back, waiting_items
 from hdfs_pipeline.learning.tracking import start_tracking, train_and_track
-from hdfs_pipeline.scoring.models import cards, champion_version, marked_blocks, model_folder, promote_model
-from hdfs_pipeline.verdicts.score import load_scorer, score_blocks
-from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home, excerpt, fill
+from hdfs_pipeline.scoring.models import cards, champion_version, marked_items, model_folder, promote_model
+from hdfs_pipeline.verdicts.score import score_items
+from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, excerpt, fill
 
 PROJECT = Path(__file__).parents[2]
 SETTINGS = {"retrain_batch_size": 100, "retrain_holdout_blocks": 50, "retrain_holdout_share": 0.2}
@@ -52,7 +53,7 @@ def grown(grown_once: Home, tmp_path: Path, mlflow_db: Path) -> Home:
 
 def scores(home: Home, name: str) -> list[float]:
     """Every block's score by the champion."""
-    scorer = load_scorer(home.settings, name)
+    scorer = load_scorer(home.settings, BLOCKS, name)
     return scorer.score(load_dataset(home.store, home.settings).matrix(scorer.card.family)).tolist()
 
 
@@ -66,23 +67,23 @@ def alias(home: Home, name: str) -> Any:
     """The registered version that MLflow calls the champion."""
     import mlflow
 
-    start_tracking(home.settings)
+    start_tracking(home.settings, "blocks")
     return mlflow.MlflowClient().get_model_version_by_alias(f"hdfs_blocks_{name}", "champion")
 
 
 @pytest.mark.parametrize("name", ["exact_match", "random_forest"])
 def test_a_challenger_that_is_not_worse_serves(grown: Home, name: str) -> None:
-    done = retrain(grown.store, grown.settings, name)
+    done = retrain(grown.store, grown.settings, BLOCKS, name)
     assert (done.status, done.new, done.champion, done.challenger) == ("promoted", NEW, 1, 2)
-    found = load_scorer(grown.settings, name).card
+    found = load_scorer(grown.settings, BLOCKS, name).card
     assert (found.version, found.judgement, found.after) == (2, done.judgement, 1 if name == "exact_match" else None)
     judged = done.judgement
     assert (judged["by"], judged["known_to_champion"]) == ("labels", 0)
-    assert 60 <= judged["blocks"] <= 100, "a fifth of what is new, or as many as hold five anomalies"
+    assert 60 <= judged["items"] <= 100, "a fifth of what is new, or as many as hold five anomalies"
     assert judged["anomalies"] >= 5
     assert judged["challenger"]["f1"] >= judged["champion"]["f1"]
     assert f"against {judged['champion']['f1']:.3f} of version 1" in done.verdict
-    assert found.blocks == 400 + NEW - judged["blocks"]
+    assert found.items == 400 + NEW - judged["items"]
     assert grown.rows("SELECT split FROM evaluations WHERE detector = ? AND version = 2", name) == [("latest",)]
     ((card,),) = grown.rows("SELECT card FROM models WHERE detector = ? AND version = 2", name)
     assert json.loads(card)["judgement"] == judged
@@ -96,11 +97,11 @@ def test_a_challenger_that_is_not_worse_serves(grown: Home, name: str) -> None:
 def test_the_autoencoder_goes_on(trained: Home, grown: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Autoencoder, "DEFAULTS", {"steps": 300, "lr": 0.01})
     data = load_dataset(trained.store, trained.settings)
-    train_and_track(grown.store, data, "autoencoder", grown.settings)
-    before = load_scorer(grown.settings, "autoencoder")
-    done = retrain(grown.store, grown.settings, "autoencoder")
+    train_and_track(grown.store, data, BLOCKS, "autoencoder", grown.settings)
+    before = load_scorer(grown.settings, BLOCKS, "autoencoder")
+    done = retrain(grown.store, grown.settings, BLOCKS, "autoencoder")
     assert (done.status, done.new) == ("promoted", NEW)
-    after = load_scorer(grown.settings, "autoencoder")
+    after = load_scorer(grown.settings, BLOCKS, "autoencoder")
     assert after.card.after == 1
     assert after.detector.model != before.detector.model
     old = data.matrix("events").take(data.labels == 0)
@@ -109,118 +110,124 @@ def test_the_autoencoder_goes_on(trained: Home, grown: Home, monkeypatch: pytest
 
 def test_a_challenger_that_is_worse_does_not_serve(grown: Home) -> None:
     """Labels turned round in the new blocks that it learns from, and right in those that it is judged on."""
-    given = Material.of(grown.store, grown.settings, "random_forest")
-    champion = load_scorer(grown.settings, "random_forest")
-    fresh = ~np.isin(given.data.marks("events"), marked_blocks(grown.settings, "random_forest", 1)[0])
+    given = Material.of(grown.store, grown.settings, BLOCKS, "random_forest")
+    champion = load_scorer(grown.settings, BLOCKS, "random_forest")
+    fresh = ~np.isin(given.data.marks("events"), marked_items(grown.settings, "blocks", "random_forest", 1)[0])
     held = latest(given.data, given.judged_by, fresh, grown.settings)
     wrong = given.data.matrix("events").keys[fresh & ~held].tolist()
     turned = f"UPDATE labels SET label = if(label = 'normal', 'anomaly', 'normal') WHERE block_id IN {tuple(wrong)}"
     change(grown, turned)
     before = scores(grown, "random_forest")
-    done = retrain(grown.store, grown.settings, "random_forest")
+    done = retrain(grown.store, grown.settings, BLOCKS, "random_forest")
     assert (done.status, done.challenger) == ("kept", 2)
     assert done.judgement["challenger"]["f1"] < done.judgement["champion"]["f1"]
     assert done.verdict.startswith("worse: F1 ")
-    assert champion_version(grown.settings, "random_forest") == 1
+    assert champion_version(grown.settings, "blocks", "random_forest") == 1
     assert scores(grown, "random_forest") == before
-    assert load_scorer(grown.settings, "random_forest").card == champion.card
-    assert [card.version for card in cards(grown.settings, "random_forest")] == [1, 2], "it is kept to be looked at"
+    assert load_scorer(grown.settings, BLOCKS, "random_forest").card == champion.card
+    assert [card.version for card in cards(grown.settings, "blocks", "random_forest")] == [1, 2], (
+        "it is kept to be looked at"
+    )
     assert grown.rows("SELECT count(*) FROM evaluations WHERE version = 2") == [(0,)]
     import mlflow
 
     client = mlflow.MlflowClient()
     (made,) = client.search_model_versions("name = 'hdfs_blocks_random_forest'")
     assert (made.tags["version"], made.tags["promoted"], made.aliases) == ("2", "False", [])
-    again = retrain(grown.store, grown.settings, "random_forest")
+    again = retrain(grown.store, grown.settings, BLOCKS, "random_forest")
     assert (again.status, again.new) == ("waiting", 0), "the same blocks would give the same challenger"
 
 
 @pytest.mark.parametrize(("margin", "status"), [(0.0, "kept"), (1.0, "promoted")])
 def test_the_margin_is_what_may_be_lost(grown: Home, margin: float, status: str) -> None:
-    data = Material.of(grown.store, grown.settings, "random_forest").data
+    data = Material.of(grown.store, grown.settings, BLOCKS, "random_forest").data
     order = np.argsort(data.time)
     early = data.matrix("events").keys[order[: len(order) // 2]].tolist()
     change(
         grown, f"UPDATE labels SET label = if(label = 'normal', 'anomaly', 'normal') WHERE block_id IN {tuple(early)}"
     )
     settings = grown.settings.model_copy(update={"champion_margin": margin})
-    assert retrain(grown.store, settings, "random_forest").status == status
+    assert retrain(grown.store, settings, BLOCKS, "random_forest").status == status
 
 
 def test_rolling_back_gives_the_very_scores_of_before(grown: Home) -> None:
     data = load_dataset(grown.store, grown.settings)
-    known = data.take(np.isin(data.marks("events"), marked_blocks(grown.settings, "exact_match", 1)[0]))
-    train_and_track(grown.store, known, "exact_match", grown.settings)  # version 2, which this home's MLflow knows
+    known = data.take(np.isin(data.marks("events"), marked_items(grown.settings, "blocks", "exact_match", 1)[0]))
+    train_and_track(
+        grown.store, known, BLOCKS, "exact_match", grown.settings
+    )  # version 2, which this home's MLflow knows
     before = scores(grown, "exact_match")
-    done = retrain(grown.store, grown.settings, "exact_match", at_least=0)
+    done = retrain(grown.store, grown.settings, BLOCKS, "exact_match", at_least=0)
     assert (done.status, done.challenger) == ("promoted", 3)
     assert scores(grown, "exact_match") != before
-    back = roll_back(grown.settings, "exact_match")
+    back = roll_back(grown.settings, BLOCKS, "exact_match")
     assert (back.before, back.now, back.alias_moved) == (3, 2, True)
     assert scores(grown, "exact_match") == before
     assert alias(grown, "exact_match").tags["version"] == "2"
     with pytest.raises(DataError, match="serves already"):
-        roll_back(grown.settings, "exact_match", 2)
-    back = roll_back(grown.settings, "exact_match")
+        roll_back(grown.settings, BLOCKS, "exact_match", 2)
+    back = roll_back(grown.settings, BLOCKS, "exact_match")
     assert (back.now, back.alias_moved) == (1, False), "MLflow of this home has never seen version 1"
     with pytest.raises(DataError, match="--to VERSION"):
-        roll_back(grown.settings, "exact_match")
-    assert roll_back(grown.settings, "exact_match", 3).now == 3
+        roll_back(grown.settings, BLOCKS, "exact_match")
+    assert roll_back(grown.settings, BLOCKS, "exact_match", 3).now == 3
     with pytest.raises(NotTrainedError):
-        roll_back(grown.settings, "exact_match", 9)
-    assert retrain(grown.store, grown.settings, "exact_match").status == "waiting", "going back makes nothing new"
+        roll_back(grown.settings, BLOCKS, "exact_match", 9)
+    assert retrain(grown.store, grown.settings, BLOCKS, "exact_match").status == "waiting", (
+        "going back makes nothing new"
+    )
 
 
 def test_nothing_new_does_nothing(grown: Home) -> None:
     name = "exact_match"
-    retrain(grown.store, grown.settings, name)
+    retrain(grown.store, grown.settings, BLOCKS, name)
     files = sorted(grown.settings.models.rglob("*"))
-    done = retrain(grown.store, grown.settings, name)
+    done = retrain(grown.store, grown.settings, BLOCKS, name)
     assert (done.status, done.new, done.challenger) == ("waiting", 0, None)
     assert "0 new blocks of the 100" in done.verdict
     assert sorted(grown.settings.models.rglob("*")) == files
-    forced = retrain(grown.store, grown.settings, name, at_least=0)
+    forced = retrain(grown.store, grown.settings, BLOCKS, name, at_least=0)
     assert forced.challenger == 3
-    assert (forced.judgement["blocks"], forced.judgement["known_to_champion"]) == (50, 0), "those held out before"
+    assert (forced.judgement["items"], forced.judgement["known_to_champion"]) == (50, 0), "those held out before"
 
 
 def test_a_detector_that_learns_nothing(grown: Home) -> None:
-    done = retrain(grown.store, grown.settings, "keywords", at_least=0)
+    done = retrain(grown.store, grown.settings, BLOCKS, "keywords", at_least=0)
     assert (done.status, done.challenger) == ("nothing to learn", None)
-    assert waiting_blocks(grown.store, grown.settings, "keywords") == 0
+    assert waiting_items(grown.store, grown.settings, BLOCKS, "keywords") == 0
 
 
 def test_a_changed_label_or_count_is_new(grown: Home) -> None:
     name = "random_forest"
-    retrain(grown.store, grown.settings, name)
+    retrain(grown.store, grown.settings, BLOCKS, name)
     learned = "(SELECT block_id FROM labels WHERE label = 'normal' ORDER BY block_id LIMIT 3)"
     change(grown, f"UPDATE labels SET label = 'anomaly' WHERE block_id IN {learned}")
-    assert retrain(grown.store, grown.settings, name).new == 3
+    assert retrain(grown.store, grown.settings, BLOCKS, name).new == 3
     last = "(SELECT block_id FROM labels WHERE label = 'normal' ORDER BY block_id DESC LIMIT 2)"
     change(grown, f"UPDATE event_matrix SET counts = list_transform(counts, lambda c: c + 1) WHERE block_id IN {last}")
-    assert retrain(grown.store, grown.settings, name).new == 5
+    assert retrain(grown.store, grown.settings, BLOCKS, name).new == 5
     change(grown, f"UPDATE labels SET label = 'ambiguous' WHERE block_id IN {last}")
-    assert retrain(grown.store, grown.settings, name).new == 3
+    assert retrain(grown.store, grown.settings, BLOCKS, name).new == 3
 
 
 def test_scored_blocks_teach_what_is_normal(grown: Home, more: Excerpt) -> None:
     """Without a label they are learned from as normal where the serving detector says so, and never judged on."""
     later = tuple(int(block.removeprefix("blk_")) for block in more.labels)
     change(grown, f"DELETE FROM labels WHERE block_id IN {later}")
-    assert waiting_blocks(grown.store, grown.settings, "exact_match") == 0
-    score_blocks(grown.store, grown.settings, "random_forest")
-    normal = f"detector = 'random_forest' AND NOT is_anomaly AND block_id IN {later}"
+    assert waiting_items(grown.store, grown.settings, BLOCKS, "exact_match") == 0
+    score_items(grown.store, grown.settings, BLOCKS, "random_forest")
+    normal = f"detector = 'random_forest' AND NOT is_anomaly AND item IN {tuple(more.labels)}"
     ((count,),) = grown.rows(f"SELECT count(*) FROM scores WHERE {normal}")
     assert 200 < count < NEW
-    assert waiting_blocks(grown.store, grown.settings, "exact_match") == count
-    assert waiting_blocks(grown.store, grown.settings, "random_forest") == 0
-    given = Material.of(grown.store, grown.settings, "exact_match")
+    assert waiting_items(grown.store, grown.settings, BLOCKS, "exact_match") == count
+    assert waiting_items(grown.store, grown.settings, BLOCKS, "random_forest") == 0
+    given = Material.of(grown.store, grown.settings, BLOCKS, "exact_match")
     assert given.judged_by.sum() == 400
-    done = retrain(grown.store, grown.settings, "exact_match")
+    done = retrain(grown.store, grown.settings, BLOCKS, "exact_match")
     assert done.new == count
-    assert done.judgement["known_to_champion"] == done.judgement["blocks"] == 50
-    assert cards(grown.settings, "exact_match")[-1].blocks == 400 + count - 50
-    assert retrain(grown.store, grown.settings, "random_forest").new == 0
+    assert done.judgement["known_to_champion"] == done.judgement["items"] == 50
+    assert cards(grown.settings, "blocks", "exact_match")[-1].items == 400 + count - 50
+    assert retrain(grown.store, grown.settings, BLOCKS, "random_forest").new == 0
 
 
 def unlabelled(home: Home, keep: str) -> None:
@@ -228,8 +235,8 @@ def unlabelled(home: Home, keep: str) -> None:
     data = load_dataset(home.store, home.settings)
     change(home, "DELETE FROM labels")
     old = np.isin(data.matrix("events").keys, load_first(home))
-    train_and_track(home.store, load_dataset(home.store, home.settings).take(old), "exact_match", home.settings)
-    score_blocks(home.store, home.settings, "exact_match")
+    train_and_track(home.store, load_dataset(home.store, home.settings).take(old), BLOCKS, "exact_match", home.settings)
+    score_items(home.store, home.settings, BLOCKS, "exact_match")
     change(home, f"DELETE FROM event_matrix WHERE NOT ({keep})")
 
 
@@ -244,7 +251,7 @@ def load_first(home: Home) -> np.ndarray:
     [
         ("true", "kept", "not steady"),
         (
-            "block_id IN (SELECT block_id FROM scores WHERE NOT is_anomaly AND detector = 'exact_match')",
+            "'blk_' || block_id IN (SELECT item FROM scores WHERE NOT is_anomaly AND detector = 'exact_match')",
             "promoted",
             "steady",
         ),
@@ -253,51 +260,51 @@ def load_first(home: Home) -> np.ndarray:
 )
 def test_without_labels_only_what_is_steady_serves(grown: Home, keep: str, status: str, told: str) -> None:
     unlabelled(grown, keep)
-    assert waiting_blocks(grown.store, grown.settings, "exact_match") > 100
-    done = retrain(grown.store, grown.settings, "exact_match")
+    assert waiting_items(grown.store, grown.settings, BLOCKS, "exact_match") > 100
+    done = retrain(grown.store, grown.settings, BLOCKS, "exact_match")
     assert (done.status, done.champion, done.challenger) == (status, 2, 3)
     assert done.verdict.startswith(f"{told}, and without labels")
     assert (done.judgement["by"], done.judgement["anomalies"]) == ("steadiness", None)
-    assert champion_version(grown.settings, "exact_match") == (3 if status == "promoted" else 2)
+    assert champion_version(grown.settings, "blocks", "exact_match") == (3 if status == "promoted" else 2)
     with pytest.raises(DataError, match="learns from labels"):
-        retrain(grown.store, grown.settings, "random_forest", at_least=0)
-    assert champion_version(grown.settings, "random_forest") == 1
+        retrain(grown.store, grown.settings, BLOCKS, "random_forest", at_least=0)
+    assert champion_version(grown.settings, "blocks", "random_forest") == 1
 
 
 def test_labels_that_come_later_are_new(grown: Home, more: Excerpt) -> None:
     unlabelled(grown, "true")
     load_labels(grown.store, more.csv)
-    assert retrain(grown.store, grown.settings, "exact_match").new == NEW
+    assert retrain(grown.store, grown.settings, BLOCKS, "exact_match").new == NEW
 
 
 def test_a_champion_of_an_older_release(grown: Home) -> None:
     """It kept no marks: how many blocks it has learned is known, and not which."""
-    folder = model_folder(grown.settings, "exact_match")
+    folder = model_folder(grown.settings, "blocks", "exact_match")
     (folder / "blocks.safetensors").unlink()
     card = json.loads((folder / "card.json").read_text())
     del card["files"]["blocks.safetensors"], card["source_fingerprint"], card["after"], card["judgement"]
     (folder / "card.json").write_text(json.dumps(card))
-    done = retrain(grown.store, grown.settings, "exact_match")
+    done = retrain(grown.store, grown.settings, BLOCKS, "exact_match")
     assert (done.new, done.challenger, done.judgement["known_to_champion"]) == (NEW, 2, None)
 
 
 def test_another_catalogue_needs_a_training(grown: Home) -> None:
-    folder = model_folder(grown.settings, "exact_match")
+    folder = model_folder(grown.settings, "blocks", "exact_match")
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(card | {"source_fingerprint": "of another text"}))
     with pytest.raises(DataError, match="was edited since the model was trained: train it again"):
-        retrain(grown.store, grown.settings, "exact_match")
+        retrain(grown.store, grown.settings, BLOCKS, "exact_match")
 
 
 def test_no_champion(grown: Home) -> None:
     with pytest.raises(NotTrainedError, match="hdfs-pipeline train --detector autoencoder"):
-        retrain(grown.store, grown.settings, "autoencoder")
+        retrain(grown.store, grown.settings, BLOCKS, "autoencoder")
     with pytest.raises(NotTrainedError):
-        roll_back(grown.settings, "autoencoder")
+        roll_back(grown.settings, BLOCKS, "autoencoder")
 
 
 def test_the_latest_of_the_new_blocks_are_held_out(grown: Home) -> None:
-    given = Material.of(grown.store, grown.settings, "random_forest")
+    given = Material.of(grown.store, grown.settings, BLOCKS, "random_forest")
     data, fresh = given.data, np.zeros(len(given.data), bool)
     fresh[::2] = True
     held = latest(data, given.judged_by, fresh, grown.settings)
@@ -317,7 +324,7 @@ import sys
 from pathlib import Path
 from hdfs_pipeline.learning.retraining import retrain
 from hdfs_pipeline_tests.learning.test_retraining import SETTINGS
-from hdfs_pipeline_tests.homes import open_home
+from hdfs_pipeline_tests.homes import BLOCKS, open_home
 home = open_home(Path(sys.argv[1]), **SETTINGS)
 
 def on_step(step):
@@ -325,7 +332,7 @@ def on_step(step):
         print("there", flush=True)
         sys.stdin.readline()
 
-done = retrain(home.store, home.settings, sys.argv[2], at_least=0, on_step=on_step)
+done = retrain(home.store, home.settings, BLOCKS, sys.argv[2], at_least=0, on_step=on_step)
 print(done.challenger)
 """
 
@@ -349,9 +356,9 @@ def test_a_retraining_that_is_killed_leaves_the_champion(grown: Home, step: str)
     assert process.stdout.readline() == "there\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert champion_version(grown.settings, "exact_match") == 1
+    assert champion_version(grown.settings, "blocks", "exact_match") == 1
     assert scores(grown, "exact_match") == before
-    done = retrain(grown.store, grown.settings, "exact_match")
+    done = retrain(grown.store, grown.settings, BLOCKS, "exact_match")
     assert (done.status, done.new) == ("promoted", NEW), "what was not done to the end is done again"
     assert done.challenger == (3 if step == "recording" else 2)
 
@@ -361,13 +368,13 @@ def test_two_retrainings_at_once_take_turns(grown: Home) -> None:
     seen: set[int | None] = set()
     for process in (first, second):
         while process.poll() is None:
-            seen.add(champion_version(grown.settings, "exact_match"))
+            seen.add(champion_version(grown.settings, "blocks", "exact_match"))
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.01)
     said = [int(process.communicate()[0].split()[-1]) for process in (first, second)]
     assert sorted(said) == [2, 3]
     assert seen <= {1, 2, 3}
-    assert champion_version(grown.settings, "exact_match") == 3
+    assert champion_version(grown.settings, "blocks", "exact_match") == 3
     assert grown.rows("SELECT version FROM models WHERE detector = 'exact_match' ORDER BY 1") == [(1,), (2,), (3,)]
 
 
@@ -378,7 +385,7 @@ def test_a_retraining_that_waits_too_long_says_so(grown: Home) -> None:
     settings = grown.settings.model_copy(update={"lock_timeout_s": 0.2})
     try:
         with pytest.raises(SetupError, match="another retraining"):
-            retrain(grown.store, settings, "exact_match")
+            retrain(grown.store, settings, BLOCKS, "exact_match")
     finally:
         process.kill()
         process.communicate()
@@ -390,9 +397,9 @@ def test_a_champion_that_was_changed_meanwhile_stays(grown: Home) -> None:
     def on_step(step: str) -> None:
         if "recording" in step:
             data = load_dataset(grown.store, grown.settings)
-            train_and_track(grown.store, data, "exact_match", grown.settings)
+            train_and_track(grown.store, data, BLOCKS, "exact_match", grown.settings)
 
     with pytest.raises(DataError, match="held against version 1, and by now version 3 serves"):
-        retrain(grown.store, grown.settings, "exact_match", on_step=on_step)
-    assert champion_version(grown.settings, "exact_match") == 3
-    assert promote_model(grown.settings, "exact_match", 2) == 3
+        retrain(grown.store, grown.settings, BLOCKS, "exact_match", on_step=on_step)
+    assert champion_version(grown.settings, "blocks", "exact_match") == 3
+    assert promote_model(grown.settings, "blocks", "exact_match", 2) == 3

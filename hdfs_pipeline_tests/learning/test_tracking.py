@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.domains.blocks.features import load_dataset
-from hdfs_pipeline.learning.tracking import EXPERIMENT, publish_evaluations, start_tracking, train_and_track
+from hdfs_pipeline.learning.tracking import experiment_of, publish_evaluations, start_tracking, train_and_track
 from hdfs_pipeline.scoring.models import model_folder
-from hdfs_pipeline_tests.homes import FAST, Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Home, copy_home
 
 SPLITS = ("random", "chronological")
 FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
@@ -20,14 +20,17 @@ def runs(home: Home) -> dict[str, Any]:
     """The home's runs by name."""
     import mlflow
 
-    start_tracking(home.settings)
-    return {run.info.run_name: run for run in mlflow.search_runs(experiment_names=[EXPERIMENT], output_format="list")}
+    start_tracking(home.settings, "blocks")
+    return {
+        run.info.run_name: run
+        for run in mlflow.search_runs(experiment_names=[experiment_of("blocks")], output_format="list")
+    }
 
 
 def client(home: Home) -> Any:
     import mlflow
 
-    start_tracking(home.settings)
+    start_tracking(home.settings, "blocks")
     return mlflow.MlflowClient()
 
 
@@ -42,7 +45,7 @@ def test_each_training_is_a_run(trained: Home) -> None:
 @pytest.mark.parametrize("name", FAST)
 def test_a_run_has_the_parameters_and_figures_of_the_card(trained: Home, name: str) -> None:
     run = runs(trained)[name]
-    folder = model_folder(trained.settings, name)
+    folder = model_folder(trained.settings, "blocks", name)
     card = json.loads((folder / "card.json").read_text())
     assert run.info.status == "FINISHED"
     assert run.data.params == {
@@ -60,7 +63,7 @@ def test_a_run_has_the_parameters_and_figures_of_the_card(trained: Home, name: s
 @pytest.mark.parametrize("name", FAST)
 def test_a_run_keeps_curves_evaluations_and_model(trained: Home, name: str, tmp_path: Path) -> None:
     run_id = runs(trained)[name].info.run_id
-    folder = model_folder(trained.settings, name)
+    folder = model_folder(trained.settings, "blocks", name)
     assert artifacts(trained, run_id) == {
         "curves.png",
         "evaluation_chronological.json",
@@ -89,13 +92,13 @@ def test_the_registered_model_is_the_runs_own(trained: Home) -> None:
 
 
 def test_the_store_has_the_card_and_the_figures(trained: Home) -> None:
-    found = trained.rows("SELECT detector, version, catalogue, threshold, path, card FROM models ORDER BY detector")
+    found = trained.rows("SELECT detector, version, source, threshold, path, card FROM models ORDER BY detector")
     assert [row[0] for row in found] == sorted(FAST)
     for name, version, catalogue, threshold, path, card in found:
-        told = json.loads((model_folder(trained.settings, name) / "card.json").read_text())
+        told = json.loads((model_folder(trained.settings, "blocks", name) / "card.json").read_text())
         assert json.loads(card) == told
         assert (version, catalogue, threshold) == (1, told["source"], told["threshold"])
-        assert Path(path) == model_folder(trained.settings, name)
+        assert Path(path) == model_folder(trained.settings, "blocks", name)
         rows = trained.rows("SELECT split, metrics FROM evaluations WHERE detector = ? AND version = 1", name)
         assert {split: json.loads(metrics) for split, metrics in rows} == told["metrics"]
     assert trained.rows("SELECT count(*) FROM evaluations") == [(len(FAST) * len(SPLITS),)]
@@ -110,11 +113,11 @@ def test_training_again_makes_a_second_version(trained: Home, tmp_path: Path, ml
         con.execute("DELETE FROM evaluations")
     shutil.copy(mlflow_db, home.settings.home / "mlflow.db")
     data = load_dataset(home.store, home.settings)
-    card, _ = train_and_track(home.store, data, "keywords", home.settings)
+    card, _ = train_and_track(home.store, data, BLOCKS, "keywords", home.settings)
     publish_evaluations(home.store, card)
-    client(home).delete_experiment(client(home).get_experiment_by_name(EXPERIMENT).experiment_id)
+    client(home).delete_experiment(client(home).get_experiment_by_name(experiment_of("blocks")).experiment_id)
     unlabelled = data.take(data.labels == 0)
-    card, run_id = train_and_track(home.store, unlabelled, "keywords", home.settings)
+    card, run_id = train_and_track(home.store, unlabelled, BLOCKS, "keywords", home.settings)
     publish_evaluations(home.store, card)
     publish_evaluations(home.store, card)
 

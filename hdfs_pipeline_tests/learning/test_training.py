@@ -5,14 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hdfs_pipeline.domains.blocks.domain import Blocks
 from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning import training
 from hdfs_pipeline.learning.training import fit, judge, train
-from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.models import load_model, trained_detectors
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline_tests.homes import FAST, Home, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Home, open_home
 
 QUICK = {"autoencoder": {"steps": 30}, "random_forest": {"n_estimators": 10}}
 
@@ -20,8 +22,7 @@ QUICK = {"autoencoder": {"steps": 30}, "random_forest": {"n_estimators": 10}}
 @pytest.fixture(autouse=True)
 def quick_detectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer steps and fewer trees: what is held here does not depend on how good a detector is."""
-    make = training.make_detector
-    monkeypatch.setattr(training, "make_detector", lambda name, settings: make(name, settings, **QUICK.get(name, {})))
+    monkeypatch.setattr(Blocks, "params", lambda self, settings, name: QUICK.get(name, {}))
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def relabelled(data: Dataset, labels: np.ndarray) -> Dataset:
 
 @pytest.mark.parametrize("name", [*FAST, "autoencoder"])
 def test_the_same_seed_gives_the_same_model(data: Dataset, settings: Settings, name: str) -> None:
-    one, same = (fit(data, name, settings) for _ in range(2))
+    one, same = (fit(data, BLOCKS, name, settings) for _ in range(2))
     matrix = data.matrix(one.card.family)
     assert one.score(matrix).tolist() == same.score(matrix).tolist()
     assert one.card.threshold == same.card.threshold
@@ -49,7 +50,7 @@ def test_the_same_seed_gives_the_same_model(data: Dataset, settings: Settings, n
 
 @pytest.mark.parametrize("name", ["random_forest", "autoencoder"])
 def test_another_seed_gives_another_model(data: Dataset, settings: Settings, name: str) -> None:
-    one, other = (fit(data, name, settings.model_copy(update={"seed": seed})) for seed in (1, 2))
+    one, other = (fit(data, BLOCKS, name, settings.model_copy(update={"seed": seed})) for seed in (1, 2))
     assert one.detector.model != other.detector.model
     assert (one.card.seed, other.card.seed) == (1, 2)
 
@@ -57,10 +58,23 @@ def test_another_seed_gives_another_model(data: Dataset, settings: Settings, nam
 @pytest.mark.parametrize("name", FAST)
 def test_the_order_of_the_blocks_does_not_matter(data: Dataset, settings: Settings, name: str) -> None:
     order = np.random.default_rng(0).permutation(len(data))
-    one, other = fit(data, name, settings), fit(data.take(order), name, settings)
+    one, other = fit(data, BLOCKS, name, settings), fit(data.take(order), BLOCKS, name, settings)
     matrix = data.matrix(one.card.family)
     assert one.card.fingerprint == other.card.fingerprint
     assert one.score(matrix).tolist() == other.score(matrix).tolist()
+
+
+def test_a_fingerprint_is_that_of_the_items_wherever_they_stand(data: Dataset) -> None:
+    """Also where their ids are texts, and longer ones stand beside them."""
+
+    def named(width: int) -> Dataset:
+        events = data.matrix("events")
+        keys = events.keys.astype(f"<U{width}")
+        return replace(data, matrices={"events": replace(events, keys=keys)})
+
+    assert training.fingerprint(named(30), "events") == training.fingerprint(named(40), "events")
+    other = replace(data, labels=np.roll(data.labels, 1))
+    assert training.fingerprint(other, "events") != training.fingerprint(data, "events")
 
 
 @pytest.mark.parametrize("name", ["autoencoder", "random_forest", "exact_match"])
@@ -75,7 +89,7 @@ def test_a_threshold_is_fixed_before_the_test_labels_are_seen(
     found = []
     for blocks in (data, turned):
         fitted.clear()
-        tests = train(blocks, name, settings).tests
+        tests = train(blocks, BLOCKS, name, settings).tests
         _, chronological, _ = fitted  # of the random split, of the chronological one, of all blocks
         found.append((tests["chronological"], chronological.card))
     (one, card), (other, again) = found
@@ -83,11 +97,11 @@ def test_a_threshold_is_fixed_before_the_test_labels_are_seen(
     assert one.scores.tolist() == other.scores.tolist()
     assert one.labels.tolist() != other.labels.tolist()
     assert one.evaluation.confusion != other.evaluation.confusion
-    assert card.blocks == 200
+    assert card.items == 200
 
 
 def test_a_quantile_is_one_of_normal_training_scores(data: Dataset, settings: Settings) -> None:
-    scorer = fit(data, "autoencoder", settings.model_copy(update={"autoencoder_quantile": 0.9}))
+    scorer = fit(data, BLOCKS, "autoencoder", settings.model_copy(update={"autoencoder_quantile": 0.9}))
     scores = scorer.score(data.matrix("events").take(data.labels == NORMAL))
     highest = scores[scores < scorer.card.threshold].max()
     assert np.nextafter(highest, np.inf) == scorer.card.threshold
@@ -97,29 +111,31 @@ def test_a_quantile_is_one_of_normal_training_scores(data: Dataset, settings: Se
 
 @pytest.mark.parametrize("name", ["autoencoder", "exact_match", "keywords"])
 def test_without_labels_there_is_a_model_and_no_figure(data: Dataset, settings: Settings, name: str) -> None:
-    trained = train(relabelled(data, np.full(len(data), UNLABELLED)), name, settings)
+    trained = train(relabelled(data, np.full(len(data), UNLABELLED)), BLOCKS, name, settings)
     card = trained.scorer.card
     assert trained.tests == {}
-    assert (card.anomalies, card.blocks, card.metrics) == (None, 400, {})
-    loaded = load_model(type(trained.scorer.detector), settings)
+    assert (card.anomalies, card.items, card.metrics) == (None, 400, {})
+    loaded = load_model(type(trained.scorer.detector), settings, "blocks")
     scores = loaded.score(data.matrix(card.family))
     assert np.isfinite(scores).all()
     assert len(scores) == 400
 
 
 def test_exact_match_without_labels_knows_every_block(data: Dataset, settings: Settings) -> None:
-    scorer = fit(relabelled(data, np.full(len(data), UNLABELLED)), "exact_match", settings)
+    scorer = fit(relabelled(data, np.full(len(data), UNLABELLED)), BLOCKS, "exact_match", settings)
     assert not scorer.score(data.matrix("events")).any()
 
 
 def test_a_forest_without_labels_says_what_to_do(data: Dataset, settings: Settings) -> None:
     with pytest.raises(DataError, match=r"random_forest learns from labels.*--labels CSV"):
-        train(relabelled(data, np.full(len(data), UNLABELLED)), "random_forest", settings)
+        train(relabelled(data, np.full(len(data), UNLABELLED)), BLOCKS, "random_forest", settings)
     with pytest.raises(DataError, match=r"random_forest learns from labels.*--labels CSV"):
-        train(relabelled(data, np.where(data.labels == ANOMALY, AMBIGUOUS, UNLABELLED)), "random_forest", settings)
+        train(
+            relabelled(data, np.where(data.labels == ANOMALY, AMBIGUOUS, UNLABELLED)), BLOCKS, "random_forest", settings
+        )
     with pytest.raises(DataError, match=r"both kinds.*autoencoder"):
-        train(relabelled(data, np.full(len(data), NORMAL)), "random_forest", settings)
-    assert trained_detectors(settings) == []
+        train(relabelled(data, np.full(len(data), NORMAL)), BLOCKS, "random_forest", settings)
+    assert trained_detectors(settings, "blocks") == []
 
 
 @pytest.mark.parametrize("name", [*FAST, "autoencoder"])
@@ -137,17 +153,18 @@ def test_ambiguous_blocks_are_never_used(data: Dataset, settings: Settings, name
             for (family, m), w in zip(known.matrices.items(), wild.values(), strict=True)
         }
         both = Dataset(
+            "blocks",
             matrices,
             np.r_[known.time, strange.time],
             np.r_[known.labels, strange.labels],
             np.r_[known.kinds, strange.kinds],
         )
-        one, other = train(known, name, settings), train(both, name, settings)
+        one, other = train(known, BLOCKS, name, settings), train(both, BLOCKS, name, settings)
         matrix = data.matrix(one.scorer.card.family)
         assert one.scorer.score(matrix).tolist() == other.scorer.score(matrix).tolist()
         assert one.scorer.seen.shape == other.scorer.seen.shape
         for card in (one.scorer.card, other.scorer.card):
-            assert (card.threshold, card.fingerprint, card.blocks) == (
+            assert (card.threshold, card.fingerprint, card.items) == (
                 one.scorer.card.threshold,
                 one.scorer.card.fingerprint,
                 400,
@@ -158,32 +175,32 @@ def test_ambiguous_blocks_are_never_used(data: Dataset, settings: Settings, name
 def test_blocks_without_a_label_are_left_out_where_others_have_one(data: Dataset, settings: Settings) -> None:
     labels = data.labels.copy()
     labels[::2] = UNLABELLED
-    scorer = fit(relabelled(data, labels), "exact_match", settings)
-    assert scorer.card.blocks == 200
+    scorer = fit(relabelled(data, labels), BLOCKS, "exact_match", settings)
+    assert scorer.card.items == 200
     assert len(scorer.seen) == len(np.unique(data.matrix("events").values[1::2], axis=0))
 
 
 def test_too_few_anomalies_for_a_split_still_give_a_model(data: Dataset, settings: Settings) -> None:
     rows = np.r_[np.flatnonzero(data.labels == NORMAL)[:50], np.flatnonzero(data.labels == ANOMALY)[:1]]
-    trained = train(data.take(rows), "random_forest", settings)
+    trained = train(data.take(rows), BLOCKS, "random_forest", settings)
     assert trained.tests == {}
     assert trained.scorer.card.anomalies == 1
 
 
 def test_the_final_model_learns_from_all_blocks(data: Dataset, settings: Settings) -> None:
-    trained = train(data, "exact_match", settings)
+    trained = train(data, BLOCKS, "exact_match", settings)
     assert set(trained.tests) == {"random", "chronological"}
-    assert (trained.scorer.card.blocks, trained.scorer.card.anomalies) == (400, 40)
+    assert (trained.scorer.card.items, trained.scorer.card.anomalies) == (400, 40)
     normals = data.matrix("events").take(data.labels == NORMAL)
     assert not trained.scorer.score(normals).any()
     for split, test in trained.tests.items():
         assert trained.scorer.card.metrics[split] == test.evaluation.to_json()
-        assert test.evaluation.blocks == len(test.scores) == len(test.labels) == 200
+        assert test.evaluation.items == len(test.scores) == len(test.labels) == 200
     assert trained.tests["random"].evaluation.anomalies == 20
 
 
 def test_judging_needs_both_kinds(data: Dataset, settings: Settings) -> None:
-    scorer = fit(data, "exact_match", settings)
+    scorer = fit(data, BLOCKS, "exact_match", settings)
     with pytest.raises(DataError, match="both kinds"):
         judge(scorer, data.take(data.labels == NORMAL), settings)
 
@@ -191,4 +208,4 @@ def test_judging_needs_both_kinds(data: Dataset, settings: Settings) -> None:
 def test_no_blocks_to_learn_from(data: Dataset, settings: Settings) -> None:
     for name in ("exact_match", "autoencoder", "random_forest"):
         with pytest.raises(DataError):
-            train(data.take(np.arange(0)), name, settings)
+            train(data.take(np.arange(0)), BLOCKS, name, settings)

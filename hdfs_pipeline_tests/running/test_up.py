@@ -17,11 +17,11 @@ from typing import Any
 import psutil
 import pytest
 
+from hdfs_pipeline.domains.blocks.domain import Blocks
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.running import up as module
-from hdfs_pipeline.running.up import SAMPLE, own_cluster, processes
+from hdfs_pipeline.running.up import own_cluster, processes
 from hdfs_pipeline.settings import PREFIX, Settings
-from hdfs_pipeline.streaming.reporter import ASSET
+from hdfs_pipeline.streaming.reporter import stream_asset
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import command, embedded_home, emptied_broker, wait_for
 from hdfs_pipeline_tests.streaming.workers import verdicts
@@ -115,12 +115,14 @@ def test_a_home_with_logs_of_its_own_never_gets_the_sample_by_itself(
 
 def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., Home], trained: Home) -> None:
     home = make()
-    put_source(home, SAMPLE / "HDFS.log.gz")
+    put_source(home, Blocks.sample / "HDFS.log.gz")
     shutil.copytree(trained.settings.models, home.settings.models)
     assert own_cluster(home.settings) == ""
     assert "sample" in names(home.settings)[0]  # a first run that was cut short
     with home.store.write() as con:
-        con.execute("INSERT INTO evaluations (detector, version, split) VALUES ('random_forest', 1, 'random')")
+        con.execute(
+            "INSERT INTO evaluations (domain, detector, version, split) VALUES ('blocks', 'random_forest', 1, 'random')"
+        )
     assert names(home.settings)[0] == ["broker", "dagster", "anomalies", "worker", "replay", "namenode", "collect"]
 
 
@@ -160,7 +162,7 @@ def test_ports_that_are_taken_are_setup_errors(make: Callable[..., Home]) -> Non
 def test_a_sample_that_is_missing_is_a_setup_error(
     make: Callable[..., Home], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "SAMPLE", tmp_path / "missing")
+    monkeypatch.setattr(Blocks, "sample", tmp_path / "missing")
     with pytest.raises(SetupError, match="--no-replay"):
         names(make(bare=True).settings)
 
@@ -244,14 +246,14 @@ def test_anomalies_arrive_in_an_empty_home_and_nothing_is_left(empty: Home, tmp_
         def stored() -> int:
             if not settings.store_path.exists():
                 return 0
-            return empty.rows("SELECT count(*) FROM stream_anomalies WHERE status = 'final'")[0][0]
+            return empty.rows("SELECT count(*) FROM anomalies WHERE origin <> 'batch' AND status = 'final'")[0][0]
 
         wait_for(stored, FIRST_S, "anomalies in the store")
         query = (
             '{assetNodeOrError(assetKey: {path: ["KEY"]}) {... on AssetNode {isMaterializable '
             "assetMaterializations(limit: 1) {metadataEntries {label ... on FloatMetadataEntry {floatValue} "
             "... on IntMetadataEntry {intValue}}}}}}"
-        ).replace("KEY", ASSET)
+        ).replace("KEY", stream_asset(Blocks()))
 
         def reported() -> dict[str, Any]:
             found = ask(settings.dagster_port, query)["assetNodeOrError"]["assetMaterializations"]

@@ -1,22 +1,16 @@
 """Splits: disjoint, complete, by time or drawn within each label; and which rows count as labelled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.dataset import (
-    AMBIGUOUS,
-    ANOMALY,
-    NORMAL,
-    UNLABELLED,
-    Dataset,
-    split_chronological,
-    split_random,
-    split_unseen,
-)
+from hdfs_pipeline.scoring.dataset import Dataset, split_chronological, split_random, split_unseen
 from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 
 
 def dataset(labels: list[int], time: list[int] | None = None) -> Dataset:
@@ -26,7 +20,7 @@ def dataset(labels: list[int], time: list[int] | None = None) -> Dataset:
     matrices = {"events": FeatureMatrix(values, keys, ("E1",), "x.v1"), "keywords": FeatureMatrix(values, keys, ("a",))}
     when = np.array(time if time is not None else range(len(labels)), np.int64)
     kinds = np.array([f"kind {label}" for label in labels], object)
-    return Dataset(matrices, when, np.array(labels, np.int8), kinds)
+    return Dataset("blocks", matrices, when, np.array(labels, np.int8), kinds)
 
 
 some_labels = st.lists(st.sampled_from([NORMAL, ANOMALY]), max_size=80)
@@ -87,18 +81,24 @@ def test_labelled_needs_both_kinds(labels: list[int]) -> None:
         dataset(labels).labelled()
 
 
-def test_marks_tell_blocks_apart() -> None:
-    """By id, counts and label; and stay the same wherever the rows stand."""
+@pytest.mark.parametrize("text", [False, True], ids=["numbers as keys", "texts as keys"])
+def test_marks_tell_blocks_apart(text: bool) -> None:
+    """By id, counts and label; and stay the same wherever the rows stand, and beside whatever longer ids."""
     draw = np.random.default_rng(3)
-    keys = np.repeat(np.arange(-50, 50), 40)
+    time = np.repeat(np.arange(-50, 50), 40)
+    keys = time.astype("<U3") if text else time
     values = np.tile(np.repeat(np.arange(20), 2), 100)[:, None].astype(np.float32)
     labels = np.tile(np.array([NORMAL, ANOMALY], np.int8), 2000)
-    data = Dataset({"events": FeatureMatrix(values, keys, ("E1",))}, keys, labels, np.full(4000, "", object))
+    matrices = {"events": FeatureMatrix(values, keys, ("E1",))}
+    data = Dataset("blocks", matrices, time, labels, np.full(4000, "", object))
     marks = data.marks("events")
     assert marks.dtype == np.uint64
     assert len(np.unique(marks)) == 4000
     order = draw.permutation(4000)
     np.testing.assert_array_equal(data.take(order).marks("events"), marks[order])
+    if text:
+        wide = replace(data, matrices={"events": FeatureMatrix(values, keys.astype("<U9"), ("E1",))})
+        np.testing.assert_array_equal(wide.marks("events"), marks)
 
 
 def repeating(vectors: list[int], labels: list[int]) -> Dataset:
@@ -106,7 +106,7 @@ def repeating(vectors: list[int], labels: list[int]) -> Dataset:
     data = dataset(labels)
     values = np.array(vectors, np.float32)[:, None]
     events = FeatureMatrix(values, data.matrix("events").keys, ("E1",), "x.v1")
-    return Dataset(data.matrices | {"events": events}, data.time, data.labels, data.kinds)
+    return replace(data, matrices=data.matrices | {"events": events})
 
 
 some_blocks = st.lists(st.tuples(st.integers(0, 12), st.sampled_from([NORMAL, ANOMALY])), max_size=80)

@@ -98,7 +98,7 @@ def test_no_blocks_at_all() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = evaluate(np.zeros(0), np.zeros(0, np.int64), 0.5, samples=50, seen=np.zeros(0, bool))
-    assert (found.blocks, found.anomalies, found.f1, found.false_alarms_per_10k) == (0, 0, 0, 0)
+    assert (found.items, found.anomalies, found.f1, found.false_alarms_per_10k) == (0, 0, 0, 0)
     assert (found.pr_auc, found.roc_auc) == (None, None)
 
 
@@ -117,15 +117,15 @@ def test_counts_by_kind_and_of_unseen_vectors_add_up(rows: list[tuple[float, int
         (found.recall_by_kind, labels == 1, found.confusion["true_positives"]),
         (found.false_alarm_rate_by_kind, labels == 0, found.confusion["false_positives"]),
     ):
-        assert sum(facts["blocks"] for facts in by_kind.values()) == rows_of.sum()
-        assert sum(facts["blocks"] * facts["flagged"] for facts in by_kind.values()) == pytest.approx(total)
+        assert sum(facts["items"] for facts in by_kind.values()) == rows_of.sum()
+        assert sum(facts["items"] * facts["flagged"] for facts in by_kind.values()) == pytest.approx(total)
         assert set(by_kind) == set(kinds[rows_of].tolist())
         for kind, facts in by_kind.items():
             assert facts["flagged"] == pytest.approx(flagged[rows_of & (kinds == kind)].mean())
     fresh = evaluate(scores[~seen], labels[~seen], 0.5)
     known = evaluate(scores[seen], labels[seen], 0.5)
     assert found.unseen == {
-        "blocks": int((~seen).sum()),
+        "items": int((~seen).sum()),
         **fresh.confusion,
         **{name: getattr(fresh, name) for name in ("precision", "recall", "f1")},
     }

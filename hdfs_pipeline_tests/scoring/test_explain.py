@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hdfs_pipeline.scoring.contracts import share_by_replacement
-from hdfs_pipeline.scoring.explain import Difference, Explanation, explain_rows, nearest_normals
+from hdfs_pipeline.scoring.explain import Difference, Explanation, Vocabulary, explain_rows, nearest_normals
 
 COLUMNS = ("E1", "E2", "E3", "E4", "E5")
 NAMES = dict(zip(COLUMNS, ("allocate", "receive", "exception", "delete", "replicate"), strict=True))
+VOCABULARY = Vocabulary(NAMES.__getitem__, "block", "the same events")
 
 
-def explained(row: list[int], normal: list[int], shares: list[float]) -> Explanation:
+def explained(row: list[float], normal: list[float], shares: list[float]) -> Explanation:
     values, nearest = np.array([row], np.float32), np.array([normal], np.float32)
-    return explain_rows(values, nearest, np.array([shares]), COLUMNS, NAMES.__getitem__)[0]
+    return explain_rows(values, nearest, np.array([shares]), COLUMNS, VOCABULARY)[0]
 
 
 def test_extra_missing_and_out_of_proportion() -> None:
@@ -40,6 +41,15 @@ def test_the_reason_names_three_and_counts_the_others() -> None:
 def test_equal_shares_stand_by_the_size_of_the_difference() -> None:
     found = explained([1, 9, 4, 0, 0], [0, 0, 0, 0, 0], [0.2, 0.2, 0.2, 0, 0])
     assert [difference.count for difference in found.differences] == [9, 4, 1]
+
+
+def test_whole_numbers_are_written_as_such_and_others_to_six_digits() -> None:
+    """Counts and measurements may stand side by side."""
+    found = explained([2, 0.123456789, 0, 1e9, 0], [1.5, 0, 2.25, 0, 0], [0.4, 0.3, 0.2, 0.1, 0])
+    assert found.reason == "2 instead of 1.5 × allocate; 0.123457 × receive; no exception (normally 2.25); and 1 more"
+    text = json.dumps(found.to_json()["differences"][0])
+    assert '"count": 2, "expected": 1.5,' in text
+    assert json.dumps(found.to_json()["differences"][3]["count"]) == "1000000000"
 
 
 def test_a_block_like_a_normal_one_says_so() -> None:

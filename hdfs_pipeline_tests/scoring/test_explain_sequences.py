@@ -2,16 +2,15 @@
 
 import numpy as np
 
+from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.explain_sequences import event_counts, explain_sequences
 
-EVENTS = ("A", "B", "C")
+VOCABULARY = Vocabulary(lambda event: f"event {event}", "block", "the same events", ("A", "B", "C"))
 NORMALS = np.array([[1, 2, 2, 3, 0, 0], [1, 2, 2, 0, 0, 0], [1, 2, 3, 2, 0, 0]], np.float32)
 
 
 def explained(row: list[int], shares: list[float], normals: np.ndarray = NORMALS) -> tuple[str, dict[str, float]]:
-    (found,) = explain_sequences(
-        np.array([row], np.float32), normals, np.array([shares]), EVENTS, lambda event: f"event {event}"
-    )
+    (found,) = explain_sequences(np.array([row], np.float32), normals, np.array([shares]), VOCABULARY)
     return found.reason, {difference.event_id: round(difference.share, 6) for difference in found.differences}
 
 

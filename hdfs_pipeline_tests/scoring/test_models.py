@@ -19,8 +19,9 @@ from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.models import (
     cards,
     champion_version,
+    known_feedback,
     load_model,
-    marked_blocks,
+    marked_items,
     model_folder,
     newest_version,
     previous_version,
@@ -40,6 +41,7 @@ def make_scorer(rows: int = 3) -> Scorer:
     normals = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
     detector = ExactMatch(seed=5).fit(normals, None, np.ones(rows))
     card = Card(
+        domain="blocks",
         detector="exact_match",
         family="events",
         columns=("E1", "E2"),
@@ -48,7 +50,7 @@ def make_scorer(rows: int = 3) -> Scorer:
         rule="fixed 0.5",
         seed=5,
         params={},
-        blocks=rows,
+        items=rows,
         anomalies=None,
         fingerprint="0",
         created_at="2026-01-01T00:00:00+00:00",
@@ -64,14 +66,14 @@ def settings(tmp_path: Path) -> Settings:
 
 FRESH = """
 import json, sys
-from hdfs_pipeline.verdicts.score import load_scorer
-from hdfs_pipeline_tests.homes import load_dataset, open_home
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline_tests.homes import BLOCKS, open_home
 from pathlib import Path
 home = open_home(Path(sys.argv[1]))
-data = load_dataset(home.store, home.settings)
+data = BLOCKS.features(home.store, home.settings)
 found = {}
 for name in sys.argv[2:]:
-    scorer = load_scorer(home.settings, name)
+    scorer = load_scorer(home.settings, BLOCKS, name)
     found[name] = [value.hex() for value in scorer.score(data.matrix(scorer.card.family)).tolist()]
 print(json.dumps(found))
 """
@@ -88,7 +90,7 @@ def test_another_process_gives_the_same_scores(trained: Home) -> None:
     )
     found = json.loads(done.stdout)
     for name in FAST:
-        scorer = load_model(DETECTORS[name].cls, trained.settings)
+        scorer = load_model(DETECTORS[name].cls, trained.settings, "blocks")
         scores = scorer.score(data.matrix(scorer.card.family))
         assert [value.hex() for value in scores.tolist()] == found[name]
         assert len(set(found[name])) > 1
@@ -96,7 +98,7 @@ def test_another_process_gives_the_same_scores(trained: Home) -> None:
 
 def test_what_is_loaded_is_what_was_saved(settings: Settings) -> None:
     saved = save_model(make_scorer(), settings)
-    loaded = load_model(ExactMatch, settings)
+    loaded = load_model(ExactMatch, settings, "blocks")
     assert loaded.card == saved.card
     np.testing.assert_array_equal(loaded.normals, saved.normals)
     np.testing.assert_array_equal(loaded.seen, saved.seen)
@@ -105,14 +107,14 @@ def test_what_is_loaded_is_what_was_saved(settings: Settings) -> None:
 def test_vectors_come_back_whatever_their_order_in_memory(settings: Settings) -> None:
     scorer = make_scorer()
     save_model(replace(scorer, seen=np.asfortranarray(scorer.seen), normals=scorer.normals[::-1]), settings)
-    loaded = load_model(ExactMatch, settings)
+    loaded = load_model(ExactMatch, settings, "blocks")
     np.testing.assert_array_equal(loaded.seen, scorer.seen)
     np.testing.assert_array_equal(loaded.normals, scorer.normals[::-1])
 
 
 def test_the_folder_holds_model_vectors_and_card_and_no_pickle(trained: Home) -> None:
     for name in FAST:
-        folder = model_folder(trained.settings, name)
+        folder = model_folder(trained.settings, "blocks", name)
         files = {"card.json", "blocks.safetensors", "vectors.safetensors", MODELS[name]}
         assert {path.name for path in folder.iterdir()} == files
         for path in folder.iterdir():
@@ -124,12 +126,12 @@ def test_the_card_says_what_is_to_be_known(trained: Home) -> None:
     import hashlib
 
     for name in FAST:
-        folder = model_folder(trained.settings, name)
+        folder = model_folder(trained.settings, "blocks", name)
         card = json.loads((folder / "card.json").read_text())
         assert set(card) == {field.name for field in fields(Card)}
         files = {path.name for path in folder.iterdir()} - {"card.json"}
         assert card["files"] == {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
-        assert (card["detector"], card["version"], card["blocks"], card["anomalies"]) == (name, 1, 400, 40)
+        assert (card["detector"], card["version"], card["items"], card["anomalies"]) == (name, 1, 400, 40)
         assert card["seed"] == trained.settings.seed
         assert set(card["metrics"]) == {"random", "chronological"}
         assert card["libraries"]["numpy"] == np.__version__
@@ -140,15 +142,15 @@ def test_the_card_says_what_is_to_be_known(trained: Home) -> None:
 def test_versions_count_up_and_the_newest_is_the_champion(settings: Settings) -> None:
     versions = [save_model(make_scorer(rows), settings).card.version for rows in (1, 2, 3)]
     assert versions == [1, 2, 3]
-    assert len(load_model(ExactMatch, settings).seen) == 3
-    assert [len(load_model(ExactMatch, settings, version).seen) for version in versions] == [1, 2, 3]
+    assert len(load_model(ExactMatch, settings, "blocks").seen) == 3
+    assert [len(load_model(ExactMatch, settings, "blocks", version).seen) for version in versions] == [1, 2, 3]
 
 
 def test_the_champion_is_a_pointer(settings: Settings) -> None:
     for rows in (1, 2):
         save_model(make_scorer(rows), settings)
-    (settings.models / "exact_match" / "champion").write_text("1")
-    assert load_model(ExactMatch, settings).card.version == 1
+    (settings.models / "blocks" / "exact_match" / "champion").write_text("1")
+    assert load_model(ExactMatch, settings, "blocks").card.version == 1
     assert save_model(make_scorer(), settings).card.version == 3
 
 
@@ -161,8 +163,8 @@ def test_a_version_that_another_training_took_meanwhile_is_left_alone(
     counts = iter([[], [1]])  # the first look was too early to see version 1
     monkeypatch.setattr(models, "_versions", lambda folder: next(counts))
     assert save_model(make_scorer(2), settings).card.version == 2
-    assert len(load_model(ExactMatch, settings, 1).seen) == 1
-    assert load_model(ExactMatch, settings).card.version == 2
+    assert len(load_model(ExactMatch, settings, "blocks", 1).seen) == 1
+    assert load_model(ExactMatch, settings, "blocks").card.version == 2
 
 
 @pytest.mark.parametrize("where", ["detector", "vectors", "rename"])
@@ -185,7 +187,7 @@ def test_a_crash_leaves_the_old_champion_and_no_half_folder(
         save_model(make_scorer(2), settings)
     monkeypatch.undo()
     assert sorted(path.relative_to(settings.models) for path in settings.models.rglob("*")) == before
-    assert load_model(ExactMatch, settings).card.version == 1
+    assert load_model(ExactMatch, settings, "blocks").card.version == 1
     assert save_model(make_scorer(2), settings).card.version == 2
 
 
@@ -236,55 +238,58 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damage_is_told_with_what_to_do(settings: Settings, damage: Callable[[Path], None]) -> None:
     save_model(make_scorer(), settings)
-    damage(model_folder(settings, "exact_match"))
+    damage(model_folder(settings, "blocks", "exact_match"))
     with pytest.raises(NotTrainedError, match="hdfs-pipeline train --detector exact_match"):
-        load_model(ExactMatch, settings)
+        load_model(ExactMatch, settings, "blocks")
 
 
 @pytest.mark.parametrize("pointer", [None, "", "two", "7"])
 def test_a_pointer_to_nothing(settings: Settings, pointer: str | None) -> None:
     save_model(make_scorer(), settings)
-    champion = settings.models / "exact_match" / "champion"
+    champion = settings.models / "blocks" / "exact_match" / "champion"
     champion.unlink() if pointer is None else champion.write_text(pointer)
     with pytest.raises(NotTrainedError, match="hdfs-pipeline train --detector exact_match"):
-        load_model(ExactMatch, settings)
+        load_model(ExactMatch, settings, "blocks")
 
 
 def test_no_model_at_all(settings: Settings) -> None:
     with pytest.raises(NotTrainedError, match=r"no keywords model .* train --detector keywords"):
-        load_model(Keywords, settings)
-    assert trained_detectors(settings) == []
+        load_model(Keywords, settings, "blocks")
+    assert trained_detectors(settings, "blocks") == []
 
 
 def test_which_detectors_are_trained(trained: Home) -> None:
-    assert trained_detectors(trained.settings) == sorted(FAST)
+    assert trained_detectors(trained.settings, "blocks") == sorted(FAST)
 
 
 def test_a_version_that_is_not_promoted_serves_nobody(settings: Settings) -> None:
     save_model(make_scorer(1), settings)
     assert save_model(make_scorer(2), settings, promote=False).card.version == 2
-    assert (champion_version(settings, "exact_match"), newest_version(settings, "exact_match")) == (1, 2)
-    assert len(load_model(ExactMatch, settings).seen) == 1
-    assert promote_model(settings, "exact_match", 2, instead_of=1) == 1
-    assert len(load_model(ExactMatch, settings).seen) == 2
+    assert (champion_version(settings, "blocks", "exact_match"), newest_version(settings, "blocks", "exact_match")) == (
+        1,
+        2,
+    )
+    assert len(load_model(ExactMatch, settings, "blocks").seen) == 1
+    assert promote_model(settings, "blocks", "exact_match", 2, instead_of=1) == 1
+    assert len(load_model(ExactMatch, settings, "blocks").seen) == 2
 
 
 def test_a_first_version_can_wait_too(settings: Settings) -> None:
     save_model(make_scorer(), settings, promote=False)
-    assert trained_detectors(settings) == []
-    assert promote_model(settings, "exact_match", 1) is None
-    assert trained_detectors(settings) == ["exact_match"]
+    assert trained_detectors(settings, "blocks") == []
+    assert promote_model(settings, "blocks", "exact_match", 1) is None
+    assert trained_detectors(settings, "blocks") == ["exact_match"]
 
 
 def test_only_a_whole_version_can_be_promoted(settings: Settings) -> None:
     for rows in (1, 2):
         save_model(make_scorer(rows), settings, promote=rows == 1)
-    write("model.safetensors", flip)(model_folder(settings, "exact_match", 2))
+    write("model.safetensors", flip)(model_folder(settings, "blocks", "exact_match", 2))
     for version in (2, 3):
         with pytest.raises(NotTrainedError):
-            promote_model(settings, "exact_match", version)
-    assert champion_version(settings, "exact_match") == 1
-    assert [card.version for card in cards(settings, "exact_match")] == [1]
+            promote_model(settings, "blocks", "exact_match", version)
+    assert champion_version(settings, "blocks", "exact_match") == 1
+    assert [card.version for card in cards(settings, "blocks", "exact_match")] == [1]
 
 
 def test_a_champion_that_changed_meanwhile_is_not_replaced(settings: Settings) -> None:
@@ -293,60 +298,80 @@ def test_a_champion_that_changed_meanwhile_is_not_replaced(settings: Settings) -
         save_model(make_scorer(rows), settings)
     save_model(make_scorer(3), settings, promote=False)
     with pytest.raises(DataError, match="held against version 1, and by now version 2"):
-        promote_model(settings, "exact_match", 3, instead_of=1)
-    assert champion_version(settings, "exact_match") == 2
+        promote_model(settings, "blocks", "exact_match", 3, instead_of=1)
+    assert champion_version(settings, "blocks", "exact_match") == 2
 
 
 def test_what_served_before(settings: Settings) -> None:
     name = "exact_match"
     with pytest.raises(NotTrainedError):
-        previous_version(settings, name)
+        previous_version(settings, "blocks", name)
     for rows in (1, 2, 3, 4):
         save_model(make_scorer(rows), settings, promote=rows != 2)
     served = []
     for _ in range(2):
-        served.append(previous_version(settings, name))
-        promote_model(settings, name, served[-1], back=True)
+        served.append(previous_version(settings, "blocks", name))
+        promote_model(settings, "blocks", name, served[-1], back=True)
     assert served == [3, 1], "version 2 never served"
     with pytest.raises(DataError, match="--to VERSION"):
-        previous_version(settings, name)
-    promote_model(settings, name, 2, back=True)
-    assert previous_version(settings, name) == 1
+        previous_version(settings, "blocks", name)
+    promote_model(settings, "blocks", name, 2, back=True)
+    assert previous_version(settings, "blocks", name) == 1
 
 
 def test_what_served_before_in_a_home_of_an_older_release(settings: Settings) -> None:
     for rows in (1, 2):
         save_model(make_scorer(rows), settings)
-    (settings.models / "exact_match" / "served.jsonl").unlink()
-    assert previous_version(settings, "exact_match") == 1
+    (settings.models / "blocks" / "exact_match" / "served.jsonl").unlink()
+    assert previous_version(settings, "blocks", "exact_match") == 1
     save_model(make_scorer(3), settings)
-    assert previous_version(settings, "exact_match") == 2
+    assert previous_version(settings, "blocks", "exact_match") == 2
 
 
 def test_a_record_that_was_cut_off_is_passed_over(settings: Settings) -> None:
     for rows in (1, 2):
         save_model(make_scorer(rows), settings)
-    with (settings.models / "exact_match" / "served.jsonl").open("a") as file:
+    with (settings.models / "blocks" / "exact_match" / "served.jsonl").open("a") as file:
         file.write('{"versi')
-    assert previous_version(settings, "exact_match") == 1
+    assert previous_version(settings, "blocks", "exact_match") == 1
 
 
 def test_marks_of_the_blocks_that_were_learned_and_judged_on(settings: Settings) -> None:
     save_model(make_scorer(), settings, judged_on=np.array([9, 8], np.uint64))
-    learned, judged = marked_blocks(settings, "exact_match", 1)
+    learned, judged = marked_items(settings, "blocks", "exact_match", 1)
     assert (learned.tolist(), judged.tolist()) == ([1, 2, 3], [8, 9])
     save_model(replace(make_scorer(), learned=None), settings)
-    assert marked_blocks(settings, "exact_match", 2) is None
+    assert marked_items(settings, "blocks", "exact_match", 2) is None
+
+
+@pytest.mark.parametrize("words", [{5: 1, -(2**63): 0}, {"nn1:9870 2026-01-01T00:00:00.000Z": -1, "order-5": 1}, {}])
+def test_words_that_were_known(settings: Settings, words: dict[Any, int]) -> None:
+    """By numbers or texts, as the domain's items are named."""
+    assert known_feedback(settings, "blocks", "exact_match", save_model(make_scorer(), settings).card.version) == {}
+    saved = save_model(replace(make_scorer(), feedback=words), settings)
+    assert known_feedback(settings, "blocks", "exact_match", saved.card.version) == words
+    assert marked_items(settings, "blocks", "exact_match", saved.card.version)[0].tolist() == [1, 2, 3]
+
+
+def test_the_domains_of_a_home_have_their_own_models(settings: Settings) -> None:
+    other = make_scorer(2)
+    save_model(make_scorer(1), settings)
+    save_model(replace(other, card=replace(other.card, domain="orders")), settings)
+    for domain, rows in (("blocks", 1), ("orders", 2)):
+        assert trained_detectors(settings, domain) == ["exact_match"]
+        loaded = load_model(ExactMatch, settings, domain)
+        assert (loaded.card.domain, loaded.card.version, len(loaded.seen)) == (domain, 1, rows)
+    assert trained_detectors(settings, "namenode") == []
 
 
 def test_a_card_of_an_older_release_is_read(settings: Settings) -> None:
     save_model(make_scorer(), settings)
-    folder = model_folder(settings, "exact_match")
+    folder = model_folder(settings, "blocks", "exact_match")
     new = ("source_fingerprint", "after", "judgement")
     write("card.json", lambda data: json.dumps({k: v for k, v in json.loads(data).items() if k not in new}).encode())(
         folder
     )
-    found = load_model(ExactMatch, settings).card
+    found = load_model(ExactMatch, settings, "blocks").card
     assert (found.source_fingerprint, found.after, found.judgement) == ("", None, {})
 
 
@@ -359,7 +384,7 @@ settings = open_home(Path(sys.argv[1])).settings
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(40):
-    promote_model(settings, "exact_match", int(sys.argv[2]))
+    promote_model(settings, "blocks", "exact_match", int(sys.argv[2]))
 """
 
 
@@ -376,9 +401,9 @@ def test_processes_that_promote_at_once_leave_the_pointer_whole(settings: Settin
         process.stdin.flush()
     seen = set()
     while any(process.poll() is None for process in processes):
-        seen.add(champion_version(settings, "exact_match"))
+        seen.add(champion_version(settings, "blocks", "exact_match"))
     for process in processes:
         process.communicate()
     assert [process.returncode for process in processes] == [0, 0]
     assert seen <= {1, 2}
-    assert len((settings.models / "exact_match" / "served.jsonl").read_text().splitlines()) == 82
+    assert len((settings.models / "blocks" / "exact_match" / "served.jsonl").read_text().splitlines()) == 82

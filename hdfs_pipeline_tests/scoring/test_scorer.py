@@ -5,17 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hdfs_pipeline.detectors.lstm import Lstm
 from hdfs_pipeline.domains.blocks.features import load_dataset
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
 from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 from hdfs_pipeline.scoring.scorer import Scorer
-from hdfs_pipeline.verdicts.score import load_scorer
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 
 
 @pytest.fixture
 def forest(trained: Home) -> Scorer:
-    return load_scorer(trained.settings, "random_forest")
+    return load_scorer(trained.settings, BLOCKS, "random_forest")
 
 
 @pytest.fixture
@@ -77,17 +80,62 @@ def test_normals_stand_with_the_most_frequent_first(trained: Home, forest: Score
     assert len({row.tobytes() for row in forest.normals}) == len(forest.normals)
 
 
-def test_an_explanation_is_against_the_nearest_normal_vector(forest: Scorer, events: FeatureMatrix) -> None:
+def test_an_explanation_is_against_the_nearest_normal_vector(
+    trained: Home, forest: Scorer, events: FeatureMatrix
+) -> None:
     flagged = events.values[forest.score(events) >= forest.card.threshold]
-    nearest, shares = forest.explain(flagged)
+    explanations = forest.explain(flagged, BLOCKS.vocabulary(trained.settings, forest.card.source))
+    nearest = flagged.copy()
+    for row, explanation in zip(nearest, explanations, strict=True):
+        for difference in explanation.differences:
+            column = events.columns.index(difference.event_id)
+            assert row[column] == difference.count
+            row[column] = difference.expected
     distances = np.abs(flagged[:, None, :] - forest.normals[None]).sum(axis=2)
     np.testing.assert_array_equal(np.abs(flagged - nearest).sum(axis=1), distances.min(axis=1))
     np.testing.assert_array_equal(nearest, forest.normals[distances.argmin(axis=1)])
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(sums_of_shares(explanations), 1)
 
 
-def test_a_model_without_normal_vectors_explains_too(forest: Scorer, events: FeatureMatrix) -> None:
+def sums_of_shares(explanations: list[Explanation]) -> list[float]:
+    return [sum(difference.share for difference in explanation.differences) for explanation in explanations]
+
+
+def test_a_model_without_normal_vectors_explains_too(trained: Home, forest: Scorer, events: FeatureMatrix) -> None:
     bare = replace(forest, normals=forest.normals[:0])
-    nearest, shares = bare.explain(events.values[:5])
-    assert not nearest.any()
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    explanations = bare.explain(events.values[:5], BLOCKS.vocabulary(trained.settings, forest.card.source))
+    for row, explanation in zip(events.values[:5], explanations, strict=True):
+        assert {difference.expected for difference in explanation.differences} == {0}
+        assert {difference.event_id: difference.count for difference in explanation.differences} == {
+            column: count for column, count in zip(events.columns, row.tolist(), strict=True) if count
+        }
+    np.testing.assert_allclose(sums_of_shares(explanations), 1)
+
+
+def test_rows_that_repeat_are_explained_once(forest: Scorer, events: FeatureMatrix) -> None:
+    """And each has the explanation that it would have alone."""
+    asked: list[str] = []
+    vocabulary = Vocabulary(lambda column: asked.append(column) or column, "block", "the same events")
+    once = forest.explain(events.values[:3], vocabulary)
+    first = len(asked)
+    again = forest.explain(np.vstack([events.values[:3]] * 50), vocabulary)
+    assert again == once * 50
+    assert len(asked) == 2 * first
+    assert forest.explain(events.values[:0], vocabulary) == []
+
+
+def test_rows_that_people_ruled_are_explained_with_their_word(forest: Scorer, events: FeatureMatrix) -> None:
+    ruled = replace(forest, ruled=events.values[:2], ruled_labels=np.array([ANOMALY, NORMAL], np.int8))
+    vocabulary = Vocabulary(str, "block", "the same events")
+    plain = [explanation.reason for explanation in forest.explain(events.values[:3], vocabulary)]
+    reasons = [explanation.reason for explanation in ruled.explain(events.values[:3], vocabulary)]
+    assert reasons[0] == f"people called a block with the same events a real anomaly; {plain[0]}"
+    if (events.values[1] != events.values[0]).any():
+        assert reasons[1] == f"people called a block with the same events a false alarm; {plain[1]}"
+
+
+def test_sequences_need_the_names_of_their_codes(forest: Scorer, events: FeatureMatrix) -> None:
+    """As where the catalogue that a model was trained on has gone."""
+    sequences = replace(forest, detector=Lstm())
+    with pytest.raises(SetupError, match=r"source hdfs_v1\.v1 is not in this home: put it back, or train again"):
+        sequences.explain(events.values[:1], Vocabulary(str))

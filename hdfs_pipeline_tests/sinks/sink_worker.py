@@ -10,33 +10,55 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
-from hdfs_pipeline.domains.blocks.wire import Label, Vector, Verdict, block_key, encode
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, LABELS, RAW_LOGS
+from hdfs_pipeline.domains.blocks.wire import Label, Vector, block_key, encode
 from hdfs_pipeline.settings import Settings, load_settings
 from hdfs_pipeline.sinks import topics as sink
-from hdfs_pipeline.sources.kafka import (
-    ADDRESS_FILE,
-    AGGREGATED_EVENTS,
-    ANOMALIES,
-    HDFS_LOGS,
-    LABELS,
-    RAW_LOGS,
-    producer,
-)
+from hdfs_pipeline.sinks.topics import Sunk
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE, ANOMALIES, producer
+from hdfs_pipeline.sources.wire import Verdict, encode_verdict
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.streaming.broker import mock_cluster
+from hdfs_pipeline.streaming.topics import all_topics
 
 PARTS = 3
 TIME = datetime(2026, 11, 21, 4, 0, 18, 725000, UTC)
 VECTOR = Vector(-5, "hdfs_3.v1", {"E5": 2, "E9": 1}, 3, 1, TIME, TIME, 0, 7, 9, "idle")
 VERDICT = Verdict(
-    -5, "final", "d", 1, 0.9, 0.5, "why", {"a": [1]}, "c", 3, TIME, None, AGGREGATED_EVENTS, 0, 7, 9, TIME, "idle"
-)
+    "blocks", "blk_-5", "final", "d", 1, 0.9, 0.5, "why", {"a": [1]}, 3, TIME, None, AGGREGATED_EVENTS, 0, 7, 9, TIME,
+    "idle", {"block_id": "blk_-5", "catalogue": "c"},
+)  # fmt: skip
 FEATURES = Vector(8, "hdfs_v1.v1", {"E5": 2}, label="anomaly")
 LABEL = Label(8, "anomaly", "disk")
 
+STREAMED = {name: topic.sink.table for name, topic in all_topics().items() if topic.sink}
+"""Table by topic."""
+
 Message = tuple[bytes | None, bytes | None, int]  # key, value, partition
+
+
+def ingest(store: Store, settings: Settings, topic: str, *arguments: Any, **more: Any) -> Sunk:
+    """`ingest_range` with the topic's own sink."""
+    return sink.ingest_range(store, settings, topic, sink_of(topic), *arguments, **more)
+
+
+def sink_of(topic: str) -> sink.TopicSink:
+    found = all_topics()[topic].sink
+    assert found is not None
+    return found
+
+
+def encoded(message: Vector | Verdict | Label) -> bytes:
+    return encode_verdict(message) if isinstance(message, Verdict) else encode(message)
+
+
+def about(block_id: int, **fields: Any) -> Verdict:
+    """`VERDICT`, on another block."""
+    item = f"blk_{block_id}"
+    return replace(VERDICT, item=item, more={"block_id": item, "catalogue": "c"}, **fields)
 
 
 @contextmanager
@@ -82,7 +104,7 @@ POISON: list[tuple[bytes | None, bytes | None]] = [
 
 def _spoiled(message: Vector | Verdict | Label) -> list[bytes]:
     """Messages that are well formed, and hold what no column can."""
-    text = encode(message)
+    text = encoded(message)
     found = [text.replace(b'"v":1', b'"v":2'), text.replace(b'"blk_', b'"block ')]
     if isinstance(message, Label):
         return [*found, text.replace(b'"anomaly"', b'"odd"'), text.replace(b"disk", b"\\ud800")]
@@ -115,8 +137,7 @@ def mixture(topic: str) -> list[Message]:
     else:
         status = ("final", "provisional", "withdrawn")
         good = [
-            (block_key(n % 4), encode(replace(VERDICT, block_id=n % 4, status=status[n % 3], score=n / 30)))
-            for n in range(30)
+            (block_key(n % 4), encode_verdict(about(n % 4, status=status[n % 3], score=n / 30))) for n in range(30)
         ] + [(None, bad) for bad in _spoiled(VERDICT)]
     # A block's messages share a partition.
     placed = [(key, value, len(key or b"") and key[-1] % PARTS if key else 0) for key, value in good]
@@ -127,7 +148,7 @@ TABLES = {
     RAW_LOGS: """SELECT path, host, daemon, layout, position, time, origin, message, more, block_ids, alarm
         FROM raw_logs JOIN sources USING (source_id)""",
     AGGREGATED_EVENTS: "FROM aggregated_events",
-    ANOMALIES: "FROM stream_anomalies",
+    ANOMALIES: "FROM anomalies",
     HDFS_LOGS: "FROM hdfs_logs",
     LABELS: "FROM labels",
 }
@@ -163,9 +184,9 @@ def main(home: str, topic: str, most: str, die: str) -> None:
             raise AssertionError
 
         for name in ("domains.blocks.log_sink", "sinks.messages"):
-            module = sys.modules[f"hdfs_pipeline.{name}"]
+            module = import_module(f"hdfs_pipeline.{name}")
             module.publish_into = publish_and_die  # type: ignore[attr-defined]
-    while sink.ingest_range(store, settings, topic).messages:
+    while ingest(store, settings, topic).messages:
         print("ran", flush=True)
 
 

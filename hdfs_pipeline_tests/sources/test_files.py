@@ -1,4 +1,4 @@
-"""Log files: which are found, who wrote them, and their bytes, packed or not, whole or cut."""
+"""Log files: which are found, and their bytes, packed or not, whole or cut."""
 
 import gzip
 import hashlib
@@ -172,30 +172,6 @@ def test_digests_are_those_of_the_prefixes(
     assert file.prefix_digests(lengths, size) == {n: hashlib.sha256(data[:n]).hexdigest() for n in wanted}
 
 
-@pytest.mark.parametrize(
-    ("name", "daemon", "host"),
-    [
-        ("hadoop-hdfs-namenode-nn1.example.com.log", "namenode", "nn1.example.com"),
-        ("hadoop-hdfs-namenode-nn1.example.com.log.2", "namenode", "nn1.example.com"),
-        ("hadoop-hdfs-datanode-dn-17.example.com.log.2024-11-01.gz", "datanode", "dn-17.example.com"),
-        ("hadoop-root-secondarynamenode-vm.out", "secondarynamenode", "vm"),
-        ("hadoop-hdfs-journalnode-10.0.0.7.log", "journalnode", "10.0.0.7"),
-        ("hadoop-my-user-namenode-nn1.log", "namenode", "nn1"),
-        ("hadoop-svc.hdfs-datanode-dn1.log", "datanode", "dn1"),
-        ("hadoop-cmf-hdfs-NAMENODE-nn1.example.com.log.out", "namenode", "nn1.example.com"),
-        ("hadoop-hdfs-kms-k1.log", "kms", "k1"),
-        ("hadoop-hdfs-namenode-my.logger.example.com.log", "namenode", "my.logger.example.com"),
-        ("hadoop-hdfs-datanode-datanode-7.log", "datanode", "datanode-7"),
-        ("datanode_1.log.gz", "datanode_1", ""),
-        ("HDFS.log", "HDFS", ""),
-        ("hadoop.log", "hadoop", ""),
-    ],
-)
-def test_host_and_daemon_stand_in_hadoops_file_names(name: str, daemon: str, host: str) -> None:
-    file = LogFile(Path("/logs") / name)
-    assert (file.daemon, file.host) == (daemon, host)
-
-
 LOGS = [
     "HDFS.log", "hadoop-hdfs-namenode-nn1.log", "hadoop-hdfs-namenode-nn1.log.1", "sub/deeper/dn.log.2024-11-01.gz",
     "dn.log.zst", "hadoop-cmf-hdfs-DATANODE-dn1.log.out",
@@ -267,12 +243,11 @@ def test_a_file_that_goes_away_is_named(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_utf8_can_be_shown() -> None:
-    file = LogFile(Path(os.fsdecode(b"/logs/caf\xe9.log")))
-    assert (file.shown, file.daemon) == ("/logs/caf\ufffd.log", "caf\ufffd")
+    assert LogFile(Path(os.fsdecode(b"/logs/caf\xe9.log"))).shown == "/logs/caf\ufffd.log"
 
 
 def test_standard_input_is_kept_to_be_read_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(NOISE)))
     (file,) = find_files(["-"], tmp_path / "spool")
     assert read(file) == read(file) == NOISE
-    assert (file.daemon, file.path.parent) == ("stdin", tmp_path / "spool")
+    assert file.path.parent == tmp_path / "spool"

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
-from hdfs_pipeline.sources.kafka import RAW_LOGS, producer
+from hdfs_pipeline.sources.kafka import producer
 from hdfs_pipeline.sources.ranges import Range, RangeReader, Watermarks, plan, reachable, watermarks
 from hdfs_pipeline.streaming.broker import mock_cluster
 from hdfs_pipeline_tests.homes import Home

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.store.offsets import OffsetConflict, advance_offset, offsets
+from hdfs_pipeline.store.offsets import OffsetConflict, advance_offsets, offsets
 from hdfs_pipeline.store.store import Store
 
 IDS = {"cluster_id": "c", "topic_id": "t"}
@@ -29,7 +29,7 @@ def count(store: Store, transactions: int) -> None:
             with store.write() as con:
                 at = expected or 0
                 con.execute("INSERT INTO labels VALUES (?, 'normal', ?)", [at, str(os.getpid())])
-                advance_offset(con, "fight", 0, expected, at + 1, **IDS)
+                advance_offsets(con, "fight", {0: (expected, at + 1)}, **IDS)
             done += 1
         except OffsetConflict:
             continue
@@ -84,7 +84,9 @@ def overflow(store: Store, limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         with store.write() as con:
-            con.execute("INSERT INTO scores SELECT range, 'd', 1, random(), 0, true, now() FROM range(1000000)")
+            con.execute(
+                "INSERT INTO scores BY NAME SELECT range::VARCHAR AS item, random() AS score FROM range(1000000)"
+            )
     except SetupError as error:
         say(f"SetupError: {error}")
 

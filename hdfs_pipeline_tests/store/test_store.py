@@ -26,7 +26,6 @@ from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.store.offsets import (
     OffsetConflict,
-    advance_offset,
     advance_offsets,
     begin_epoch,
     find_epoch,
@@ -36,7 +35,7 @@ from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES
 from hdfs_pipeline.store.store import Store, publish_into
 
 WORKER = Path(__file__).with_name("store_worker.py")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(WORKER.parent.parent)}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(WORKER.parents[2])}
 IDS = {"cluster_id": "c", "topic_id": "t"}
 LIMIT_S = 60
 
@@ -312,7 +311,7 @@ def test_the_log_of_a_deleted_store_does_not_spoil_the_next(store: Store) -> Non
 def fill(store: Store) -> None:
     with store.write() as con:
         con.execute("INSERT INTO event_matrix VALUES (-5, '2008-11-09 20:35:18+00', NULL, 1.5, 2, 0, [1, 0, 3])")
-        con.execute("""INSERT INTO models VALUES ('d', 1, 'c', 0.5, 'p', '{"seed": 7}', now())""")
+        con.execute("""INSERT INTO models VALUES ('blocks', 'd', 1, 'c', 0.5, 'p', '{"seed": 7}', now())""")
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
@@ -344,7 +343,7 @@ def test_export_of_some_tables_and_of_what_is_not_there(store: Store, tmp_path: 
 def test_publish_replaces_several_tables_in_one_transaction(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "detector=x" / "it's.parquet"
     file.parent.mkdir()
-    pq.write_table(pa.table({"lines": pa.array([3, 4], pa.int32()), "block_id": [7, 8]}), file)
+    pq.write_table(pa.table({"records": pa.array([3, 4], pa.int32()), "item": ["blk_7", "blk_8"]}), file)
     labels = pa.table({"block_id": [7, 9], "label": ["normal", "anomaly"]})
     for _ in range(2):
         with store.write() as con:
@@ -356,8 +355,8 @@ def test_publish_replaces_several_tables_in_one_transaction(store: Store, tmp_pa
         publish_into(con, "sources", pa.table({"source_id": [2, 2]}))
     assert blocks(store) == [7, 9]
     with store.read() as con:
-        rows = con.execute("SELECT block_id, lines, detector FROM anomalies ORDER BY 1").fetchall()
-    assert rows == [(7, 3, None), (8, 4, None)]
+        rows = con.execute("SELECT item, records, detector FROM anomalies ORDER BY 1").fetchall()
+    assert rows == [("blk_7", 3, None), ("blk_8", 4, None)]
 
 
 def refused(store: Store, pattern: str) -> None:
@@ -413,7 +412,7 @@ def test_a_store_of_an_older_schema_gets_its_new_tables(store: Store, unit: str)
         assert found == [(str(SCHEMA_VERSION),)]
         assert offsets(con, "logs", **IDS) == {0: 5}
     with store.write() as con:  # the key knows lives now
-        advance_offset(con, "logs", 0, None, 1, cluster_id="c", topic_id="made anew")
+        advance_offsets(con, "logs", {0: (None, 1)}, cluster_id="c", topic_id="made anew")
 
 
 def test_a_file_of_a_newer_duckdb_and_a_damaged_one(store: Store) -> None:
@@ -477,9 +476,8 @@ def test_a_disk_that_fills_up_keeps_what_was_committed(store: Store) -> None:
             while len(committed) < 100:
                 batch = len(committed)
                 with store.write() as con:
-                    con.execute(
-                        "INSERT INTO scores SELECT range, 'd', ?, random(), 0, true, now() FROM range(40000)", [batch]
-                    )
+                    rows = "SELECT range::VARCHAR AS item, ? AS version, random() AS score FROM range(40000)"
+                    con.execute(f"INSERT INTO scores BY NAME {rows}", [batch])
                 committed.append(batch)
         with store.read() as con:
             rows = con.execute("SELECT version, count(*) FROM scores GROUP BY 1 ORDER BY 1").fetchall()
@@ -518,15 +516,15 @@ def test_too_little_memory_and_a_limit_that_is_none(store: Store) -> None:
 
 def test_another_topic_or_cluster_has_offsets_of_its_own(store: Store) -> None:
     with store.write() as con:
-        advance_offset(con, "logs", 0, None, 10, **IDS)
+        advance_offsets(con, "logs", {0: (None, 10)}, **IDS)
     for ids in ({**IDS, "topic_id": "made anew"}, {**IDS, "cluster_id": "other"}):
         with pytest.raises(OffsetConflict, match="is none, not 10"), store.write() as con:
-            advance_offset(con, "logs", 0, 10, 20, **ids)
+            advance_offsets(con, "logs", {0: (10, 20)}, **ids)
         with store.write() as con:
-            advance_offset(con, "logs", 0, None, 3, **ids)
+            advance_offsets(con, "logs", {0: (None, 3)}, **ids)
             assert offsets(con, "logs", **ids) == {0: 3}
     with pytest.raises(DataError, match="go back"), store.write() as con:
-        advance_offset(con, "logs", 0, 10, 9, **IDS)
+        advance_offsets(con, "logs", {0: (10, 9)}, **IDS)
     with store.read() as con:
         assert offsets(con, "logs", **IDS) == {0: 10}
         assert offsets(con, "other", **IDS) == {}
@@ -573,7 +571,7 @@ def test_fenced_offsets_behave_like_a_dictionary(steps: list[tuple[str, int, int
             try:
                 with store.write() as con:
                     con.execute("INSERT INTO labels VALUES (?, 'normal', '')", [number])
-                    advance_offset(con, topic, part, expected, (expected or 0) + more, **IDS)
+                    advance_offsets(con, topic, {part: (expected, (expected or 0) + more)}, **IDS)
             except OffsetConflict:
                 assert model.get((topic, part)) != expected
             else:

@@ -15,8 +15,8 @@ import pytest
 from filelock import FileLock
 
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
-from hdfs_pipeline.sources.kafka import ADDRESS_FILE, TOPICS, consumer
-from hdfs_pipeline.streaming.topics import ensure_topics
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE, consumer
+from hdfs_pipeline.streaming.topics import all_topics, ensure_topics
 from hdfs_pipeline_tests.homes import Home, open_home
 
 LIMIT_S = 60.0
@@ -127,10 +127,10 @@ def used_topics(admin: Any) -> set[str]:
     from confluent_kafka.admin import OffsetSpec
 
     found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=20).topics.items()}
-    places = [TopicPartition(name, part) for name in TOPICS for part in range(found.get(name, 0))]
+    places = [TopicPartition(name, part) for name in all_topics() for part in range(found.get(name, 0))]
     ends = admin.list_offsets(dict.fromkeys(places, OffsetSpec.latest()), request_timeout=20) if places else {}
     written = {place.topic for place, future in ends.items() if future.result(20).offset > 0}
-    return written | {name for name in TOPICS if found.get(name, 50) != 50}
+    return written | {name for name in all_topics() if found.get(name, 50) != 50}
 
 
 def delete_topics(admin: Any, names: set[str]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.sources.kafka import ADDRESS_FILE, RAW_LOGS, bootstrap_servers, producer
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE, bootstrap_servers, producer
 from hdfs_pipeline.streaming.broker import run_broker
 from hdfs_pipeline.streaming.topics import describe_topics
 from hdfs_pipeline_tests.homes import Home

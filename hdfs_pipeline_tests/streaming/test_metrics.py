@@ -9,9 +9,10 @@ import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from hdfs_pipeline.domains.blocks.wire import Verdict
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.sources.kafka import DEAD_LETTERS, RAW_LOGS, producer
+from hdfs_pipeline.sources.kafka import DEAD_LETTERS, producer
+from hdfs_pipeline.sources.wire import Verdict
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command, wait_for
@@ -116,7 +117,7 @@ def test_recent_figures_begin_anew_with_each_report(metrics: Metrics) -> None:
     metrics.closed(["idle", "idle", "events"])
     metrics.verdict("final")
     metrics.verdict("withdrawn")
-    metrics.blocks(17, 20)
+    metrics.held(17, 20)
     for milliseconds in range(1, 101):
         metrics.acknowledged(milliseconds / 1000)
     first = metrics.recent.take(10.0)

@@ -12,24 +12,17 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.domains.blocks import wire
+from hdfs_pipeline.domains.blocks.feature_rows import feature_messages, label_messages
 from hdfs_pipeline.domains.blocks.messages import read_messages
 from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
+from hdfs_pipeline.domains.blocks.topics import HDFS_LOGS, LABELS, RAW_LOGS
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline.sources.kafka import (
-    HDFS_LOGS,
-    LABELS,
-    RAW_LOGS,
-    client_config,
-    consumer,
-    explained,
-    masked,
-    producer,
-)
-from hdfs_pipeline.streaming.send.logs import produce_raw
+from hdfs_pipeline.sources.kafka import client_config, consumer, explained, masked, producer
+from hdfs_pipeline.streaming.send.logs import produce_logs
 from hdfs_pipeline.streaming.send.pace import Pace, Throttle
-from hdfs_pipeline.streaming.send.rows import produce_features, produce_labels
+from hdfs_pipeline.streaming.send.rows import produce_rows
 from hdfs_pipeline_tests.domains.blocks.test_replay import HEADS, head_of, line
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import headers, read_topic, run_command, start_command, wait_for
 
 # From Kafka's own UtilsTest.testMurmur2.
@@ -52,7 +45,7 @@ def rows_of(batch: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("layout", HEADS)
 def test_messages_read_back_are_the_records_of_the_file(layout: str, broker: Home, tmp_path: Path) -> None:
     path = head_of(HEADS[layout], tmp_path)
-    report = produce_raw(broker.settings, [str(path)], stopped=Event())
+    report = produce_logs(broker.settings, BLOCKS, [str(path)], stopped=Event())
     assert (report.failures, report.too_long, report.interrupted) == (0, 0, False)
     wanted = [row for batch in split_records([path.read_bytes()], LAYOUTS[layout]) for row in rows_of(batch)]
     messages = read_topic(broker.settings, RAW_LOGS)
@@ -84,7 +77,7 @@ def test_messages_read_back_are_the_records_of_the_file(layout: str, broker: Hom
 def test_a_record_goes_to_each_of_its_blocks(broker: Home, tmp_path: Path) -> None:
     path = tmp_path / "hadoop-hdfs-namenode-host-1.example.log"
     path.write_text("no record blk_9\n" + line(1, "ask host-2 to delete blk_1 blk_-2 blk_1") + line(2, "nothing"))
-    report = produce_raw(broker.settings, [str(path)], stopped=Event())
+    report = produce_logs(broker.settings, BLOCKS, [str(path)], stopped=Event())
     assert (report.records, report.messages) == (3, 4)
     messages = read_topic(broker.settings, RAW_LOGS)
     keys = Counter((headers(m)["record"].removeprefix(f"{path}:"), m.key()) for m in messages)
@@ -113,7 +106,7 @@ def test_a_rate_is_kept_smoothly(embedded: Home, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("".join(line(number // 100, f"number {number}") for number in range(3000)))
     before = time.time()
-    report = produce_raw(embedded.settings, [str(path)], stopped=Event(), rate=1500.0)
+    report = produce_logs(embedded.settings, BLOCKS, [str(path)], stopped=Event(), rate=1500.0)
     assert report.rate == pytest.approx(1500, rel=0.15)
     times = [m.timestamp()[1] / 1000 - before for m in read_topic(embedded.settings, RAW_LOGS)]
     mine = sorted(time for time in times if time > 0)
@@ -182,7 +175,7 @@ def test_what_does_not_fit_is_told(embedded: Home, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text(line(1, "short") + line(2, "long" * 1000))
     small = embedded.settings.model_copy(update={"max_record_bytes": 2048})
-    report = produce_raw(small, [str(path)], stopped=Event())
+    report = produce_logs(small, BLOCKS, [str(path)], stopped=Event())
     assert (report.records, report.messages, report.too_long) == (2, 1, 1)
 
 
@@ -205,7 +198,8 @@ MATRIX = "BlockId,Label,Type,E1,E2,E30\nblk_-1608999687919862906,Fail,3,0,2,1\nb
 def test_feature_rows_become_vectors(packed: bool, broker: Home, tmp_path: Path) -> None:
     path = tmp_path / ("matrix.csv.gz" if packed else "matrix.csv")
     path.write_bytes(gzip.compress(MATRIX.encode()) if packed else MATRIX.encode())
-    report = produce_features(broker.settings, path, stopped=Event(), batch=1, delay_s=0.01)
+    rows = feature_messages(path, "hdfs_v1.v1", broker.settings)
+    report = produce_rows(broker.settings, HDFS_LOGS, rows, stopped=Event(), batch=1, delay_s=0.01)
     assert (report.records, report.failures) == (2, 0)
     messages = read_topic(broker.settings, HDFS_LOGS)
     found = {message.key(): wire.decode_vector(message.value()) for message in messages}
@@ -231,15 +225,15 @@ def test_feature_rows_that_cannot_be_used_are_named(text: str, why: str, embedde
     path = tmp_path / "matrix.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=why):
-        produce_features(embedded.settings, path, stopped=Event())
+        list(feature_messages(path, "hdfs_v1.v1", embedded.settings))
     with pytest.raises(DataError, match=r"no catalogue nothing\.v1"):
-        produce_features(embedded.settings, path, stopped=Event(), catalogue="nothing.v1")
+        list(feature_messages(path, "nothing.v1", embedded.settings))
 
 
 def test_labels_become_messages(broker: Home, tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("block_id,label,kind\nblk_1,anomaly,corrupt\n-2,normal,\n")
-    assert produce_labels(broker.settings, path, stopped=Event()).messages == 2
+    assert produce_rows(broker.settings, LABELS, label_messages(path), stopped=Event()).messages == 2
     found = {message.key(): wire.decode_label(message.value()) for message in read_topic(broker.settings, LABELS)}
     assert found[b"blk_1"] == wire.Label(1, "anomaly", "corrupt")
     assert found[b"blk_-2"] == wire.Label(-2, "normal", "normal")

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.sources.kafka import RAW_LOGS
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.streaming.metrics import Metrics
-from hdfs_pipeline.streaming.reporter import ASSET, Reporter
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline.streaming.reporter import Reporter, stream_asset
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import wait_for
+
+ASSET = stream_asset(BLOCKS)
 
 
 class Recorder(ThreadingHTTPServer):
@@ -55,7 +57,7 @@ def recorder() -> Iterator[Recorder]:
 
 
 def reporter(home: Home, metrics: Metrics, url: str, every_s: float) -> Reporter:
-    return Reporter(home.settings.model_copy(update={"dagster_url": url}), metrics, every_s)
+    return Reporter(home.settings.model_copy(update={"dagster_url": url}), metrics, ASSET, every_s)
 
 
 def test_figures_of_the_last_seconds_are_reported(home: Home, recorder: Recorder) -> None:

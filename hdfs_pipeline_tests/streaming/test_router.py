@@ -14,11 +14,12 @@ import pytest
 
 from hdfs_pipeline.domains.blocks.joins import Bad, Joined, Joins
 from hdfs_pipeline.domains.blocks.messages import Shipped
-from hdfs_pipeline.sources.kafka import DEAD_LETTERS, RAW_LOGS, SHIPPED_LOGS, consumer, is_embedded, producer
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, SHIPPED_LOGS
+from hdfs_pipeline.sources.kafka import DEAD_LETTERS, consumer, is_embedded, producer
 from hdfs_pipeline.streaming.router import Router
-from hdfs_pipeline.streaming.send.logs import produce_raw
+from hdfs_pipeline.streaming.send.logs import produce_logs
 from hdfs_pipeline_tests.domains.blocks.test_replay import HEADS, head_of, line
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import (
     LIMIT_S,
     embedded_home,
@@ -47,7 +48,7 @@ def shipped(path: Path, host: str, text: str) -> bytes:
 
 def member(home: Home) -> Router:
     """A router whose place in the group is soon free: the embedded broker waits for those that have left."""
-    return Router(home.settings, session_timeout_ms=4000 if is_embedded(home.settings) else 6000)
+    return Router(home.settings, BLOCKS, session_timeout_ms=4000 if is_embedded(home.settings) else 6000)
 
 
 def route_until(home: Home, condition: Any, limit_s: float = LIMIT_S) -> Router:
@@ -77,7 +78,7 @@ def test_the_router_gives_what_a_producer_of_files_gives(layout: str, broker: Ho
     # A home of its own on the embedded broker says what is right.
     apart = embedded_home(tmp_path / "wanted")
     with running_broker(apart):
-        produce_raw(apart.settings, [str(path) for path in paths], stopped=Event())
+        produce_logs(apart.settings, BLOCKS, [str(path) for path in paths], stopped=Event())
         wanted = read_topic(apart.settings, RAW_LOGS)
 
     draw, sender = random.Random(7), producer(broker.settings)
@@ -209,7 +210,7 @@ def test_two_routers_share_the_work(broker: Home) -> None:
     first, second = member(broker), member(broker)
     sender = producer(broker.settings)
     try:
-        wait_for(lambda: first.step() or second.step() or (len(first._joins.partitions()) == 25))
+        wait_for(lambda: first.step() or second.step() or (len(first._shipping.partitions()) == 25))
         for number in range(200):
             sender.produce(SHIPPED_LOGS, line(1, f"blk_{number} done").encode(), partition=number % 50)
         assert sender.flush(30) == 0

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.champion import FINAL, Counted
-from hdfs_pipeline.domains.blocks.group import Batch, Grouping
+from hdfs_pipeline.domains.blocks.group import Grouping
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
 from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
 from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.contract import Batch
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
+from hdfs_pipeline_tests.homes import BLOCKS
 
 SAMPLE = PROJECT / "data" / "sample"
 PARTITIONS = 50
@@ -195,7 +197,7 @@ def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None
     from hdfs_pipeline.domains.blocks.features import features
 
     _, catalogue, expected = given_lines
-    champion = Champion(trained.settings, "random_forest")
+    champion = Champion(trained.settings, BLOCKS, "random_forest")
     if catalogue.label != champion.scorer.card.source:
         pytest.skip("the model of the tests was trained on the other layout")
     vectors = [
@@ -210,8 +212,10 @@ def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None
     late = champion.judge(Counted(vectors, counts), catalogue, "aggregated_events")
     matrix = features(np.array(list(expected)), counts, np.zeros(len(counts)), catalogue)["events"]
     scores = champion.scorer.score(matrix)
-    flagged = {vector.block_id for vector, score in zip(vectors, scores, strict=True) if score >= champion.threshold}
-    assert {verdict.block_id for verdict in late if verdict.status == FINAL} == flagged
+    flagged = {
+        f"blk_{vector.block_id}" for vector, score in zip(vectors, scores, strict=True) if score >= champion.threshold
+    }
+    assert {verdict.item for verdict in late if verdict.status == FINAL} == flagged
     assert all(verdict.reason and verdict.explanation["differences"] for verdict in late if verdict.status == FINAL)
-    withdrawn = {verdict.block_id for verdict in late if verdict.status == "withdrawn"}
-    assert withdrawn == {verdict.block_id for verdict in early} - flagged
+    withdrawn = {verdict.item for verdict in late if verdict.status == "withdrawn"}
+    assert withdrawn == {verdict.item for verdict in early} - flagged

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.wire import Verdict
 from hdfs_pipeline.sources.kafka import ANOMALIES, producer
+from hdfs_pipeline.sources.wire import Verdict, decode_verdict, encode_verdict
 from hdfs_pipeline.streaming.tail import Modestly, in_words, verdicts
+from hdfs_pipeline.streaming.topics import item_readers
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import run_command, start_command
 
 pytestmark = pytest.mark.xdist_group("kafka")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 VERDICT = Verdict(
-    -17, "final", "random_forest", 3, 0.987, 0.75, "no received block of a size (normally 3)", {}, "hdfs_v1.v1", 12,
-    NOW, NOW, "aggregated_events", 4, 10, 30, NOW, "idle",
+    "blocks", "blk_-17", "final", "random_forest", 3, 0.987, 0.75, "no received block of a size (normally 3)", {}, 12,
+    NOW, NOW, "aggregated_events", 4, 10, 30, NOW, "idle", {"block_id": "blk_-17", "catalogue": "hdfs_v1.v1"},
 )  # fmt: skip
 
 
@@ -51,10 +51,10 @@ def watching(home: Home, *arguments: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def test_what_arrives_is_shown_in_words(broker: Home) -> None:
-    send(broker, wire.encode(replace(VERDICT, block_id=1)))
-    withdrawn = replace(VERDICT, block_id=3, status="withdrawn", reason="later records made it normal", score=0.2)
+    send(broker, encode_verdict(replace(VERDICT, item="blk_1")))
+    withdrawn = replace(VERDICT, item="blk_3", status="withdrawn", reason="later records made it normal", score=0.2)
     with watching(broker) as (process, rest):
-        send(broker, wire.encode(VERDICT), b"nonsense", wire.encode(withdrawn))
+        send(broker, encode_verdict(VERDICT), b"nonsense", encode_verdict(withdrawn))
         first = {process.stdout.readline().rstrip() for _ in range(2)}
     assert first == {
         "anomaly: blk_-17 score 0.99 because no received block of a size (normally 3)",
@@ -64,10 +64,10 @@ def test_what_arrives_is_shown_in_words(broker: Home) -> None:
 
 
 def test_for_programs_it_is_one_object_a_line_and_all_may_be_asked_for(broker: Home) -> None:
-    send(broker, wire.encode(VERDICT))
+    send(broker, encode_verdict(VERDICT))
     with watching(broker, "--all", "--json") as (process, rest):
         line = process.stdout.readline()
-    assert wire.decode_verdict(line.encode()) == VERDICT
+    assert decode_verdict(line.encode(), None, item_readers()) == VERDICT
     assert json.loads(line)["block_id"] == "blk_-17"
     assert rest == []
 
@@ -76,7 +76,7 @@ def test_a_reader_that_has_enough_ends_it(broker: Home) -> None:
     with start_command(broker, "watch", "--all") as process:
         assert process.stderr.readline()
         process.stdout.close()
-        send(broker, wire.encode(VERDICT))
+        send(broker, encode_verdict(VERDICT))
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
         process.stdout = None
@@ -92,7 +92,7 @@ def test_nothing_is_committed(broker: Home) -> None:
 
     from hdfs_pipeline.sources.kafka import consumer
 
-    send(broker, wire.encode(VERDICT))
+    send(broker, encode_verdict(VERDICT))
     stopped = Event()
     found = verdicts(broker.settings, stopped, everything=True)
     assert next(found) == VERDICT

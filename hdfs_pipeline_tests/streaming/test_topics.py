@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.sources.kafka import ANOMALIES, RAW_LOGS, TOPICS, producer
-from hdfs_pipeline.streaming.topics import describe_topics, ensure_topics
+from hdfs_pipeline.sources.kafka import ANOMALIES, producer
+from hdfs_pipeline.streaming.topics import all_topics, describe_topics, ensure_topics
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import delete_topics, run_command
 
@@ -14,7 +15,9 @@ from hdfs_pipeline_tests.streaming.conftest import delete_topics, run_command
 def test_every_topic_has_fifty_partitions(broker: Home) -> None:
     assert ensure_topics(broker.settings) == []
     found = describe_topics(broker.settings)
-    assert [(topic.name, topic.partitions, topic.messages) for topic in found] == [(name, 50, 0) for name in TOPICS]
+    assert [(topic.name, topic.partitions, topic.messages) for topic in found] == [
+        (name, 50, 0) for name in all_topics()
+    ]
 
 
 def test_the_command_counts_messages(broker: Home) -> None:

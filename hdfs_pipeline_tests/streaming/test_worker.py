@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.domains.blocks import wire
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RAW_LOGS
 from hdfs_pipeline.scoring.models import load_model, save_model
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, DEAD_LETTERS, HDFS_LOGS, RAW_LOGS, producer
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline.sources.kafka import DEAD_LETTERS, producer
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import (
     batch_counts,
@@ -100,14 +101,14 @@ def test_a_new_champion_serves_without_a_restart(home: Home, trained: Home, exce
 
     cls = detector_row("random_forest").cls
     with worker(home) as running:
-        save_model(load_model(cls, home.settings), home.settings)
+        save_model(load_model(cls, home.settings, BLOCKS.name), home.settings)
         running.wait_for("now serving: random_forest version 2")
-        champion = home.settings.models / "random_forest" / "0002" / "card.json"
-        save_model(load_model(cls, home.settings), home.settings)
+        champion = home.settings.models / BLOCKS.name / "random_forest" / "0002" / "card.json"
+        save_model(load_model(cls, home.settings, BLOCKS.name), home.settings)
         running.wait_for("now serving: random_forest version 3")
         shutil.copytree(champion.parent, champion.parent.with_name("0004"))
         (champion.parent.with_name("0004") / "card.json").write_text("{")
-        (home.settings.models / "random_forest" / "champion").write_text("4")
+        (home.settings.models / BLOCKS.name / "random_forest" / "champion").write_text("4")
         running.wait_for("the new model cannot be used, random_forest version 3 goes on serving")
         assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
         wait_until_equal(home, trained)

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.features import load_dataset
-from hdfs_pipeline.domains.blocks.wire import Vector, Verdict
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES
-from hdfs_pipeline.verdicts.score import load_scorer
-from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline.domains.blocks.item import parse_block_id
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
+from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.sources.kafka import ANOMALIES
+from hdfs_pipeline.sources.wire import Verdict, decode_verdict
+from hdfs_pipeline.streaming.topics import item_readers
+from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import command, read_topic, wait_for
 
 IDLE_S = 3.0
@@ -81,7 +84,8 @@ def vectors(home: Home) -> list[Vector]:
 
 
 def verdicts(home: Home) -> list[Verdict]:
-    return [wire.decode_verdict(message.value()) for message in read_topic(home.settings, ANOMALIES)]
+    messages = read_topic(home.settings, ANOMALIES)
+    return [decode_verdict(message.value(), message.key(), item_readers()) for message in messages]
 
 
 def final_counts(found: list[Vector]) -> dict[int, dict[str, int]]:
@@ -99,12 +103,12 @@ def final_counts(found: list[Vector]) -> dict[int, dict[str, int]]:
 
 def flagged(found: list[Verdict]) -> set[int]:
     """Blocks whose last verdict stands."""
-    latest = {verdict.block_id: verdict.status for verdict in found}
+    latest = {parse_block_id(verdict.item): verdict.status for verdict in found}
     return {block for block, status in latest.items() if status != "withdrawn"}
 
 
 def batch_counts(trained: Home) -> dict[int, dict[str, int]]:
-    matrix = load_dataset(trained.store, trained.settings).matrix("events")
+    matrix = BLOCKS.features(trained.store, trained.settings).matrix("events")
     return {
         int(key): {matrix.columns[at]: int(row[at]) for at in np.flatnonzero(row)}
         for key, row in zip(matrix.keys, matrix.values, strict=True)
@@ -112,8 +116,8 @@ def batch_counts(trained: Home) -> dict[int, dict[str, int]]:
 
 
 def batch_flagged(trained: Home, detector: str = "random_forest") -> set[int]:
-    scorer = load_scorer(trained.settings, detector)
-    matrix = load_dataset(trained.store, trained.settings).matrix(scorer.card.family)
+    scorer = load_scorer(trained.settings, BLOCKS, detector)
+    matrix = BLOCKS.features(trained.store, trained.settings).matrix(scorer.card.family)
     return set(matrix.keys[scorer.score(matrix) >= scorer.card.threshold].tolist())
 
 

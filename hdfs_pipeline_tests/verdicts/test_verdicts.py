@@ -8,19 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.domains.blocks.item import parse_block_id
+from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.settings import PROJECT
-from hdfs_pipeline.verdicts import score as verdicts
-from hdfs_pipeline.verdicts.score import (
-    explain_block,
-    explain_matrix,
-    load_scorer,
-    parse_block_id,
-    publish_anomalies,
-    score_blocks,
-)
-from hdfs_pipeline_tests.homes import FAST, Excerpt, Home, copy_home, fill, open_home
+from hdfs_pipeline.verdicts import explain as verdicts
+from hdfs_pipeline.verdicts.explain import explain_item
+from hdfs_pipeline.verdicts.feedback import give_feedback
+from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Excerpt, Home, copy_home, fill, open_home
 
 CopyHome = Callable[..., Home]
 
@@ -30,17 +26,18 @@ def scored(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with the verdicts of two detectors."""
     home = copy_home(trained, tmp_path_factory.mktemp("scored") / "home")
     for name in ("random_forest", "keywords"):
-        score_blocks(home.store, home.settings, name)
-        publish_anomalies(home.store, home.settings, name)
+        score_items(home.store, home.settings, BLOCKS, name)
+        publish_anomalies(home.store, home.settings, BLOCKS, name)
     return home
 
 
 @pytest.mark.parametrize("name", ["random_forest", "keywords"])
 def test_every_block_has_a_score(scored: Home, name: str) -> None:
-    scorer = load_scorer(scored.settings, name)
-    matrix = load_dataset(scored.store, scored.settings).matrix(scorer.card.family)
-    expected = dict(zip(matrix.keys.tolist(), scorer.score(matrix).tolist(), strict=True))
-    rows = scored.rows("SELECT block_id, score, threshold, is_anomaly, version FROM scores WHERE detector = ?", name)
+    scorer = load_scorer(scored.settings, BLOCKS, name)
+    matrix = BLOCKS.features(scored.store, scored.settings).matrix(scorer.card.family)
+    blocks = [BLOCKS.item.show(key) for key in matrix.keys.tolist()]
+    expected = dict(zip(blocks, scorer.score(matrix).tolist(), strict=True))
+    rows = scored.rows("SELECT item, score, threshold, is_anomaly, version FROM scores WHERE detector = ?", name)
     assert {row[0]: row[1] for row in rows} == expected
     assert len(rows) == 400
     for _, score, threshold, is_anomaly, version in rows:
@@ -50,12 +47,13 @@ def test_every_block_has_a_score(scored: Home, name: str) -> None:
 @pytest.mark.parametrize("name", ["random_forest", "keywords"])
 def test_anomalies_are_the_blocks_whose_score_reaches_the_threshold(scored: Home, name: str) -> None:
     found = scored.rows(
-        """SELECT s.block_id, s.score, s.threshold, s.version, m.first_time, m.last_time, m.lines
-        FROM scores s JOIN event_matrix m USING (block_id) WHERE detector = ? AND is_anomaly ORDER BY ALL""",
+        """SELECT s.item, s.score, s.threshold, s.version, m.first_time, m.last_time, m.lines
+        FROM scores s JOIN event_matrix m ON s.item = 'blk_' || m.block_id WHERE detector = ? AND is_anomaly
+        ORDER BY ALL""",
         name,
     )
     told = scored.rows(
-        """SELECT block_id, score, threshold, version, first_time, last_time, lines FROM anomalies WHERE detector = ?
+        """SELECT item, score, threshold, version, first_time, last_time, records FROM anomalies WHERE detector = ?
         ORDER BY ALL""",
         name,
     )
@@ -82,24 +80,25 @@ def test_verdicts_are_replaced_not_added(trained: Home, tmp_path: Path, scored: 
     home = copy_home(trained, tmp_path / "home")
     counts = []
     for _ in range(2):
-        score_blocks(home.store, home.settings, "keywords")
-        publish_anomalies(home.store, home.settings, "keywords")
+        score_items(home.store, home.settings, BLOCKS, "keywords")
+        publish_anomalies(home.store, home.settings, BLOCKS, "keywords")
         counts.append(home.rows("SELECT (SELECT count(*) FROM scores), (SELECT count(*) FROM anomalies)")[0])
     assert counts[0] == counts[1]
     with home.store.write() as con:
         con.execute("UPDATE scores SET is_anomaly = false")
-    assert publish_anomalies(home.store, home.settings, "keywords") == 0
+    assert publish_anomalies(home.store, home.settings, BLOCKS, "keywords") == 0
     assert home.rows("SELECT count(*) FROM anomalies") == [(0,)]
 
 
 def test_nothing_to_explain(trained: Home) -> None:
-    scorer = load_scorer(trained.settings, "exact_match")
-    matrix = load_dataset(trained.store, trained.settings).matrix("events")
-    assert explain_matrix(scorer, trained.settings, matrix.values[:0]) == []
+    scorer = load_scorer(trained.settings, BLOCKS, "exact_match")
+    matrix = BLOCKS.features(trained.store, trained.settings).matrix("events")
+    vocabulary = BLOCKS.vocabulary(trained.settings, scorer.card.source)
+    assert scorer.explain(matrix.values[:0], vocabulary) == []
     rows = matrix.values[[0, 1, 0]]
-    one, other, again = explain_matrix(scorer, trained.settings, rows)
+    one, other, again = scorer.explain(rows, vocabulary)
     assert one == again
-    assert [one, other] == [explain_matrix(scorer, trained.settings, rows[at : at + 1])[0] for at in (0, 1)]
+    assert [one, other] == [scorer.explain(rows[at : at + 1], vocabulary)[0] for at in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -126,36 +125,59 @@ def test_block_ids_as_people_write_them(text: str, number: int) -> None:
 )
 def test_what_is_no_block_id(trained: Home, text: str) -> None:
     with pytest.raises(DataError, match="is no block id; one looks like blk_1073741825"):
-        explain_block(trained.store, trained.settings, text, "keywords")
+        explain_item(trained.store, trained.settings, BLOCKS, text, "keywords")
 
 
 def test_a_block_that_no_log_names(trained: Home) -> None:
     with pytest.raises(DataError, match=r"no log of this home names blk_12345; `hdfs-pipeline ingest"):
-        explain_block(trained.store, trained.settings, "12345", "keywords")
+        explain_item(trained.store, trained.settings, BLOCKS, "12345", "keywords")
 
 
 def test_a_detector_that_is_not_trained_or_not_known(trained: Home) -> None:
     with pytest.raises(NotTrainedError, match="train --detector autoencoder"):
-        explain_block(trained.store, trained.settings, "1", "autoencoder")
+        explain_item(trained.store, trained.settings, BLOCKS, "1", "autoencoder")
     with pytest.raises(DataError, match="did you mean 'random_forest'"):
-        explain_block(trained.store, trained.settings, "1", "random_forrest")
+        explain_item(trained.store, trained.settings, BLOCKS, "1", "random_forrest")
 
 
 @pytest.mark.parametrize("name", FAST)
 def test_what_is_said_of_a_block(trained: Home, excerpt: Excerpt, name: str) -> None:
-    scorer = load_scorer(trained.settings, name)
-    data = load_dataset(trained.store, trained.settings)
+    scorer = load_scorer(trained.settings, BLOCKS, name)
+    data = BLOCKS.features(trained.store, trained.settings)
     scores = scorer.score(data.matrix(scorer.card.family))
     blocks = list(excerpt.labels)
     for block in (blocks[0], blocks[-1], next(block for block in blocks if "-" in block)):
-        report = explain_block(trained.store, trained.settings, block, name)
+        report = explain_item(trained.store, trained.settings, BLOCKS, block, name)
         row = data.matrix("events").keys.tolist().index(int(block.removeprefix("blk_")))
-        assert (report.block_id, report.detector) == (block, name)
+        assert (report.item, report.detector) == (block, name)
         assert (report.score, report.threshold) == (scores[row], scorer.card.threshold)
         assert report.is_anomaly is bool(scores[row] >= scorer.card.threshold)
         assert report.label == excerpt.labels[block].lower()
         assert report.first_time == report.lines[0]["time"] <= report.last_time == report.lines[-1]["time"]
         assert report.records == len(report.lines)
+
+
+def without_the_others(home: Home, block: str) -> Home:
+    """The home with rows of all other blocks that nothing can be made of: who reads them fails."""
+    key = BLOCKS.item.parse(block)
+    with home.store.write() as con:
+        con.execute("UPDATE event_matrix SET counts = [1] WHERE block_id <> ?", [key])
+        con.execute("UPDATE parsed_events SET event_id = 'unreadable' WHERE NOT list_contains(block_ids, ?)", [key])
+    with pytest.raises(ValueError, match="reshape"):
+        BLOCKS.features(home.store, home.settings)
+    return home
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_one_block_is_explained_and_judged_by_reading_that_block_alone(
+    trained: Home, excerpt: Excerpt, tmp_path: Path, name: str
+) -> None:
+    block = next(block for block, label in excerpt.labels.items() if label == "Anomaly")
+    expected = explain_item(trained.store, trained.settings, BLOCKS, block, name)
+    home = without_the_others(copy_home(trained, tmp_path / "home", champion=name), block)
+    assert explain_item(home.store, home.settings, BLOCKS, block, name) == expected
+    word = give_feedback(home.store, home.settings, BLOCKS, block, "real")
+    assert (word["detector"], word["score"], word["was_anomaly"]) == (name, expected.score, expected.is_anomaly)
 
 
 def records_of(block: str, text: str) -> list[str]:
@@ -167,7 +189,7 @@ def records_of(block: str, text: str) -> list[str]:
 def test_raw_lines_are_the_files_own(trained: Home, excerpt: Excerpt) -> None:
     text = excerpt.log.read_text()
     for block in [*list(excerpt.labels)[:5], *list(excerpt.labels)[-5:]]:
-        report = explain_block(trained.store, trained.settings, block, "keywords")
+        report = explain_item(trained.store, trained.settings, BLOCKS, block, "keywords")
         assert [line["line"] for line in report.lines] == records_of(block, text)
         assert all(line["event_id"] for line in report.lines)
 
@@ -196,7 +218,7 @@ def test_raw_lines_of_several_files_are_merged_by_time(trained: Home, tmp_path: 
     home.settings.models.rename(fresh.settings.models)
     assert len(expected) == 5
     for block, by_file in expected.items():
-        report = explain_block(fresh.store, fresh.settings, block, "keywords")
+        report = explain_item(fresh.store, fresh.settings, BLOCKS, block, "keywords")
         found = [line["line"] for line in report.lines]
         assert sorted(found) == sorted(line for lines in by_file for line in lines)
         assert [line[:23] for line in found] == sorted(line[:23] for line in found)
@@ -215,7 +237,7 @@ def test_continuation_lines_belong_to_the_record(trained: Home, tmp_path: Path) 
     home = open_home(tmp_path / "home")
     fill(home, [log])
     copy_home(trained, tmp_path / "copy").settings.models.rename(home.settings.models)
-    report = explain_block(home.store, home.settings, "-77", "keywords")
+    report = explain_item(home.store, home.settings, BLOCKS, "-77", "keywords")
     assert [line["line"] for line in report.lines] == [record]
     assert (report.lines[0]["host"], report.lines[0]["daemon"]) == ("node7", "datanode")
     assert report.is_anomaly
@@ -225,7 +247,7 @@ def test_continuation_lines_belong_to_the_record(trained: Home, tmp_path: Path) 
 def test_a_long_life_is_cut_and_says_so(trained: Home, excerpt: Excerpt, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdicts, "_LINES", 3)
     block = next(iter(excerpt.labels))
-    report = explain_block(trained.store, trained.settings, block, "keywords")
+    report = explain_item(trained.store, trained.settings, BLOCKS, block, "keywords")
     whole = records_of(block, excerpt.log.read_text())
     assert [line["line"] for line in report.lines] == whole[:3]
     assert report.records == len(whole) > 3

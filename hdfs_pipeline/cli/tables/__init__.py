@@ -1,1 +1,1 @@
-"""What the commands show: tables and sentences for a terminal."""
+"""Tables and sentences that the commands print on a terminal."""

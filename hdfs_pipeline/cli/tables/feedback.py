@@ -1,4 +1,4 @@
-"""How verdicts of people and the choice of the champion are shown on a terminal."""
+"""Tables and sentences about people's feedback."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,17 +7,27 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from hdfs_pipeline.domains.contract import Item
+
+_OF_ITEM = ("item", "detector", "version", "score", "was_anomaly", "now")
+_OF_STRETCH = ("entity", "from_at", "to_at")
 _AGREES = {True: "yes", False: "no", None: "–"}
 
 
-def verdicts_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """All verdicts, as `all_verdicts` gives them."""
+def feedback_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `feedback` for JSON: either with the columns of an item, or with those of a stretch of time."""
+    left_out = ("domain", *(_OF_STRETCH if row["item"] else _OF_ITEM))
+    return {name: value for name, value in row.items() if name not in left_out}
+
+
+def feedback_table(rows: Sequence[Mapping[str, Any]], item: Item) -> Table:
+    """All feedback, as `all_feedback` gives it."""
     judged = [row["now"]["agrees"] for row in rows if row["now"] and row["now"]["agrees"] is not None]
     title = f"{len(rows):,} verdicts" if len(rows) != 1 else "1 verdict"
     if judged:
         title += f"; the serving model agrees with {sum(judged):,} of {len(judged):,}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("block", "verdict"):
+    for name in (item.noun, "verdict"):
         table.add_column(name, no_wrap=True)
     for name in ("by", "note", "said then", "says now", "agrees"):
         table.add_column(name)
@@ -25,31 +35,31 @@ def verdicts_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         now = row["now"] or {}
         agrees = _AGREES[now.get("agrees")] + (f": {now['why']}" if now.get("why") else "")
         given = f"{row['given_by'] or '–'}, {row['given_at']:%Y-%m-%d}"
-        table.add_row(
-            row["block_id"], row["verdict"], escape(given), escape(row["note"] or ""), _said(row), _said(now), agrees
-        )
+        about = row["item"] or f"{row['entity']} {row['from_at']:%Y-%m-%d %H:%M:%S} to {row['to_at']:%H:%M:%S}".strip()
+        cells = (escape(given), escape(row["note"] or ""), _verdict(row), _verdict(now), agrees)
+        table.add_row(escape(about), row["verdict"], *cells)
     return table
 
 
-def _said(row: Mapping[str, Any]) -> str:
+def _verdict(row: Mapping[str, Any]) -> str:
     if row.get("detector") is None:
         return "–"
     flagged = row["flagged"] if "flagged" in row else row["was_anomaly"]
     return f"{'anomalous' if flagged else 'normal'} ({row['score']:.3f}, {row['detector']} {row['version']})"
 
 
-def given_sentence(row: Mapping[str, Any]) -> str:
-    """What becomes of a verdict that was just given."""
+def given_sentence(row: Mapping[str, Any], item: Item) -> str:
+    """What a word on an item does, for the person who has just given it."""
     effect = {
-        "real": "the next training learns it as an anomaly, and flags blocks with the same events",
-        "false": "the next training learns it as normal, and does not flag blocks with the same events",
+        "real": f"the next training learns it as an anomaly, and flags {item.plural} with the same events",
+        "false": f"the next training learns it as normal, and does not flag {item.plural} with the same events",
         "expected": "the next training leaves it out",
     }[row["verdict"]]
-    then = f"; now it is {_said(row)}" if row["detector"] is not None else ""
-    return f"blk_{row['block_id']}: {row['verdict']}{then}; {effect} (`hdfs-pipeline retrain --force` does it now)"
+    then = f"; now it is {_verdict(row)}" if row["detector"] is not None else ""
+    return f"{row['item']}: {row['verdict']}{then}; {effect} (`hdfs-pipeline retrain --force` does it now)"
 
 
-def said_sentence(row: Mapping[str, Any]) -> str:
-    """What a person said of a block, for its explanation."""
+def feedback_sentence(row: Mapping[str, Any]) -> str:
+    """A person's word on an item, for its explanation."""
     note = f": {row['note']}" if row["note"] else ""
     return f"{row['given_by'] or 'somebody'} said on {row['given_at']:%Y-%m-%d}: {row['verdict']}{note}"

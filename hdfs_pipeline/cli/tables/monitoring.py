@@ -1,4 +1,4 @@
-"""What the command line shows of drift and of backtests: tables, by rich."""
+"""Tables and notes about drift and backtests, made with rich."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from hdfs_pipeline.monitoring.stability import Shift
 
 _COLUMNS = 12
 _SHOWN = (
-    "blocks",
+    "items",
     "flagged_before",
     "flagged_after",
     "gained",
@@ -25,49 +25,62 @@ _SHOWN = (
 )
 
 
-def drift_table(found: Drift) -> Table:
-    """The figures of drift: all but columns, then the columns that moved furthest."""
-    title = (
-        f"{found.detector} version {found.version}: {found.current:,} new blocks against {found.reference:,} learned"
-    )
+def drift_table(drift: Drift) -> Table:
+    """The figures of drift: scores and shares first, then the columns that moved furthest."""
+    sides = f"{drift.current:,} new {drift.plural} against {drift.reference:,} learned"
+    title = f"{drift.detector} version {drift.version}: {sides}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure", no_wrap=True)
     for name in ("PSI or rise", "limit", "by chance", "usual", "before", "after", "drifted"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each, what in ((found.scores, "scores"), (found.unknown, "unknown templates"), (found.unseen, "unseen counts")):
-        if each is not None:
-            _row(table, each, what, share=not each.bins)
-    for each in found.columns[:_COLUMNS]:
-        _row(table, each, f"column {each.name}", share=False)
+    for shift, what in (
+        (drift.scores, "scores"),
+        (drift.unknown, "unknown templates"),
+        (drift.unseen, "unseen counts"),
+    ):
+        if shift is not None:
+            _row(table, shift, what, share=not shift.bins)
+    for shift in drift.columns[:_COLUMNS]:
+        _row(table, shift, f"column {shift.name}", share=False)
     return table
 
 
-def _row(table: Table, each: Shift, what: str, *, share: bool) -> None:
-    sides = [f"{side:.2%}" if share else f"{side:.3f}" for side in (each.before, each.after)]
-    figures = [f"{figure:.3f}" for figure in (each.value, each.limit, each.noise, each.usual)]
-    table.add_row(escape(what), *figures, *sides, "[red]yes[/]" if each.drifted else "")
+def _row(table: Table, shift: Shift, what: str, *, share: bool) -> None:
+    sides = [f"{side:.2%}" if share else f"{side:.3f}" for side in (shift.before, shift.after)]
+    figures = [f"{figure:.3f}" for figure in (shift.value, shift.limit, shift.noise, shift.usual)]
+    table.add_row(escape(what), *figures, *sides, "[red]yes[/]" if shift.drifted else "")
 
 
-def backtest_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
-    """A trial by day; `real` and `false` are parts of what was gained or lost, as far as that is known."""
+def backtest_table(rows: Sequence[dict[str, Any]], title: str, plural: str) -> Table:
+    """A trial by day. `real` and `false` count the gained and lost items that are known to be so."""
     table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("day", no_wrap=True)
-    for name in ("blocks", "was\nflagged", "would\nhave been", "gained", "real", "false", "lost", "real", "false"):
+    for name in (
+        plural,
+        "was\nflagged",
+        "would\nhave been",
+        "gained",
+        "real",
+        "false",
+        "lost",
+        "real",
+        "false",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for row in [*rows, {"day": "all", **totals(rows)}] if len(rows) > 1 else rows:
         table.add_row(str(row["day"]), *(f"{row[name]:,}" for name in _SHOWN))
     return table
 
 
-def backtest_notes(rows: Sequence[dict[str, Any]]) -> str:
-    """What a trial comes to, in a sentence or two."""
-    found = totals(rows)
-    told = (
-        f"{found['gained']:,} more blocks would have been flagged ({found['gained_real']:,} known to be real, "
-        f"{found['gained_false']:,} known to be false alarms), and {found['lost']:,} fewer "
-        f"({found['lost_real']:,} real, {found['lost_false']:,} false alarms)"
-        if found["gained"] or found["lost"]
+def backtest_notes(rows: Sequence[dict[str, Any]], plural: str) -> str:
+    """The outcome of a trial in a sentence or two."""
+    sums = totals(rows)
+    changed = (
+        f"{sums['gained']:,} more {plural} would have been flagged ({sums['gained_real']:,} known to be real, "
+        f"{sums['gained_false']:,} known to be false alarms), and {sums['lost']:,} fewer "
+        f"({sums['lost_real']:,} real, {sums['lost_false']:,} false alarms)"
+        if sums["gained"] or sums["lost"]
         else "every verdict stays as it is"
     )
-    left = f"; {found['unscored']:,} blocks have no verdict to be held against" if found["unscored"] else ""
-    return f"{told}{left}"
+    left = f"; {sums['unscored']:,} {plural} have no verdict to be held against" if sums["unscored"] else ""
+    return f"{changed}{left}"

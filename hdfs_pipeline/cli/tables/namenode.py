@@ -1,4 +1,4 @@
-"""What the command line shows of NameNode models and incidents."""
+"""Tables and sentences about NameNode models and incidents."""
 
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -30,9 +30,9 @@ def status_table(status: dict[str, Any]) -> "Table":
         f"{len(status['left_out'])} stretches left out"
     )
     table = Table("detector", "threshold", "is", "opens incidents", "score", title=escape(title))
-    for name, found in status["detectors"].items():
-        opens = "yes" if found["opens_incidents"] else "second opinion"
-        table.add_row(name, _number(found["threshold"]), found["rule"], opens, found["about"])
+    for name, detector in status["detectors"].items():
+        opens = "yes" if detector["opens_incidents"] else "second opinion"
+        table.add_row(name, _number(detector["threshold"]), detector["rule"], opens, detector["about"])
     limits = ", ".join(f"{name} {limit:g}" for name, limit in status["rules"].items())
     table.add_row("static_rules", "1", "a limit is reached", "yes", limits)
     versions = ", ".join(str(version) for version in status["versions"])
@@ -41,14 +41,14 @@ def status_table(status: dict[str, Any]) -> "Table":
 
 
 def findings_text(findings: list[dict[str, Any]]) -> str:
-    """What is odd about a baseline, a line each."""
+    """The findings about a baseline, a line each."""
     return "\n".join(
-        f"{'!' if each['serious'] else '-'} baseline {each['kind']}: {each['message']}" for each in findings
+        f"{'!' if finding['serious'] else '-'} baseline {finding['kind']}: {finding['message']}" for finding in findings
     )
 
 
 def window_table(report: dict[str, Any]) -> "Table":
-    """A report: each detector's threshold and what it saw."""
+    """A report: each detector's threshold, its highest score and the steps over the threshold."""
     from rich.table import Table
 
     span = f"{(report['from'] or '')[:19]} to {report['to'][:19]} UTC"
@@ -60,9 +60,11 @@ def window_table(report: dict[str, Any]) -> "Table":
         "steps over",
         title=escape(f"{report['namenode']}, {span}: {report['steps']:,} steps, {len(report['incidents'])} incidents"),
     )
-    for name, found in report["detectors"].items():
-        over = str(found["steps_over"])
-        table.add_row(name, _number(found["threshold"]), found["threshold_rule"], _number(found["highest"]), over)
+    for name, detector in report["detectors"].items():
+        over = str(detector["steps_over"])
+        table.add_row(
+            name, _number(detector["threshold"]), detector["threshold_rule"], _number(detector["highest"]), over
+        )
     return table
 
 
@@ -71,17 +73,17 @@ def incidents_table(incidents: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
 
     table = Table("start (UTC)", "lasted", "status", "severity", "likely cause", "most unusual", title="Incidents")
-    for each in incidents:
-        top = ", ".join(metric["metric"] for metric in each["metrics"][:3])
-        colour = _COLOURS.get(each["severity"], "white")
-        severity = f"[{colour}]{each['severity']}[/]"
-        lasted = f"{each['duration_s']:.0f} s"
-        table.add_row(each["started_at"][:19], lasted, each["status"], severity, each["cause"], top)
+    for incident in incidents:
+        top = ", ".join(metric["metric"] for metric in incident["metrics"][:3])
+        colour = _COLOURS.get(incident["severity"], "white")
+        severity = f"[{colour}]{incident['severity']}[/]"
+        lasted = f"{incident['duration_s']:.0f} s"
+        table.add_row(incident["started_at"][:19], lasted, incident["status"], severity, incident["cause"], top)
     return table
 
 
 def show_incident(console: "Console", incident: dict[str, Any]) -> None:
-    """One incident in full: cause, who saw it, metrics, users. Takes a stored one or one of a report."""
+    """Print one incident in full: cause, detectors, metrics, users. It may be stored or from a report."""
     from rich.table import Table
 
     cause = incident["cause"]
@@ -94,32 +96,34 @@ def show_incident(console: "Console", incident: dict[str, Any]) -> None:
         highlight=False,
     )
     console.print(f"  {escape(evidence)}", highlight=False, soft_wrap=True)
-    saw = (
-        f"{name} {_number(seen['score'])} (threshold {_number(seen['threshold'])}"
-        f"{'' if seen['opened'] else ', agrees'})"
-        for name, seen in incident["detectors"].items()
+    detectors = (
+        f"{name} {_number(detector['score'])} (threshold {_number(detector['threshold'])}"
+        f"{'' if detector['opened'] else ', agrees'})"
+        for name, detector in incident["detectors"].items()
     )
-    console.print(f"  seen by {', '.join(saw)}", highlight=False, soft_wrap=True)
+    console.print(f"  seen by {', '.join(detectors)}", highlight=False, soft_wrap=True)
     table = Table("metric", "share", "actual", "expected", "", "calls/s", "usual")
-    for each in incident["metrics"]:
-        arrow = {"up": "↑", "down": "↓"}[each["direction"]]
-        rates = (_number(each["rate"]), _number(each["usual_rate"])) if each["usual_rate"] is not None else ("", "")
-        share = f"{each['share']:.0%}"
-        table.add_row(each["metric"], share, _number(each["actual"]), _number(each["expected"]), arrow, *rates)
+    for metric in incident["metrics"]:
+        arrow = {"up": "↑", "down": "↓"}[metric["direction"]]
+        rates = (
+            (_number(metric["rate"]), _number(metric["usual_rate"])) if metric["usual_rate"] is not None else ("", "")
+        )
+        share = f"{metric['share']:.0%}"
+        table.add_row(metric["metric"], share, _number(metric["actual"]), _number(metric["expected"]), arrow, *rates)
     console.print(table)
-    for each in incident["users"]:
+    for user in incident["users"]:
         console.print(
-            f"  {escape(each['user'])}: {each['calls']:,.0f} {escape(each['operation'])} a minute, usually "
-            f"{each['usual']:,.0f}",
+            f"  {escape(user['user'])}: {user['calls']:,.0f} {escape(user['operation'])} a minute, usually "
+            f"{user['usual']:,.0f}",
             highlight=False,
         )
 
 
-def series_table(found: dict[str, Any]) -> "Table":
+def series_table(result: dict[str, Any]) -> "Table":
     """Every detector on a labelled recording."""
     from rich.table import Table
 
-    base = found["baseline"]
+    base = result["baseline"]
     table = Table(
         "detector",
         "threshold",
@@ -129,40 +133,40 @@ def series_table(found: dict[str, Any]) -> "Table":
         "an hour of quiet",
         "AP",
         "VUS-PR",
-        title=f"{found['faults']} faults; trained on {base['steps']} steps ({base['seconds'] / 60:.0f} minutes)",
+        title=f"{result['faults']} faults; trained on {base['steps']} steps ({base['seconds'] / 60:.0f} minutes)",
         caption="point-wise AP and VUS-PR, no point adjustment; "
-        + ("; ".join(each["message"] for each in base["findings"]) or "nothing odd about the baseline"),
+        + ("; ".join(finding["message"] for finding in base["findings"]) or "nothing odd about the baseline"),
     )
-    for name, each in found["detectors"].items():
+    for name, figures in result["detectors"].items():
         table.add_row(
             name,
-            _number(each["threshold"]),
-            f"{each['found']} of {each['of']}",
-            _number(each["delay_s"]),
-            f"{each['false_incidents']} in {found['quiet_hours']:.2f} h",
-            _number(each["false_per_hour"]),
-            _decimal(each["ap"]),
-            _decimal(each["vus_pr"]),
+            _number(figures["threshold"]),
+            f"{figures['found']} of {figures['of']}",
+            _number(figures["delay_s"]),
+            f"{figures['false_incidents']} in {result['quiet_hours']:.2f} h",
+            _number(figures["false_per_hour"]),
+            _decimal(figures["ap"]),
+            _decimal(figures["vus_pr"]),
         )
     return table
 
 
-def faults_table(found: dict[str, Any]) -> "Table":
-    """Each fault as the incidents tell of it."""
+def faults_table(result: dict[str, Any]) -> "Table":
+    """Each fault, and the incident that found it."""
     from rich.table import Table
 
     table = Table("fault", "found", "delay s", "likely cause", "top metrics", "rank of the expected")
-    for each in found["detectors"]["incidents"]["faults"]:
-        if not each["found"]:
-            table.add_row(each["fault"], "[red]no[/]", "", "", "", "")
+    for fault in result["detectors"]["incidents"]["faults"]:
+        if not fault["found"]:
+            table.add_row(fault["fault"], "[red]no[/]", "", "", "", "")
             continue
-        ranks = ", ".join(f"{name} {rank or '–'}" for name, rank in each["ranks"].items())
-        delay = f"{each['delay_s']:.0f}"
-        table.add_row(each["fault"], "yes", delay, each["cause"], ", ".join(each["top"]), ranks)
+        ranks = ", ".join(f"{name} {rank or '–'}" for name, rank in fault["ranks"].items())
+        delay = f"{fault['delay_s']:.0f}"
+        table.add_row(fault["fault"], "yes", delay, fault["cause"], ", ".join(fault["top"]), ranks)
     return table
 
 
-def machine_table(found: dict[str, Any]) -> "Table":
+def machine_table(result: dict[str, Any]) -> "Table":
     """Every detector on a machine's labelled metrics."""
     from rich.table import Table
 
@@ -174,14 +178,14 @@ def machine_table(found: dict[str, Any]) -> "Table":
         "HitRate@150 %",
         "train s",
         "score s",
-        title=f"{found['steps']:,} steps of {found['metrics']} metrics, {found['anomalous']:.1%} anomalous; "
-        f"seed {found['seed']}",
-        caption=f"point-wise, no point adjustment; every score is a moving average over {found['smoothing']} steps; "
-        f"{found['explained']} anomalies are explained",
+        title=f"{result['steps']:,} steps of {result['metrics']} metrics, {result['anomalous']:.1%} anomalous; "
+        f"seed {result['seed']}",
+        caption=f"point-wise, no point adjustment; every score is a moving average over {result['smoothing']} steps; "
+        f"{result['explained']} anomalies are explained",
     )
-    for name, each in found["detectors"].items():
-        hits = each["root_cause"] or {}
+    for name, figures in result["detectors"].items():
+        hits = figures["root_cause"] or {}
         shares = ("–" if (hit := hits.get(key)) is None else f"{hit:.1%}" for key in ("hit_100", "hit_150"))
-        seconds = (f"{each[key]:.1f}" for key in ("train_s", "score_s"))
-        table.add_row(name, _decimal(each["ap"]), _decimal(each["vus_pr"]), *shares, *seconds)
+        seconds = (f"{figures[key]:.1f}" for key in ("train_s", "score_s"))
+        table.add_row(name, _decimal(figures["ap"]), _decimal(figures["vus_pr"]), *shares, *seconds)
     return table

@@ -58,7 +58,7 @@ class Catalogue:
 
     @property
     def label(self) -> str:
-        """Name and version, as models are bound to it: ``hdfs_v1.v1``."""
+        """Name and version, to which models are bound: ``hdfs_v1.v1``."""
         return f"{self.name}.v{self.version}"
 
     @cached_property
@@ -77,14 +77,14 @@ class Catalogue:
         return next((t.name for t in self.templates if t.event_id == event_id), "a message that no template matches")
 
     def case(self, message: str) -> str:
-        """SQL of the index into `columns` (UTINYINT or USMALLINT) of the event of the SQL expression `message`."""
+        """SQL of the event of the SQL expression `message`, as an index into `columns` (UTINYINT or USMALLINT)."""
         order = {template.event_id: index for index, template in enumerate(self.templates)}
         tests = [(_like(message, t, floating=False), order[t.event_id]) for t in by_frequency(self.templates)]
         tests += [(_like(message, t, floating=True), order[t.event_id]) for t in self.templates if t.floats]
         kind = "UTINYINT" if len(self.columns) <= 256 else "USMALLINT"
         whens = [f"WHEN {test} THEN {index}" for test, index in tests]
-        found = f"CASE {' '.join(whens)} ELSE {len(self.templates)} END" if whens else "0"
-        return f"CAST({found} AS {kind})"
+        choice = f"CASE {' '.join(whens)} ELSE {len(self.templates)} END" if whens else "0"
+        return f"CAST({choice} AS {kind})"
 
     def save(self, folder: Path) -> Path:
         """Write ``<name>.v<version>.csv`` into `folder` and return its path."""
@@ -98,7 +98,7 @@ class Catalogue:
 
 
 def by_frequency(templates: Sequence[Template]) -> list[Template]:
-    """Templates in the order to test them: frequent first, but never before one that must win against them.
+    """Templates in the order of their tests: frequent ones first, but none before one that must win over it.
 
     Two templates can only begin the same message when one's first literal is a prefix of the other's. Such templates
     form a group, inside which the catalogue's order stands; groups are ordered by their count.
@@ -138,31 +138,35 @@ def read_catalogue(path: Path) -> Catalogue:
 
     Raises: DataError naming the file and the line that cannot be used.
     """
-    found = _FILE.fullmatch(path.name)
-    if not found:
+    match = _FILE.fullmatch(path.name)
+    if not match:
         raise DataError(f"{path}: a catalogue's file is named <name>.v<version>.csv")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a catalogue that can be read ({error})") from None
-    seen: set[str] = {UNKNOWN}
+    event_ids: set[str] = {UNKNOWN}
     for number, row in enumerate(rows, start=2):
-        if not row.get("event_id") or row["event_id"] in seen or not (row.get("template") or "").replace(WILDCARD, ""):
+        if (
+            not row.get("event_id")
+            or row["event_id"] in event_ids
+            or not (row.get("template") or "").replace(WILDCARD, "")
+        ):
             raise DataError(f"{path}, line {number}: needs an event_id of its own and a template with some fixed text")
         if not (row.get("count") or "0").isdecimal():
             raise DataError(f"{path}, line {number}: count {row['count']!r} is no number")
-        seen.add(row["event_id"])
+        event_ids.add(row["event_id"])
     templates = tuple(
         Template(r["event_id"], r.get("name") or "", r["template"], int(r.get("count") or 0)) for r in rows
     )
-    return Catalogue(found["name"], int(found["version"]), templates)
+    return Catalogue(match["name"], int(match["version"]), templates)
 
 
 def catalogues(home_folder: Path | None = None) -> dict[str, Catalogue]:
-    """Every catalogue at hand by label: the shipped ones, then those learned in a home (`Settings.catalogues`)."""
+    """All catalogues by label: the shipped ones, then those learned in a home (`Settings.catalogues`)."""
     paths: Iterable[Path] = sorted(SHIPPED.glob("*.csv"))
     if home_folder is not None and home_folder.is_dir():
         paths = [*paths, *sorted(home_folder.glob("*.csv"))]
-    found = [read_catalogue(path) for path in paths]
-    return {catalogue.label: catalogue for catalogue in found}
+    loaded = [read_catalogue(path) for path in paths]
+    return {catalogue.label: catalogue for catalogue in loaded}

@@ -9,15 +9,19 @@ from typing import Final
 import numpy as np
 
 from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.domains.blocks import explain
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
-from hdfs_pipeline.domains.blocks.features import features
-from hdfs_pipeline.domains.blocks.wire import Vector, Verdict
+from hdfs_pipeline.domains.blocks.features import DOMAIN, features
+from hdfs_pipeline.domains.blocks.item import parse_block_id, show_block_id
+from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.champions import load_scorer, serving_detector
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.scoring.explain import Explanation
 from hdfs_pipeline.scoring.models import model_folder
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.verdicts.score import explain_values, load_scorer, serving_detector
+from hdfs_pipeline.sources.wire import Verdict
 
 _log = logging.getLogger(__name__)
 _REMEMBERED: Final = 100_000  # anomalous blocks that may still be withdrawn
@@ -35,45 +39,48 @@ class Counted:
 
 
 class Champion:
-    """The serving detector of a home (or the one that is named), with its threshold (or the one that is given).
+    """The serving detector of a home, or the named one, with its own threshold or the given one.
 
     Workers count the events of a block and forget their order: a detector that reads it cannot serve here.
 
-    Raises: NotTrainedError, SetupError, DataError where there is no model to begin with, or one that cannot serve here.
+    Raises: NotTrainedError, SetupError, DataError where the home has no model at the start, or one that cannot serve.
     """
 
-    def __init__(self, settings: Settings, detector: str | None = None, threshold: float | None = None) -> None:
+    def __init__(
+        self, settings: Settings, domain: Domain, detector: str | None = None, threshold: float | None = None
+    ) -> None:
         if detector is not None:
-            detector_row(detector)
-        self._settings, self._detector, self._threshold = settings, detector, threshold
+            domain.row(detector)
+        self._settings, self._domain, self._detector, self._threshold = settings, domain, detector, threshold
         self._folder = self._present()
         self._refused: tuple[Path, int] | None = None
         self._flagged: dict[int, tuple[str, int, int]] = {}  # by block, the oldest first
         self._use(*self._load())
 
     def _name(self) -> str:
-        return self._detector or serving_detector(self._settings)
+        return self._detector or serving_detector(self._settings, self._domain)
 
     def _present(self) -> Path:
-        return model_folder(self._settings, self._name())
+        return model_folder(self._settings, self._domain.name, self._name())
 
     def _load(self) -> tuple[Scorer, Catalogue | None]:
         name = self._name()
-        if detector_row(name).cls.features == "sequences":
+        if detector_row(name).cls.sequential:
             raise SetupError(
                 f"{name} reads the events of a block in their order, and the stream keeps only their counts: name a "
                 "detector on counts, such as random_forest, with --detector or the setting `champion`"
             )
-        scorer = load_scorer(self._settings, name)
+        scorer = load_scorer(self._settings, self._domain, name)
         known = catalogues(self._settings.catalogues)
-        if scorer.card.family == "events" and scorer.card.source not in known:
+        if scorer.card.family not in self._domain.unbound and scorer.card.source not in known:
             raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")
         return scorer, known.get(scorer.card.source)
 
     def _use(self, scorer: Scorer, catalogue: Catalogue | None) -> None:
         self.scorer = scorer
-        self.catalogue = catalogue  # that the model's columns come from; None for one that needs none (keywords)
+        self.catalogue = catalogue  # the source of the model's columns; None for a model without one (keywords)
         self.threshold = self._threshold if self._threshold is not None else scorer.card.threshold
+        self._vocabulary = explain.vocabulary(self._settings, scorer.card.source)
         self._explained: dict[bytes, Explanation] = {}
 
     @property
@@ -82,7 +89,7 @@ class Champion:
         return f"{self.scorer.card.detector} version {self.scorer.card.version}"
 
     def refresh(self) -> bool:
-        """Take up the champion of now, if it is another one; whether it is. One that cannot be read changes nothing."""
+        """Switch to the present champion if it is another one; return whether it is. A bad model changes nothing."""
         folder = self._folder
         try:
             folder = self._present()
@@ -99,7 +106,7 @@ class Champion:
         return True
 
     def judge(self, counted: Counted, catalogue: Catalogue, origin: str, status: str = FINAL) -> list[Verdict]:
-        """Verdicts on what is anomalous, and withdrawals of what was called so and is not."""
+        """Verdicts on the anomalous blocks, and withdrawals for blocks that were called anomalous and no longer are."""
         vectors = counted.vectors
         if not vectors:
             return []
@@ -107,24 +114,28 @@ class Champion:
         alarms = np.array([vector.alarms for vector in vectors])
         matrix = features(np.array(blocks, np.int64), counted.counts, alarms, catalogue)[self.scorer.card.family]
         scores = self.scorer.score(matrix)
-        found = np.flatnonzero(scores >= self.threshold)
-        reasons = dict(zip(found.tolist(), self._explain(matrix.values[found]), strict=True))
+        anomalous = np.flatnonzero(scores >= self.threshold)
+        reasons = dict(zip(anomalous.tolist(), self._explain(matrix.values[anomalous]), strict=True))
         verdicts = []
         for at, block in enumerate(blocks):  # in this order: a start reads back several vectors of one block
             if at in reasons:
                 verdicts.append(self._verdict(vectors[at], origin, status, float(scores[at]), reasons[at]))
-                self.remember(verdicts[-1])
+                self._keep(block, _place(vectors[at], origin))
             elif block in self._flagged and status == FINAL and self._flagged[block] == _place(vectors[at], origin):
                 verdicts.append(self._verdict(vectors[at], origin, WITHDRAWN, float(scores[at]), None))
                 del self._flagged[block]
         return verdicts
 
     def remember(self, verdict: Verdict) -> None:
-        """Keep in mind what was said of a block, so that it can be withdrawn."""
+        """Remember a verdict, so that it can be withdrawn."""
+        block = parse_block_id(verdict.item)
         if verdict.status == WITHDRAWN:
-            self._flagged.pop(verdict.block_id, None)
+            self._flagged.pop(block, None)
             return
-        self._flagged[verdict.block_id] = _place(verdict, verdict.origin)
+        self._keep(block, _place(verdict, verdict.origin))
+
+    def _keep(self, block: int, place: tuple[str, int, int]) -> None:
+        self._flagged[block] = place
         if len(self._flagged) > _REMEMBERED:
             del self._flagged[next(iter(self._flagged))]
 
@@ -133,16 +144,17 @@ class Champion:
         if len(self._explained) > _EXPLAINED:
             self._explained.clear()
         fresh = {key: at for at, key in enumerate(keys) if key not in self._explained}
-        reasons = explain_values(self.scorer, self.catalogue, values[list(fresh.values())])
+        reasons = self.scorer.explain(values[list(fresh.values())], self._vocabulary)
         self._explained.update(zip(fresh, reasons, strict=True))
         return [self._explained[key] for key in keys]
 
     def _verdict(
         self, vector: Vector, origin: str, status: str, score: float, explanation: Explanation | None
     ) -> Verdict:
-        card = self.scorer.card
+        card, item = self.scorer.card, show_block_id(vector.block_id)
         return Verdict(
-            block_id=vector.block_id,
+            domain=DOMAIN,
+            item=item,
             status=status,
             detector=card.detector,
             version=card.version,
@@ -150,7 +162,6 @@ class Champion:
             threshold=self.threshold,
             reason=explanation.reason if explanation else "later records made it normal",
             explanation=explanation.to_json() if explanation else {},
-            catalogue=vector.catalogue,
             lines=vector.lines,
             first_time=vector.first_time,
             last_time=vector.last_time,
@@ -160,11 +171,12 @@ class Champion:
             last_offset=vector.last_offset,
             scored_at=datetime.now(UTC),
             closed_by=vector.closed_by,
+            more={"block_id": item, "catalogue": vector.catalogue},
         )
 
 
 def _state(folder: Path) -> tuple[Path, int]:
-    """A model's folder and when it changed: one that is mended, or made anew under its number, is looked at again."""
+    """A model's folder and the time of its last change, so that a repaired or rebuilt model is tried again."""
     try:
         return folder, folder.stat().st_mtime_ns
     except OSError:
@@ -172,5 +184,5 @@ def _state(folder: Path) -> tuple[Path, int]:
 
 
 def _place(named: Vector | Verdict, origin: str) -> tuple[str, int, int]:
-    """What tells two vectors of a block apart."""
+    """What distinguishes two vectors of one block."""
     return origin, named.partition, named.first_offset

@@ -1,7 +1,7 @@
-"""The loops under `grouping.OpenBlocks`, compiled by numba: each record is a look-up in a hash table and an addition.
+"""The loops under `open_blocks.OpenBlocks`, compiled by numba: a record is a look-up in a hash table and an addition.
 
-`places` are the rows, the hash table of slots (open addressing, linear probing), the free slots, and how many rows were
-ever used and are free among them.
+`places` holds the rows, the hash table of slots (open addressing, linear probing), the free slots, and two counts: the
+rows that were ever used, and the free rows among them.
 """
 
 from typing import Final
@@ -30,7 +30,7 @@ ROW: Final = np.dtype(
     align=True,
 )
 NEVER: Final = -(2**62)
-_BACK_AFTER = 1000  # records in a row from before the watermark, after which a clock is taken to have been wrong
+_BACK_AFTER = 1000  # records in a row from before the watermark: then the clock that set it counts as wrong
 
 
 @njit(cache=True, nogil=True)
@@ -69,7 +69,7 @@ def claim(places, block, partition):
 
 @njit(cache=True, nogil=True)
 def add(places, counts, clocks, records, idle_us, now, start):
-    """Count records from index `start` on; the index of the first that found no room."""
+    """Count records from index `start` on, and return the index of the first one without room."""
     rows = places[0]
     block, partition, offset, time, event, alarm = records
     counted, last_message, last_partition = False, np.int64(-1), np.int32(-1)
@@ -107,7 +107,7 @@ def add(places, counts, clocks, records, idle_us, now, start):
 
 @njit(cache=True, nogil=True)
 def _advance(clocks, p, time, idle_us):
-    """Move a partition's watermark; back as well, where one record from the future had carried it away."""
+    """Move a partition's watermark forward, or back where a record from the future had moved it too far."""
     watermark, behind, recent = clocks
     if time >= watermark[p] - idle_us:
         watermark[p] = max(watermark[p], time)
@@ -165,7 +165,7 @@ def remove(places, counts, slots):
 
 @njit(cache=True, nogil=True)
 def floors(rows, positions):
-    """Per partition the first offset that no published vector counts, of `positions` where all are."""
+    """Per partition the first offset that no published vector counts; that of `positions` where all are counted."""
     lowest = positions.copy()
     for slot in range(len(rows)):
         row = rows[slot]

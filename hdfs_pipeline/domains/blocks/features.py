@@ -1,27 +1,30 @@
-"""The event matrix of a home: made of `parsed_events`, read back as a Dataset for the detectors."""
+"""The features of blocks: the event matrix of a home, made of `parsed_events` and read back for the detectors."""
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
-from hdfs_pipeline.domains.blocks.feedback import overlay, verdicts
+from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
 from hdfs_pipeline.domains.blocks.parse import home_catalogue
 from hdfs_pipeline.domains.blocks.sequences import block_sequences
-from hdfs_pipeline.scoring.dataset import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED, Dataset
+from hdfs_pipeline.domains.contract import EVERYTHING, Selection
+from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.feedback import overlay, words_of
+from hdfs_pipeline.scoring.labels import LABELS, UNLABELLED
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
 
-_LABELS = {"normal": NORMAL, "anomaly": ANOMALY, "ambiguous": AMBIGUOUS}
+DOMAIN: Final = "blocks"
 
 
 def build_matrix(store: Store, settings: Settings) -> pa.Table:
-    """Count events per block anew and publish them as `event_matrix`, whose rows are returned."""
+    """Count the events of each block anew, publish the counts as `event_matrix`, and return them."""
     catalogue = home_catalogue(store, settings)
     names = ", ".join(f"'{name}'" for name in catalogue.columns)
     events = f"(SELECT block_ids, alarm, time, enum_code(event_id::ENUM({names})) AS event FROM parsed_events)"
@@ -33,23 +36,45 @@ def build_matrix(store: Store, settings: Settings) -> pa.Table:
     return table
 
 
-def load_dataset(store: Store, settings: Settings, families: Iterable[str] = ("events", "keywords")) -> Dataset:
-    """The home's blocks as a Dataset, in the order of their ids, with the matrices of `families`.
+def load_dataset(
+    store: Store, settings: Settings, families: Iterable[str] = (), where: Selection = EVERYTHING
+) -> Dataset:
+    """The home's blocks of a selection as a Dataset, in the order of their ids, with the matrices of `families`.
 
-    "events" and "keywords" come in any case; "sequences" costs a sort of all events, so only where it is asked for.
-    What people said of blocks (`feedback`) lies over their labels.
+    "events" and "keywords" are always there. "sequences" costs a sort of the blocks' events and is there only where
+    `families` names it. People's feedback on a block takes the place of its label.
     Raises: DataError where nothing was ingested yet.
     """
     catalogue = home_catalogue(store, settings)
+    condition, parameters = _condition(where)
     with store.read() as con:
         table = con.sql(
             "SELECT m.block_id, first_time, alarms, counts, label, kind FROM event_matrix m "
-            "LEFT JOIN labels USING (block_id) ORDER BY block_id"
+            f"LEFT JOIN labels USING (block_id) WHERE {condition} ORDER BY block_id",
+            params=parameters,
         ).to_arrow_table()
-        ordered = {"sequences": block_sequences(con, catalogue)} if "sequences" in families else {}
-        said = [(row["block_id"], row["verdict"]) for row in verdicts(con)]
-    found = dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
-    return overlay(replace(found, matrices=found.matrices | ordered), said)
+        keys = table["block_id"].to_numpy()
+        ordered = {}
+        if "sequences" in families:
+            ordered["sequences"] = block_sequences(con, catalogue, None if where == EVERYTHING else keys)
+        words = words_of(con, DOMAIN, BLOCK.parse)
+    data = dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
+    return overlay(replace(data, matrices=data.matrices | ordered), words)
+
+
+def _condition(where: Selection) -> tuple[str, dict[str, Any]]:
+    """A selection as SQL over `event_matrix m`, with its parameters."""
+    conditions = ["true"]
+    parameters: dict[str, Any] = {}
+    if where.items is not None:
+        conditions.append("m.block_id IN (SELECT unnest($items::BIGINT[]))")
+        parameters["items"] = list(where.items)
+        if len(where.items) == 1:  # DuckDB skips row groups whose range an equation cannot meet
+            conditions, parameters = ["m.block_id = $item"], {"item": where.items[0]}
+    if where.began is not None:
+        conditions.append("first_time >= $begin AND first_time < $end")
+        parameters |= {"begin": where.began[0], "end": where.began[1]}
+    return " AND ".join(conditions), parameters
 
 
 def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None], kinds: Iterable[Any]) -> Dataset:
@@ -58,10 +83,13 @@ def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None],
     width = len(catalogue.columns)
     counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width)
     return Dataset(
+        DOMAIN,
         features(keys, counts, table["alarms"].to_numpy(), catalogue),
         table["first_time"].cast(pa.int64()).to_numpy(),
-        np.array([_LABELS.get(label or "", UNLABELLED) for label in labels], np.int8),
+        np.array([LABELS.get(label or "", UNLABELLED) for label in labels], np.int8),
         np.array([kind or "" for kind in kinds], object),
+        plural=BLOCK.plural,
+        alike=BLOCK.alike,
     )
 
 

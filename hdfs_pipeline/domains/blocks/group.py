@@ -1,14 +1,14 @@
 """Grouping: messages of `raw_logs` become records, records count for their block, closed blocks become vectors.
 
-A worker's memory is the topic that it writes: its commits lie below the first record of any block that is not yet
-published, so that a crash reads those again; the vectors that were published from beyond that point are read back from
-`aggregated_events`, whose offset each commit carries along, and their records are not counted twice.
+A worker's memory is the topic that it writes. Its commits lie below the first record of any block that is not yet
+published, so that after a crash these records are read again. The vectors that were published from beyond that point
+are read back from `aggregated_events`, so that their records are not counted twice; each commit carries the offset from
+which to read back.
 """
 
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -24,19 +24,11 @@ from hdfs_pipeline.domains.blocks.kernel import EventMatcher
 from hdfs_pipeline.domains.blocks.messages import MessageRecords, read_messages
 from hdfs_pipeline.domains.blocks.open_blocks import OpenBlocks, Records
 from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.contract import Batch
 from hdfs_pipeline.settings import Settings
 
 _log = logging.getLogger(__name__)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - records carry the daemons' local time
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Messages of confluent_kafka in the order of each partition; `partition` (n,) int32 and `offset` (n,) int64."""
-
-    messages: list[Any]
-    partition: np.ndarray
-    offset: np.ndarray
 
 
 class Grouping:
@@ -57,38 +49,38 @@ class Grouping:
     def _warm_up(self, partitions: int) -> None:
         """Let numba compile, or load what it has compiled before, while nobody waits."""
         line = b"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_1 src: /a dest: /b"
-        found, _, _ = read_messages([line], self._settings.max_record_bytes)
+        groups, _, _ = read_messages([line], self._settings.max_record_bytes)
         ids, _ = scan.block_keys(np.frombuffer(b"blk_1\n", np.uint8), 1)
-        nought = np.zeros(1, np.int64)
+        zero = np.zeros(1, np.int64)
         blocks = OpenBlocks(len(self.catalogue.columns), partitions, 1)
-        event = self._matcher.match(found[0].batch)
-        blocks.add(Records(ids, nought.astype(np.int32), nought, nought, event, nought > 0), self._idle_us, 0.0)
+        event = self._matcher.match(groups[0].batch)
+        blocks.add(Records(ids, zero.astype(np.int32), zero, zero, event, zero > 0), self._idle_us, 0.0)
         blocks.due(self._idle_us, 1)
         blocks.floors(np.zeros(partitions, np.int64))
-        blocks.remove_partitions(nought)
+        blocks.remove_partitions(zero)
 
     def add(self, batch: Batch, now: float) -> tuple[list[Counted], list[tuple[int, str]]]:
         """Count messages.
 
-        Returns the blocks that had to be closed because there was no room, and what was no record: the index of the
-        message, and why. `now` is a clock in seconds.
+        Returns the blocks that were closed to make room, and the messages that are no record: the index of each, and
+        why. `now` is a clock in seconds.
         """
         values = [message.value() for message in batch.messages]
-        found, bad, _ = read_messages(values, self._settings.max_record_bytes)
+        groups, bad, _ = read_messages(values, self._settings.max_record_bytes)
         crowded: list[Counted] = []
-        if found:
-            records = self._records(batch, found)
+        if groups:
+            records = self._records(batch, groups)
             at = 0
             while (at := self.blocks.add(records, self._idle_us, now, at)) < len(records.block):
                 crowded.append(self._make_room())
         return crowded, bad
 
-    def _records(self, given: Batch, found: Iterable[MessageRecords]) -> Records:
-        keys = b"\n".join([message.key() or b"" for message in given.messages]) + b"\n"
-        ids, known = scan.block_keys(np.frombuffer(keys, np.uint8), len(given.messages))
+    def _records(self, received: Batch, groups: Iterable[MessageRecords]) -> Records:
+        keys = b"\n".join([message.key() or b"" for message in received.messages]) + b"\n"
+        ids, known = scan.block_keys(np.frombuffer(keys, np.uint8), len(received.messages))
         parts = []
-        for part in found:
-            batch, message = part.batch, part.message
+        for group in groups:
+            batch, message = group.batch, group.message
             named, lengths = _names(batch["block_ids"], ids[message])
             named &= known[message]
             time = batch["time"].cast("int64").to_numpy()
@@ -102,7 +94,7 @@ class Grouping:
         if len(parts) > 1:
             order = np.argsort(message, kind="stable")
             message, time, event, alarm = message[order], time[order], event[order], alarm[order]
-        return Records(ids[message], given.partition[message], given.offset[message], time, event, alarm)
+        return Records(ids[message], received.partition[message], received.offset[message], time, event, alarm)
 
     def close(self) -> Counted:
         """The blocks that the data has closed: idle by event time, or at `max_events`."""
@@ -135,9 +127,9 @@ class Grouping:
     def _counted(self, slots: np.ndarray, reasons: Sequence[str | None]) -> Counted:
         counts = self.blocks.counts[slots]
         columns = self.catalogue.columns
-        happened: list[dict[str, int]] = [{} for _ in slots]
+        event_counts: list[dict[str, int]] = [{} for _ in slots]
         for row, column in zip(*(places.tolist() for places in np.nonzero(counts)), strict=True):
-            happened[row][columns[column]] = int(counts[row, column])
+            event_counts[row][columns[column]] = int(counts[row, column])
         vectors = [
             Vector(
                 block_id=block,
@@ -153,7 +145,7 @@ class Grouping:
                 closed_by=reason,
             )
             for events, reason, block, lines, alarms, first, last, partition, first_offset, last_offset in zip(
-                happened, reasons, *(self._column(name, slots) for name in _FIELDS), strict=True
+                event_counts, reasons, *(self._column(name, slots) for name in _FIELDS), strict=True
             )
         ]
         return Counted(vectors, counts)
@@ -168,7 +160,7 @@ class Grouping:
         return [time.replace(tzinfo=self._zone).astimezone(UTC) for time in local]
 
     def heard(self, vector: Vector, offset: int) -> None:
-        """The brokers have a vector, at this offset of `aggregated_events`."""
+        """Note that the brokers have a vector, at this offset of `aggregated_events`."""
         self._published[vector.partition].append((offset, vector.last_offset))
         self._next_output[vector.partition] = offset + 1
 
@@ -180,9 +172,9 @@ class Grouping:
         return published[0][0] if published else int(self._next_output[partition])
 
     def restore(self, vector: Vector, output: int) -> np.ndarray | None:
-        """Take up a vector that stands at offset `output` of `aggregated_events`; its counts (d,).
+        """Take over the vector at offset `output` of `aggregated_events`, and return its counts (d,).
 
-        None where it is of another catalogue, or where its numbers are none that a worker could have counted.
+        Returns None for a vector of another catalogue, or with numbers that no worker can have counted.
         """
         places = {name: at for at, name in enumerate(self.catalogue.columns)}
         if vector.catalogue != self.catalogue.label or not vector.counts.keys() <= places.keys():
@@ -195,7 +187,7 @@ class Grouping:
             values = (vector.block_id, vector.lines, vector.alarms, first, last, vector.partition)
             for name, value in zip(_FIELDS, (*values, vector.first_offset, vector.last_offset), strict=True):
                 row[name] = value
-        except OverflowError:  # a stranger's message: it must not keep every worker from starting
+        except OverflowError:  # not a worker's message: it must not keep workers from starting
             return None
         row["state"] = CLOSED
         self.blocks.restore(row, counts)

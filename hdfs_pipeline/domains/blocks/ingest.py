@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
 from hdfs_pipeline.domains.blocks.records import (
     CHUNK_BYTES,
@@ -22,10 +23,10 @@ from hdfs_pipeline.domains.blocks.records import (
     detect_layout,
     split_records,
 )
-from hdfs_pipeline.domains.blocks.wire import EXCERPT
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile, find_files
+from hdfs_pipeline.sources.wire import EXCERPT
 from hdfs_pipeline.store.schema import quoted
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
@@ -62,8 +63,8 @@ def ingest(
     """Read the files that `paths` name (see `find_files`) into the store, each in one transaction of its own.
 
     A file whose unpacked content is in the store already is skipped, whatever its name; one that begins with such
-    content (a log that has grown) is read on from its last record, which may have been cut. `on_file` hears (number,
-    of how many, path) before each file.
+    content (a log that has grown) is read on from its last record, which may have been cut. `on_file` is called with
+    (number, how many files, path) before each file.
 
     Raises: DataError where there is nothing to read; SetupError where the store cannot be written, or where another
     ingest into this home is under way.
@@ -89,8 +90,8 @@ def ingest(
 
 
 def _staging(settings: Settings) -> tempfile.TemporaryDirectory[str]:
-    for left in settings.home.glob(f"{_STAGING}*"):  # of an ingest that was killed: the lock is ours now
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in settings.home.glob(f"{_STAGING}*"):  # left by an ingest that was killed: this one has the lock
+        shutil.rmtree(leftover, ignore_errors=True)
     return tempfile.TemporaryDirectory(dir=settings.home, prefix=_STAGING)
 
 
@@ -106,7 +107,7 @@ def _ingest_file(store: Store, settings: Settings, file: LogFile, staging: Path,
     if (whole, digests[whole]) in known:
         done.skipped.append(file.shown)
         return
-    grown = [known[found] for found in digests.items() if found in known and found[0] > 0]
+    grown = [known[prefix] for prefix in digests.items() if prefix in known and prefix[0] > 0]
     start = max(grown, key=lambda source: source.bytes, default=_Known(fresh))
     sample = file.sample(_SAMPLE)
     layout = detect_layout(sample)
@@ -117,32 +118,35 @@ def _ingest_file(store: Store, settings: Settings, file: LogFile, staging: Path,
         settings, file, staging, start.source_id, layout=layout, binary=binary, first=first, whole=whole
     )
     tally.records += file.problem is not None
+    author = writer(file.path)
     source: dict[str, Any] = {
         "source_id": start.source_id,
         "path": file.shown,
         "sha256": digests[whole],
         "bytes": whole,
-        "host": file.host,
-        "daemon": file.daemon,
+        "host": author.host,
+        "daemon": author.daemon,
         "layout": name,
         "lines": tally.lines,
         "ingested_at": datetime.now(UTC),
     }
     with store.write() as con:
-        again, dug_up = (_withdraw(con, table, start.source_id, first) for table in ("raw_logs", "dead_letters"))
+        old_records, old_letters = (
+            _withdraw(con, table, start.source_id, first) for table in ("raw_logs", "dead_letters")
+        )
         _withdraw(con, "parsed_events", start.source_id, first)
         publish_into(con, "raw_logs", [raw])
-        buried = publish_into(con, "dead_letters", [dead])
-        source["records"] = start.records - again - dug_up + tally.records
+        new_letters = publish_into(con, "dead_letters", [dead])
+        source["records"] = start.records - old_records - old_letters + tally.records
         row = pa.Table.from_pylist([source])
         publish_into(con, "sources", row, replace="source_id = ?", parameters=[start.source_id])
     done.files += 1
     done.lines += tally.lines - start.lines
     done.records += source["records"] - start.records
-    done.dead_letters += buried - dug_up
-    if buried:
-        why = file.problem or ("see `dead_letters`" if name else "no log of a known layout")
-        done.notes.append(f"{Path(file.shown).name}: {buried:,} dead letters ({why})")
+    done.dead_letters += new_letters - old_letters
+    if new_letters:
+        cause = file.problem or ("see `dead_letters`" if name else "no log of a known layout")
+        done.notes.append(f"{Path(file.shown).name}: {new_letters:,} dead letters ({cause})")
     elif whole == 0:
         done.notes.append(f"{Path(file.shown).name}: empty")
 
@@ -152,12 +156,12 @@ def _resume_at(store: Store, start: _Known) -> int:
     if start.bytes == 0:
         return 1
     with store.read() as con:
-        found = con.execute(
+        line = con.execute(
             """SELECT max(position) FROM (SELECT source_id, position FROM raw_logs
             UNION ALL SELECT source_id, position FROM dead_letters) WHERE source_id = ? AND position <= ?""",
             [start.source_id, start.lines],
         ).fetchall()[0][0]
-    return int(found or 1)
+    return int(line or 1)
 
 
 def _withdraw(con: Connection, table: str, source_id: int, first: int) -> int:
@@ -167,12 +171,12 @@ def _withdraw(con: Connection, table: str, source_id: int, first: int) -> int:
 
 def _from_line(chunks: Iterable[bytes], first: int) -> Iterator[bytes]:
     """`chunks` without the lines before `first` (from 1)."""
-    left = first - 1
+    to_skip = first - 1
     for chunk in chunks:
         at = 0
-        while left and (at := chunk.find(b"\n", at) + 1):
-            left -= 1
-        if not left:
+        while to_skip and (at := chunk.find(b"\n", at) + 1):
+            to_skip -= 1
+        if not to_skip:
             yield chunk[at:]
 
 

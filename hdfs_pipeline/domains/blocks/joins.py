@@ -9,12 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final
 
+from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.messages import NO_HEAD, Shipped
 from hdfs_pipeline.domains.blocks.records import LAYOUTS, Layout
-from hdfs_pipeline.sources.files import LogFile
 
 _OVERHEAD: Final = 500  # bytes that a waiting record takes beside its text
 QUIET_S: Final = 1.0
@@ -38,7 +38,7 @@ class Joined:
     layout: Layout
     parts: list[bytes]
     size: int
-    heard: float
+    last_added: float
     closed: bool = False
     too_long: bool = False
 
@@ -49,7 +49,7 @@ class Joined:
 
     @property
     def record_id(self) -> str:
-        """What the header `record` says."""
+        """The value of the header `record`."""
         return f"{self.partition}/{self.offset}" + f"#{self.index + 1}" * (self.index > 0)
 
 
@@ -65,9 +65,9 @@ class Bad:
 
 @dataclass
 class _Partition:
-    """The records of a partition in the order of their first lines, the last one of each file, what was heard before.
+    """A partition: its records in the order of their first lines, and the last record of each file.
 
-    `until`: what lies below this offset was worked on before (see `Joins.assigned`).
+    `until`: messages below this offset were worked on before (see `Joins.assigned`).
     """
 
     next: int
@@ -90,17 +90,17 @@ class Joins:
         self._size = 0
 
     def assigned(self, partition: int, offset: int, until: int = 0) -> None:
-        """Begin a partition at `offset`. Below `until` a line without a record, or a bad message, was reported once."""
+        """Begin a partition at `offset`. Lines without a record and bad messages below `until` were reported before."""
         self.revoked(partition)
         self._partitions[partition] = _Partition(offset, until)
 
     def revoked(self, partition: int) -> None:
         """Forget a partition: whoever gets it reads its open records again."""
-        if gone := self._partitions.pop(partition, None):
-            self._size -= sum(record.size for record in gone.waiting)
+        if removed := self._partitions.pop(partition, None):
+            self._size -= sum(record.size for record in removed.waiting)
 
     def position(self, partition: int) -> tuple[int, int]:
-        """The offset to begin at after a restart, and below which messages were worked on (`until`)."""
+        """The offset to begin at after a restart, and the offset below which messages were worked on (`until`)."""
         state = self._partitions[partition]
         return state.waiting[0].offset if state.waiting else state.next, max(state.next, state.until)
 
@@ -109,7 +109,7 @@ class Joins:
         return list(self._partitions)
 
     def add(self, partition: int, offset: int, shipped: Shipped) -> list[Bad]:
-        """Take a message's line, or lines; what of them belongs to no record."""
+        """Take the lines of a message, and return those that belong to no record."""
         state = self._partitions[partition]
         state.next = offset + 1
         source, text = (shipped.host, shipped.path), shipped.text.rstrip(b"\r\n")
@@ -134,16 +134,16 @@ class Joins:
         return bad
 
     def refuse(self, bad: Bad) -> list[Bad]:
-        """Take note of a message that cannot be used; [] where that was reported before."""
+        """Take note of a message that cannot be used, and return it unless it was reported before."""
         state = self._partitions[bad.partition]
         state.next = bad.offset + 1
         return self._bad(state, bad)
 
     def whole(self) -> Iterator[Joined]:
         """The records that are whole, once each; when too many bytes wait, the oldest count as whole."""
-        late = time.monotonic() - self._quiet_s
+        quiet_before = time.monotonic() - self._quiet_s
         for state in self._partitions.values():
-            while state.waiting and (state.waiting[0].closed or state.waiting[0].heard <= late):
+            while state.waiting and (state.waiting[0].closed or state.waiting[0].last_added <= quiet_before):
                 yield self._pop(state)
         while self._size > self._max_bytes:
             fullest = max(self._partitions.values(), key=lambda state: sum(r.size for r in state.waiting))
@@ -157,7 +157,7 @@ class Joins:
         return record
 
     def _extend(self, record: Joined, text: bytes) -> None:
-        record.heard = time.monotonic()
+        record.last_added = time.monotonic()
         if record.size - _OVERHEAD + len(text) > self._max_record:
             record.too_long = True
             return
@@ -174,10 +174,10 @@ def _heads(text: bytes) -> tuple[Layout | None, list[int]]:
     """The layout of the first line's head, and where lines begin with one; without any head (None, [])."""
     for name, head in _HEADS.items():
         if head.match(text):
-            return LAYOUTS[name], [found.start() for found in head.finditer(text)] if b"\n" in text else [0]
+            return LAYOUTS[name], [match.start() for match in head.finditer(text)] if b"\n" in text else [0]
     if b"\n" in text:
         for name, head in _HEADS.items():
-            if starts := [found.start() for found in head.finditer(text)]:
+            if starts := [match.start() for match in head.finditer(text)]:
                 return LAYOUTS[name], starts
     return None, []
 
@@ -186,5 +186,5 @@ def _named(shipped: Shipped) -> tuple[str, str]:
     """Host and daemon of a line: what the shipper says, or else what Hadoop's file names tell."""
     if not shipped.path:
         return shipped.host, ""
-    file = LogFile(Path(shipped.path))
-    return shipped.host or file.host, file.daemon
+    author = writer(PurePath(shipped.path))
+    return shipped.host or author.host, author.daemon

@@ -41,7 +41,7 @@ def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.
 def events_sql(relation: str, catalogue: Catalogue) -> str:
     """SELECT of all columns of `relation` and of: event (index into `catalogue.columns`), level, logger.
 
-    The logger is the last word of `origin`, the level the word before it, blanks that pad the level aside.
+    The logger is the last word of `origin`, the level the word before it; blanks that pad the level are skipped.
     """
     return f"""
         SELECT *, {catalogue.case("message")} AS event,
@@ -90,7 +90,7 @@ class EventMatcher:
         self._con.execute(f"PREPARE match AS SELECT event FROM ({events_sql('records', catalogue)})")
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The batch at hand, for DuckDB."""
+        """The current batch, for DuckDB."""
         return self._batch.__arrow_c_stream__(requested_schema)
 
     def match(self, batch: pa.RecordBatch) -> np.ndarray:

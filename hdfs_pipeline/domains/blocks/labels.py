@@ -56,7 +56,11 @@ def read_labels(path: Path | str) -> pa.Table:
 
 
 def load_labels(store: Store, path: Path | str) -> int:
-    """Read labels into the store, over those that its blocks had; how many. Raises: as `read_labels`."""
-    table = read_labels(path)
+    """Publish the labels of a file (see `publish_labels`), and return how many. Raises: as `read_labels`."""
+    return publish_labels(store, read_labels(path))
+
+
+def publish_labels(store: Store, labels: pa.Table) -> int:
+    """Put labels, as `read_labels` gives them, into the store in place of their blocks' old ones; return how many."""
     with store.write() as con:
-        return publish_into(con, "labels", table, replace=_AGAIN)
+        return publish_into(con, "labels", labels, replace=_AGAIN)

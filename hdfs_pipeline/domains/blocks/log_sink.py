@@ -7,13 +7,14 @@ block is stored, the others are counted as `copies`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.domains.blocks.messages import MessageRecords, Shipped, read_messages
 from hdfs_pipeline.domains.blocks.records import RECORDS
@@ -21,7 +22,6 @@ from hdfs_pipeline.domains.blocks.wire import parse_key
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
-from hdfs_pipeline.sources.files import LogFile
 from hdfs_pipeline.sources.ranges import Batch, Range
 from hdfs_pipeline.store.offsets import OffsetConflict
 from hdfs_pipeline.store.schema import quoted
@@ -42,16 +42,21 @@ _LINES: Final = "CASE more WHEN '' THEN 1 ELSE strlen(more) - strlen(replace(mor
 _FACTS: Final = f"""count(*) AS records, sum({_LINES})::BIGINT AS lines,
     sum({_TEXT})::BIGINT AS bytes"""
 
-_Named = tuple[str, str, str, str]  # path, host, daemon, layout
+_ROUTE: Final = (
+    "messages name a block and have no key, so the stream workers cannot group them: write them to shipped_logs and "
+    "run `hdfs-pipeline route`"
+)
+
+_SourceName = tuple[str, str, str, str]  # path, host, daemon, layout
 
 
 @dataclass
 class Sources:
-    """The rows of `sources` that stand for streams: what is there, and what this run adds, numbered on from it."""
+    """The rows of `sources` that stand for streams: the known ones, and those that this run adds with new numbers."""
 
-    known: dict[_Named, int]
+    known: dict[_SourceName, int]
     lowest: int
-    fresh: dict[_Named, int] = field(default_factory=dict)
+    fresh: dict[_SourceName, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, con: Connection, topic: str) -> "Sources":
@@ -61,12 +66,12 @@ class Sources:
         ).fetchall()
         return cls({row[:4]: row[4] for row in rows}, _lowest(con))
 
-    def id_of(self, named: _Named) -> int:
+    def id_of(self, name: _SourceName) -> int:
         """The number of a source."""
-        found = self.known.get(named, self.fresh.get(named))
-        if found is None:
-            found = self.fresh[named] = self.lowest - len(self.fresh) - 1
-        return found
+        number = self.known.get(name, self.fresh.get(name))
+        if number is None:
+            number = self.fresh[name] = self.lowest - len(self.fresh) - 1
+        return number
 
 
 def _lowest(con: Connection) -> int:
@@ -93,6 +98,11 @@ class LogStage:
     def __post_init__(self) -> None:
         self.path = self.folder / "raw.parquet"
         self.letters = Letters(self.topic, self.epoch, self.folder / "dead.parquet")
+
+    @property
+    def notes(self) -> list[str]:
+        """Says what to do with records that workers cannot group."""
+        return [f"{self.unkeyed:,} {_ROUTE}"] if self.unkeyed else []
 
     def stage(self, batches: Iterator[Batch]) -> None:
         """Read all batches into Parquet, one after the other. Raises: SetupError; what reading them raises."""
@@ -131,16 +141,16 @@ class LogStage:
         messages = batch.messages
         self.messages += len(messages)
         values = [message.value() for message in messages]
-        found, bad, shipped = read_messages(values, self.settings.max_record_bytes)
+        groups, bad, shipped = read_messages(values, self.settings.max_record_bytes)
         origins = np.array(self._origins_of(messages), np.int64)
-        for at, told in shipped.items():
-            origins[at] = self._shipped(origins[at], told)
+        for index, sent in shipped.items():
+            origins[index] = self._shipped(origins[index], sent)
         parts, offsets = np.array(batch.parts, np.int64), np.array(batch.offsets, np.int64)
-        for group in found:
+        for group in groups:
             yield self._staged(group, messages, origins, parts, offsets)
-        for at, reason in bad:
-            source = self._source(parts[at], origins[at], "")
-            self.letters.add(batch.parts[at], batch.offsets[at], reason, values[at], source)
+        for index, reason in bad:
+            source = self._source(parts[index], origins[index], "")
+            self.letters.add(batch.parts[index], batch.offsets[index], reason, values[index], source)
         self.letters.flush()
 
     def _staged(
@@ -153,9 +163,9 @@ class LogStage:
     ) -> pa.RecordBatch:
         message, records = group.message, group.batch
         first = np.flatnonzero(np.diff(message, prepend=-1))  # where another message begins
-        held = np.diff(first, append=len(message))  # records of each message
-        number = np.arange(len(message)) - np.repeat(first, held)
-        alone = np.repeat(held == 1, held)
+        sizes = np.diff(first, append=len(message))  # records of each message
+        number = np.arange(len(message)) - np.repeat(first, sizes)
+        alone = np.repeat(sizes == 1, sizes)
         lists = records["block_ids"]
         starts = lists.offsets.to_numpy()
         counts, ids = np.diff(starts), lists.values.to_numpy()
@@ -163,8 +173,8 @@ class LogStage:
         keyed = np.fromiter((m.key() is not None for m in messages), bool, len(messages))[message]
         self.unkeyed += int(((counts > 0) & ~keyed).sum())
         for row in np.flatnonzero((counts > 1) & keyed & alone):
-            block, named = parse_key(messages[message[row]].key()), ids[starts[row] : starts[row + 1]]
-            keep[row] = block == named[0] or block not in named
+            block, named_ids = parse_key(messages[message[row]].key()), ids[starts[row] : starts[row + 1]]
+            keep[row] = block == named_ids[0] or block not in named_ids
         self.copies += len(keep) - int(keep.sum())
         codes, inverse = np.unique(origins[message] * (1 << 31) + parts[message], return_inverse=True)
         sources = np.array([self._source(code & ((1 << 31) - 1), code >> 31, group.layout.name) for code in codes])
@@ -180,32 +190,32 @@ class LogStage:
         for message in messages:
             headers = message.headers()
             if headers != last:  # one sender's messages come one after the other
-                last, number = headers, self._told(headers or [])
+                last, number = headers, self._origin_number(headers or [])
             numbers.append(number)
         return numbers
 
-    def _told(self, headers: list[tuple[str, bytes | None]]) -> int:
-        seen = tuple(headers)
-        found = self._by_headers.get(seen)
-        if found is None:
+    def _origin_number(self, headers: list[tuple[str, bytes | None]]) -> int:
+        key = tuple(headers)
+        number = self._by_headers.get(key)
+        if number is None:
             texts = {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
-            found = self._number((texts.get("host", ""), texts.get("daemon", "")))
+            number = self._number((texts.get("host", ""), texts.get("daemon", "")))
             if len(self._by_headers) < _REMEMBERED:  # tracing headers differ in every message
-                self._by_headers[seen] = found
-        return found
+                self._by_headers[key] = number
+        return number
 
-    def _shipped(self, origin: int, told: Shipped) -> int:
-        """The same where a shipper's JSON tells more than the headers."""
+    def _shipped(self, origin: int, sent: Shipped) -> int:
+        """The number of a message's host and daemon, where its shipper's JSON says more than its headers."""
         host, daemon = self._origins[origin]
-        file = LogFile(Path(told.path))
-        return self._number((host or told.host or file.host, daemon or file.daemon))
+        author = writer(PurePath(sent.path))
+        return self._number((host or sent.host or author.host, daemon or author.daemon))
 
     def _number(self, origin: tuple[str, str]) -> int:
-        found = self._numbers.get(origin)
-        if found is None:
-            found = self._numbers[origin] = len(self._origins)
+        number = self._numbers.get(origin)
+        if number is None:
+            number = self._numbers[origin] = len(self._origins)
             self._origins.append(origin)
-        return found
+        return number
 
     def _source(self, part: int, origin: int, layout: str) -> int:
         return self.sources.id_of((source_path(self.topic, self.epoch, part), *self._origins[origin], layout))
@@ -214,9 +224,9 @@ class LogStage:
         """Delete what the store has of these ranges, to be published anew."""
         paths = {source_path(self.topic, self.epoch, part): bounds for part, bounds in ranges.items()}
         rows = [
-            {"source_id": source, "first": paths[named[0]][0], "last": paths[named[0]][1] - 1}
-            for named, source in self.sources.known.items()
-            if named[0] in paths
+            {"source_id": source, "first": paths[name[0]][0], "last": paths[name[0]][1] - 1}
+            for name, source in self.sources.known.items()
+            if name[0] in paths
         ]
         con.register("withdrawn", pa.Table.from_pylist(rows, _WITHDRAWN))
         for table in ("raw_logs", "parsed_events", "dead_letters"):
@@ -227,7 +237,7 @@ class LogStage:
         con.unregister("withdrawn")
 
     def publish(self, con: Connection, *, again: bool) -> int:
-        """Put the staged rows, the dead letters and their sources into the store; how many rows.
+        """Put the staged rows, the dead letters and their sources into the store, and return the number of rows.
 
         Raises: OffsetConflict where another run has numbered sources meanwhile.
         """
@@ -243,7 +253,7 @@ class LogStage:
         ]
         if fresh:
             publish_into(con, "sources", pa.Table.from_pylist(fresh))
-        # What was read again is counted anew as a whole: what its rows counted before is gone with them.
+        # After messages were read again, all sources are counted anew: the deleted rows took their counts with them.
         raw, dead = (
             ("(SELECT * FROM raw_logs WHERE source_id < 0)", "(SELECT * FROM dead_letters WHERE source_id < 0)")
             if again

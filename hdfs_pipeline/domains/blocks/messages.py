@@ -21,7 +21,7 @@ NO_HEAD: Final = "no log record: no time stamp that can be, or no message after 
 
 @dataclass(frozen=True)
 class Shipped:
-    """What a shipper's JSON holds: the line, and where it comes from ("" where that is not said)."""
+    """What a shipper's JSON holds: the line, and where it comes from ("" where it is not given)."""
 
     text: bytes
     host: str = ""
@@ -36,23 +36,25 @@ def unwrap(value: bytes) -> Shipped:
     if value[:1] != b"{":
         return Shipped(value)
     try:
-        found = json.loads(value)
-        line = found.get("message", found.get("log"))
+        fields = json.loads(value)
+        line = fields.get("message", fields.get("log"))
     except (ValueError, RecursionError):
         raise DataError("neither a log line nor JSON") from None
     if not isinstance(line, str):
         raise DataError("JSON without `message`")
-    return Shipped(line.rstrip("\r\n").encode("utf-8", "replace"), _host(found), _path(found))
+    # JSON can spell half a surrogate pair, which no encoding takes.
+    text, host, path = (part.encode("utf-8", "replace") for part in (line.rstrip("\r\n"), _host(fields), _path(fields)))
+    return Shipped(text, host.decode(), path.decode())
 
 
-def _host(found: dict[str, Any]) -> str:
-    host = found.get("host", found.get("hostname"))
+def _host(fields: dict[str, Any]) -> str:
+    host = fields.get("host", fields.get("hostname"))
     return str((host.get("name", host.get("hostname")) if isinstance(host, dict) else host) or "")
 
 
-def _path(found: dict[str, Any]) -> str:
-    log = found.get("log")
-    file = log.get("file") if isinstance(log, dict) else found.get("file", found.get("filename", ""))
+def _path(fields: dict[str, Any]) -> str:
+    log = fields.get("log")
+    file = log.get("file") if isinstance(log, dict) else fields.get("file", fields.get("filename", ""))
     return str(file.get("path", "") if isinstance(file, dict) else file or "")
 
 
@@ -68,17 +70,17 @@ class MessageRecords:
 def read_messages(
     values: Sequence[bytes | None], max_bytes: int
 ) -> tuple[list[MessageRecords], list[tuple[int, str]], dict[int, Shipped]]:
-    """Records of messages, what was none with its reason (index of the message, reason), and what shippers sent.
+    """Records of messages, bad messages as (index, reason), and what shippers sent, by index.
 
-    A message that does not begin with a good record, or holds one without a time that can be, is among the second.
+    A message is bad if it does not begin with a good record, or if it holds a record without a possible time.
     """
     bad: dict[int, str] = {}
     shipped: dict[int, Shipped] = {}
     texts = [b"" if value is None else value for value in values]
     if None in values:
         bad |= {index: "no value" for index, value in enumerate(values) if value is None}
-    odd = [index for index, text in enumerate(texts) if text[:1] == b"{" or len(text) > max_bytes]
-    for index in odd:
+    unusual = [index for index, text in enumerate(texts) if text[:1] == b"{" or len(text) > max_bytes]
+    for index in unusual:
         try:
             if len(texts[index]) > max_bytes:
                 raise DataError(f"longer than {max_bytes} bytes")
@@ -87,40 +89,40 @@ def read_messages(
         except DataError as error:
             bad[index], texts[index] = str(error), b""
     left = np.arange(len(texts))
-    found = []
+    groups = []
     for layout in LAYOUTS.values():
-        part, left, broken = _of_layout(texts, left, layout)
-        found += part
+        parsed, left, broken = _of_layout(texts, left, layout)
+        groups += parsed
         bad |= dict.fromkeys(broken.tolist(), NO_HEAD)
         if not len(left):
             break
     bad |= {index: NO_HEAD for index in left.tolist() if index not in bad}
-    return found, sorted(bad.items()), shipped
+    return groups, sorted(bad.items()), shipped
 
 
 def _of_layout(
     texts: list[bytes], rows: np.ndarray, layout: Layout
 ) -> tuple[list[MessageRecords], np.ndarray, np.ndarray]:
     """The records of the messages `rows` that begin with the layout's head; the other rows; those without a time."""
-    mine = texts if len(rows) == len(texts) else [texts[row] for row in rows]
-    lengths = np.array([len(text) for text in mine], np.int64) + 1
+    own_texts = texts if len(rows) == len(texts) else [texts[row] for row in rows]
+    lengths = np.array([len(text) for text in own_texts], np.int64) + 1
     starts = np.cumsum(lengths) - lengths
-    data = b"\n".join(mine) + b"\n"
+    data = b"\n".join(own_texts) + b"\n"
     headed = scan.heads_at(np.frombuffer(data, np.uint8), starts, layout.codes)
     if not headed.any():
         return [], rows, rows[:0]
     if not headed.all():
-        mine = [text for text, keep in zip(mine, headed.tolist(), strict=True) if keep]
-        data = b"\n".join(mine) + b"\n"
+        own_texts = [text for text, keep in zip(own_texts, headed.tolist(), strict=True) if keep]
+        data = b"\n".join(own_texts) + b"\n"
     own, others = rows[headed], rows[~headed]
-    if data.count(b"\n") == len(mine):
+    if data.count(b"\n") == len(own_texts):
         batch = batch_of(data, layout)
-        message = np.arange(len(mine))
+        message = np.arange(len(own_texts))
     else:
-        mine = [text.removesuffix(b"\n") for text in mine]
-        batch = batch_of(b"\n".join(mine) + b"\n", layout)
+        own_texts = [text.removesuffix(b"\n") for text in own_texts]
+        batch = batch_of(b"\n".join(own_texts) + b"\n", layout)
         # Records know the number of their first line; so does each message.
-        first_lines = np.cumsum([1, *(text.count(b"\n") + 1 for text in mine[:-1])])
+        first_lines = np.cumsum([1, *(text.count(b"\n") + 1 for text in own_texts[:-1])])
         message = np.searchsorted(first_lines, batch["position"].to_numpy(), side="right") - 1
     if not batch["time"].null_count:
         return [MessageRecords(layout, batch, own[message])], others, rows[:0]

@@ -55,14 +55,14 @@ def propose(messages: Iterable[tuple[str, str, int]], current: Catalogue) -> Cat
         for text, count in _mine(forms):
             if sum(character.isalpha() for character in text) >= _MIN_LETTERS:
                 counts[text] += count
-    found = [Template("", "", text, count) for text, count in counts.items()]
-    found = [t for t in found if not any(covers(known, t) for known in current.templates)]
+    learned = [Template("", "", text, count) for text, count in counts.items()]
+    learned = [t for t in learned if not any(covers(known, t) for known in current.templates)]
     # A template that covers another has no more fixed text, and more wildcards: this order is specific before general.
-    found.sort(key=lambda t: (-sum(map(len, t.literals)), t.text.count(WILDCARD), t.text))
-    if not found:
+    learned.sort(key=lambda t: (-sum(map(len, t.literals)), t.text.count(WILDCARD), t.text))
+    if not learned:
         return current
     first = 1 + max((int(n) for t in current.templates if (n := re.sub(r"\D", "", t.event_id))), default=0)
-    new = (Template(f"E{first + i}", name_of(t.text), t.text, t.count) for i, t in enumerate(found))
+    new = (Template(f"E{first + i}", name_of(t.text), t.text, t.count) for i, t in enumerate(learned))
     return Catalogue(current.name, current.version + 1, (*current.templates, *new))
 
 
@@ -75,14 +75,14 @@ def difference(old: Catalogue, new: Catalogue) -> list[tuple[str, str, str, int]
 def mask(message: str) -> str:
     """The first line of a message with a mask for all that varies by its form; equal for most repetitions."""
     text = _LIST.sub(_MASK, _VARIABLE.sub(_MASK, message.split("\n", 1)[0].replace(WILDCARD, _MASK)))
-    # Lists stand in lists: the inner ones first, until nothing changes.
+    # Lists can hold lists: mask the inner ones first, until nothing changes.
     while "[" in text and (shorter := _BRACKETS.sub(_inside, text)) != text:
         text = shorter
     return text
 
 
-def _inside(found: re.Match[str]) -> str:
-    return f"[{_MASK}]" if _MASK in found[0] else found[0]
+def _inside(match: re.Match[str]) -> str:
+    return f"[{_MASK}]" if _MASK in match[0] else match[0]
 
 
 def covers(general: Template, specific: Template) -> bool:
@@ -102,7 +102,7 @@ def covers(general: Template, specific: Template) -> bool:
 
 
 def name_of(text: str) -> str:
-    """A first name for a template, of its own words; of a class name only its last part."""
+    """A first name for a template, made of its own words; a class name adds only its last part."""
     words = [word.rstrip(".").rsplit(".", 1)[-1].lower() for word in _WORD.findall(text)]
     return " ".join([word for word in words if len(word) > 1][:_NAME_WORDS])
 

@@ -1,11 +1,11 @@
-"""Counts of the blocks that a stream is telling about: open ones, and closed ones whose late records still count.
+"""Counts of the blocks of a stream: open ones, and closed ones whose late records still count.
 
-Bounded memory, no clock of its own (time comes in with the data), no Kafka.
+The memory is bounded. Nothing here has a clock of its own (time comes with the data) or knows Kafka.
 
 A block *opens* with its first record. It *closes* when its partition's watermark, the latest event time there, is
 `idle_s` ahead of its last record, when nothing has come for `idle_s` by the clock (`quiet`), or after `max_events`
-records. Closing publishes its counts so far; a late record opens it again and adds to them, so that the last word on a
-block is what a batch would count. Records at or before the last offset that a block knows were counted before: reading
+records. Closing publishes its counts so far; a late record opens it again and adds to them, so that the last vector of
+a block has the counts of a batch. Records at or before the last offset that a block knows were counted before: reading
 a partition again changes nothing.
 """
 
@@ -63,17 +63,17 @@ class OpenBlocks:
 
     @property
     def used(self) -> np.ndarray:
-        """The rows from which to choose: a view."""
+        """A view of the rows that were ever used."""
         return self.rows[: self._size[0]]
 
     def open_count(self) -> int:
-        """Open blocks."""
+        """The number of open blocks."""
         return int(np.count_nonzero(self.used["state"] == OPEN))
 
     def add(self, records: Records, idle_us: int, now: float, start: int = 0) -> int:
-        """Count records from index `start` on; the index of the first that found no room (n where all did).
+        """Count records from index `start` on, and return the index of the first one without room (n where all had it).
 
-        Blocks that repeat a known offset are left as they are. `now` is the caller's clock in seconds.
+        Records at an offset that their block knows change nothing. `now` is the caller's clock in seconds.
         """
         columns = records.block, records.partition, records.offset, records.time, records.event, records.alarm
         return counting.add(self._places, self.counts, self._clocks, columns, idle_us, now, start)
@@ -85,8 +85,8 @@ class OpenBlocks:
     def quiet(self, idle_s: float, now: float, caught_up: np.ndarray) -> np.ndarray:
         """Slots of the open blocks without a record for `idle_s` by the clock, in partitions (bool) read to the end."""
         used = self.used
-        found = (used["state"] == OPEN) & (used["seen"] + idle_s < now)
-        slots = np.flatnonzero(found)
+        silent = (used["state"] == OPEN) & (used["seen"] + idle_s < now)
+        slots = np.flatnonzero(silent)
         return slots[caught_up[used["partition"][slots]]]
 
     def reached(self, min_events: int) -> np.ndarray:
@@ -97,19 +97,19 @@ class OpenBlocks:
         return slots
 
     def crowd(self, share: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-        """Slots to remove when there is no room: closed blocks (the longest unheard of first), then open ones."""
+        """Slots to remove when there is no room: closed blocks (the longest silent first), then open ones."""
         wanted = max(1, int(self.capacity * share))
         used = self.used
-        found = []
+        chosen = []
         for state in (CLOSED, OPEN):
             slots = np.flatnonzero(used["state"] == state)
             if len(slots) > wanted:
                 slots = slots[np.argpartition(used["seen"][slots], wanted - 1)[:wanted]]
-            found.append(slots)
+            chosen.append(slots)
             wanted -= len(slots)
             if wanted <= 0:
                 break
-        return found[0], found[1] if len(found) > 1 else found[0][:0]
+        return chosen[0], chosen[1] if len(chosen) > 1 else chosen[0][:0]
 
     def publish(self, slots: np.ndarray) -> None:
         """Mark blocks as closed, their counts so far as published."""
@@ -131,7 +131,7 @@ class OpenBlocks:
     def restore(self, row: np.ndarray, counts: np.ndarray) -> int | None:
         """Take a published vector (`row` () of dtype ROW: block, partition, offsets, times, lines, alarms) as known.
 
-        A later one of the same block replaces it. Returns its slot, None where there is no room.
+        A later vector of the same block replaces it. Returns the block's slot, None where there is no room.
         """
         slot = int(counting.claim(self._places, np.int64(row["block"]), np.int32(row["partition"])))
         if slot < 0:

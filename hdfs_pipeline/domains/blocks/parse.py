@@ -35,8 +35,8 @@ def coverage(con: Connection, relation: str, catalogue: Catalogue) -> float:
     unknown = len(catalogue.templates)
     carrying = f"(SELECT * FROM {relation} WHERE len(block_ids) > 0)"
     sql = f"SELECT avg((event <> {unknown})::INT) FROM ({events_sql(carrying, catalogue)})"
-    found = con.execute(sql).fetchall()[0][0]
-    return 1.0 if found is None else float(found)
+    share = con.execute(sql).fetchall()[0][0]
+    return 1.0 if share is None else float(share)
 
 
 def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_logs") -> Catalogue:
@@ -49,7 +49,7 @@ def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_l
     if used == "auto":
         used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue", "auto")
         if not con.execute("SELECT 1 FROM parsed_events WHERE len(block_ids) > 0 LIMIT 1").fetchall():
-            used = "auto"  # no line has told yet which one fits
+            used = "auto"  # no line has shown yet which catalogue fits
     if used != "auto":
         if used not in known:
             raise DataError(f"no catalogue {used!r}; there are {', '.join(known)}")
@@ -67,7 +67,7 @@ def best_catalogue(
 ) -> Catalogue:
     """The catalogue of `known` that matches most records of `relation`, whose lines have the `layouts`.
 
-    A few lines can fit several: then the one that is named like their layout, then the newest.
+    Where several match equally many, the one that is named like a layout wins, then the newest.
     """
     shares = {label: coverage(con, relation, catalogue) for label, catalogue in known.items()}
     return known[max(shares, key=lambda label: (shares[label], known[label].name in layouts, known[label].version))]
@@ -77,10 +77,10 @@ def home_catalogue(store: Store, settings: Settings) -> Catalogue:
     """The catalogue that `parsed_events` was made with. Raises: DataError where nothing was parsed yet."""
     with store.read() as con:
         label = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
-    found = catalogues(settings.catalogues).get(label or "")
-    if found is None:
+    catalogue = catalogues(settings.catalogues).get(label or "")
+    if catalogue is None:
         raise DataError("no logs have been parsed in this home yet: run `hdfs-pipeline ingest PATH`")
-    return found
+    return catalogue
 
 
 def parse(store: Store, settings: Settings) -> Parsed:
@@ -96,11 +96,11 @@ def parse(store: Store, settings: Settings) -> Parsed:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging."))
         staged = Path(folder) / "events.parquet"
         with store.read() as con:
-            before = con.execute("SELECT source_id, bytes FROM sources WHERE source_id > 0").fetchall()
+            sizes_before = con.execute("SELECT source_id, bytes FROM sources WHERE source_id > 0").fetchall()
             catalogue = choose_catalogue(con, settings)
             meta = dict(con.execute("SELECT key, value FROM meta").fetchall())
             used = (meta.get("catalogue"), meta.get("catalogue_fingerprint", catalogue.fingerprint))
-            again = used != (catalogue.label, catalogue.fingerprint)  # another one, or edited under its name
+            again = used != (catalogue.label, catalogue.fingerprint)  # another catalogue, or the same one edited
             todo = (
                 "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
             )
@@ -115,9 +115,9 @@ def parse(store: Store, settings: Settings) -> Parsed:
             facts = {"catalogue": catalogue.label, "catalogue_fingerprint": catalogue.fingerprint}
             rows = pa.table({"key": list(facts), "value": list(facts.values())})
             publish_into(con, "meta", rows, replace="key IN (SELECT key FROM publish_source)")
-            # A file that has grown meanwhile: its last record was another one, so it is parsed anew the next time.
-            now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
-            grown = [source for source, size in before if now.get(source) != size]
+            # The last record of a file that has grown meanwhile may have changed: the next parse reads the file anew.
+            sizes_now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
+            grown = [source for source, size in sizes_before if sizes_now.get(source) != size]
             con.execute("DELETE FROM parsed_events WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [grown])
     with store.read() as con:
         total, without, matched = con.execute(
@@ -137,7 +137,7 @@ def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalo
 
     current = home_catalogue(store, settings)
     with store.read() as con:
-        seen = con.execute(
+        event_rows = con.execute(
             """SELECT event_id, count(*), any_value(message) FROM parsed_events
             JOIN raw_logs USING (source_id, position) WHERE len(parsed_events.block_ids) > 0 GROUP BY event_id"""
         ).fetchall()
@@ -149,14 +149,14 @@ def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalo
     proposed = propose(unmatched, current)
     if proposed is not current:
         proposed.save(settings.catalogues)
-    rows = _template_rows(current, {event: (count, text) for event, count, text in seen}, proposed)
+    rows = _template_rows(current, {event: (count, text) for event, count, text in event_rows}, proposed)
     with store.write() as con:
         publish_into(con, "event_templates", pa.Table.from_pylist(rows), replace="true")
     return current, proposed
 
 
 def _template_rows(
-    current: Catalogue, seen: dict[str, tuple[int, str]], proposed: Catalogue
+    current: Catalogue, occurrences: dict[str, tuple[int, str]], proposed: Catalogue
 ) -> Sequence[dict[str, object]]:
     rows: list[dict[str, object]] = [
         {
@@ -164,9 +164,9 @@ def _template_rows(
             "event_id": event,
             "name": current.describe(event),
             "template": next((t.text for t in current.templates if t.event_id == event), "<*>"),
-            "seen": seen.get(event, (0, ""))[0],
+            "seen": occurrences.get(event, (0, ""))[0],
             "status": "in use",
-            "example": seen.get(event, (0, None))[1],
+            "example": occurrences.get(event, (0, None))[1],
         }
         for event in current.columns
     ]

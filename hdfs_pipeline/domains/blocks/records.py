@@ -17,7 +17,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks import scan
 
 CHUNK_BYTES: Final = 4 << 20
-"""Bytes to read at a time: about DuckDB's favourite batch of rows."""
+"""Bytes to read at a time: about as many rows as suit DuckDB best."""
 _LONGEST: Final = 32 << 20  # a record that grows beyond this is cut, so that memory stays bounded
 
 _AHEAD: Final = 2  # chunks scanned before they are asked for
@@ -83,8 +83,8 @@ class Tally:
 def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None = None) -> Iterator[pa.RecordBatch]:
     """Records of one file as Arrow batches of schema `RECORDS`, in file order.
 
-    Lines that stand before the first head are records of their own, with `time` null: the caller makes dead letters of
-    them, as of every record whose `time` is null. Line ends, CRLF too, are cut. Bytes that are not UTF-8 become U+FFFD.
+    Lines before the first head are records of their own, with `time` null. The caller makes dead letters of all records
+    whose `time` is null. Line ends (LF or CRLF) are cut. Bytes that are not UTF-8 become U+FFFD.
     """
     tally = tally if tally is not None else Tally()
     # Scans run beside the caller: the compiled scan holds no interpreter lock, DuckDB's threads do the rest meanwhile.
@@ -101,7 +101,7 @@ def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None =
 def pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tuple[bytes, int]]:
     """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`.
 
-    Such a record is cut between two lines; of a single line that is as long, what stands beyond is dropped.
+    Such a record is cut between two lines. A single line of that length is cut, and the rest of it is dropped.
     """
     carry, dropping = b"", False
     for chunk in chunks:

@@ -13,17 +13,21 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import scan
+from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LAYOUTS, Layout, Tally, detect_layout, pieces
 from hdfs_pipeline.domains.blocks.rounds import Rounds
+from hdfs_pipeline.domains.contract import Outgoing
+from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile
 
 _SAMPLE: Final = 1 << 20  # bytes that tell a file's layout, as when files are read into the store
 _AT_ONCE: Final = 64 << 20  # bytes that the chunks of files that overlap in time may take together
+_NO_KEY: Final = (None,)
 _NO_LAYOUT: Final = LAYOUTS["hdfs_v1"]  # in a file without any head, every line is garbage by whatever layout
 
 
 class Record(NamedTuple):
-    """A record: `time` in microseconds as its daemon wrote it, or that of the one before it where it has none.
+    """A record: `time` in microseconds as its daemon wrote it; the time of the record before where it has none.
 
     `text` is as it stands in the file but for the last line end. `block_ids`, each once, are empty where it names none
     or is no good record. `line` is its first line's number in the file, from 1.
@@ -67,11 +71,11 @@ class Source:
             for row, (time, line, start, stop) in enumerate(
                 zip(times.tolist(), (cut.lines + (done + 1)).tolist(), cut.starts.tolist(), cut.stops, strict=True)
             ):
-                named = ids[offsets[row] : offsets[row + 1]] if good[row] else ()
-                if len(named) > scan.WINDOW:
-                    named = list(dict.fromkeys(named))  # the scan leaves repetitions in lists that are as long
-                found = text[start:stop].removesuffix(b"\r") if returns else text[start:stop]
-                yield make(Record, (time, line, found, named))
+                block_ids = ids[offsets[row] : offsets[row + 1]] if good[row] else ()
+                if len(block_ids) > scan.WINDOW:
+                    block_ids = list(dict.fromkeys(block_ids))  # the scan leaves repetitions in longer lists
+                body = text[start:stop].removesuffix(b"\r") if returns else text[start:stop]
+                yield make(Record, (time, line, body, block_ids))
             latest = int(times[-1]) if len(times) else latest
             done += cut.count
 
@@ -94,7 +98,7 @@ class Cut:
 def merged(sources: Sequence[Source], rounds: Rounds) -> Iterator[tuple[Source, Record]]:
     """Records of all files by time; those of one file stay in its order, whatever their times.
 
-    A file is opened when its first record is due and closed after its last, so that of rotated logs few are open.
+    A file is opened when its first record is due and closed after its last, so that few rotated logs are open.
     """
     if len(sources) == 1:
         yield from zip(repeat(sources[0]), sources[0].records(rounds))
@@ -117,3 +121,40 @@ def merged(sources: Sequence[Source], rounds: Rounds) -> Iterator[tuple[Source, 
             heapq.heappop(waiting)
         else:
             heapq.heapreplace(waiting, (following.time, index, following))
+
+
+class LogReplay:
+    """Log files as records, each once for each block that it names. See `Replay`."""
+
+    def __init__(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> None:
+        self._sources = [Source(file) for file in files]
+        self._rounds = Rounds(fresh=fresh, pause_s=settings.stream_idle_s + 1)
+
+    def records(self) -> Iterator[Outgoing]:
+        """See `Replay.records`. A record that names no block, and what is no record, has no key."""
+        about = {id(source): _about(source, self._rounds.number) for source in self._sources}
+        make = tuple.__new__
+        for source, record in merged(self._sources, self._rounds):
+            name, where = about[id(source)]
+            time, line, text, block_ids = record
+            if len(block_ids) == 1:  # nearly always, and a list costs more than the key
+                keys: Sequence[bytes | None] = (b"blk_%d" % block_ids[0],)
+            else:
+                keys = [b"blk_%d" % block_id for block_id in block_ids] or _NO_KEY
+            yield make(Outgoing, (time, text, keys, [("record", b"%s:%d" % (name, line)), *where]))
+
+    def next_round(self) -> None:
+        """See `Replay.next_round`, and `Rounds`."""
+        self._rounds.next()
+
+    def problems(self) -> list[str]:
+        """See `Replay.problems`."""
+        files = (source.file for source in self._sources)
+        return [f"{file.shown}: {file.problem}" for file in files if file.problem]
+
+
+def _about(source: Source, number: int) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """How a file's records are named in the round `number`, and the headers that all of them have."""
+    name, author = source.file.shown + f"#{number + 1}" * (number > 0), writer(source.file.path)
+    known = (("host", author.host), ("daemon", author.daemon))
+    return name.encode(), [(header, value.encode()) for header, value in known if value]

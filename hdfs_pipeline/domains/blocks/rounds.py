@@ -1,4 +1,4 @@
-"""A log again and again: in every round with block ids of its own, and later."""
+"""A log in rounds, each with block ids of its own and with later times."""
 
 import random
 import re
@@ -19,7 +19,7 @@ _SECOND: Final = 1_000_000
 class Rounds:
     """What changes from round to round: block ids everywhere in the text, and time stamps.
 
-    In the first round ids change only with `fresh`, times do not. An id keeps its sign and its number of digits (ids
+    In the first round ids change only with `fresh`, and times stay. An id keeps its sign and its number of digits (ids
     with fewer than 10 get 19). Ids that daemons count up stay neighbours; those of a round follow those of the round
     before. Ids drawn from all 64 bits are moved at random, which repeats none in practice. Times move by a round's
     span and `pause_s`, so that what closes blocks by idle time sees the rounds apart.
@@ -57,9 +57,9 @@ class Rounds:
         sizes = np.abs(ids[ids > -(2**63)])
         digits = np.searchsorted(10 ** np.arange(1, 19, dtype=np.int64), sizes, side="right") + 1
         for count in np.unique(digits):
-            mine = sizes[digits == count]
+            same_length = sizes[digits == count]
             smallest, biggest = self._spans.get(int(count), (_BEYOND, 0))
-            self._spans[int(count)] = min(smallest, int(mine.min())), max(biggest, int(mine.max()))
+            self._spans[int(count)] = min(smallest, int(same_length.min())), max(biggest, int(same_length.max()))
 
     @property
     def _delay(self) -> int:
@@ -78,7 +78,7 @@ class Rounds:
         shifts = np.array([self._shifts.get(digits, 0) for digits in range(20)], np.uint64)
         if scan.move_ids(buffer, _LOWS, _SIZES, shifts):
             return buffer.tobytes()
-        return _ID.sub(lambda found: self._new(found[0]), text)  # ids that get longer
+        return _ID.sub(lambda match: self._new(match[0]), text)  # ids that get longer
 
     def _new(self, old: bytes) -> bytes:
         number = int(old)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 WINDOW = 64
-"""A block id is compared with so many before it in its record; longer lists are made distinct by the caller."""
+"""A block id is compared with so many ids before it in its record; the caller makes longer lists distinct."""
 
 _NEWLINE, _RETURN, _COLON, _BLANK, _UNDERSCORE, _MINUS, _ZERO = 10, 13, 58, 32, 95, 45, 48
 _DIGITS = 19

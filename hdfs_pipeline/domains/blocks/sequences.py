@@ -11,25 +11,33 @@ from hdfs_pipeline.store.store import Connection
 
 STEPS: Final = 64
 """Events of one block that a matrix holds. In the recordings that ship with the project 3 of 26,704 blocks have more;
-of those the first half and the last half are kept, so that it is still seen how a block begins and how it ends."""
+of these the first half and the last half are kept, so that a row still shows how the block begins and ends."""
 
 
-def block_sequences(con: Connection, catalogue: Catalogue) -> FeatureMatrix:
+def block_sequences(con: Connection, catalogue: Catalogue, blocks: np.ndarray | None = None) -> FeatureMatrix:
     """The blocks of `event_matrix` by id with their events by time, source and position: (n, STEPS) float32.
+
+    With ids `blocks` (n,) int64 it is only these blocks, and only their events are read.
 
     An event is 1 + the index of its column in the catalogue, 0 stands after the last one. `columns` are `step_1`…;
     `source` and `fingerprint` are the catalogue's, which gives the numbers their meaning.
     """
     names = ", ".join(f"'{name}'" for name in catalogue.columns)
     half = STEPS // 2
+    events, only, parameters = "parsed_events", "", {}
+    if blocks is not None:
+        only, parameters = "WHERE block_id IN (SELECT unnest($blocks::BIGINT[]))", {"blocks": blocks.tolist()}
+    if blocks is not None and len(blocks) == 1:  # looking for one id takes far less than splitting every record's list
+        events = "(FROM parsed_events WHERE list_contains(block_ids, $blocks[1]::BIGINT))"
     table = con.sql(
         f"""SELECT block_id, CASE WHEN len(events) > {STEPS} THEN events[:{half}] || events[-{half}:] ELSE events END
             AS events FROM event_matrix LEFT JOIN (
                 SELECT block_id, list(event ORDER BY time, source_id, position) AS events FROM (
                     SELECT unnest(block_ids) AS block_id, time, source_id, position,
-                        enum_code(event_id::ENUM({names}))::INTEGER + 1 AS event FROM parsed_events
-                ) GROUP BY block_id
-            ) USING (block_id) ORDER BY block_id"""
+                        enum_code(event_id::ENUM({names}))::INTEGER + 1 AS event FROM {events}
+                ) {only} GROUP BY block_id
+            ) USING (block_id) {only} ORDER BY block_id""",
+        params=parameters,
     ).to_arrow_table()
     columns = tuple(f"step_{step}" for step in range(1, STEPS + 1))
     values = _padded(table["events"].combine_chunks())

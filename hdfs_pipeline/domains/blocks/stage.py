@@ -12,38 +12,40 @@ import numpy as np
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.champion import PROVISIONAL, Champion, Counted
-from hdfs_pipeline.domains.blocks.group import Batch, Grouping
-from hdfs_pipeline.domains.blocks.wire import DeadLetter, Vector, Verdict
+from hdfs_pipeline.domains.blocks.features import DOMAIN
+from hdfs_pipeline.domains.blocks.group import Grouping
+from hdfs_pipeline.domains.blocks.item import BLOCK
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RAW_LOGS, worker_group
+from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS, ANOMALIES, DEAD_LETTERS, HDFS_LOGS, RAW_LOGS
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
 from hdfs_pipeline.sources.ranges import RangeReader, Watermarks, watermarks
-from hdfs_pipeline.streaming.metrics import Metrics
-from hdfs_pipeline.streaming.outbox import Outbox
+from hdfs_pipeline.sources.wire import DeadLetter, Verdict, decode_verdict, encode, encode_verdict, excerpt
 
 _log = logging.getLogger(__name__)
 _REMEMBERED: Final = 2000  # vectors and verdicts per partition that a start reads back for late records
-_SCAN_COST: Final = 20  # looking for blocks to close may take one part in so many of the time …
-_SCAN_S: Final = 0.5  # … but happens this often
+_SCAN_COST: Final = 20  # the search for blocks to close may take one part in so many of the time
+_SCAN_S: Final = 0.5  # the longest pause between two searches for blocks to close
 
 
 class Sender:
     """What every stage sends: verdicts and dead letters, counted."""
 
-    def __init__(self, outbox: Outbox, metrics: Metrics) -> None:
-        self.outbox, self.metrics = outbox, metrics
+    def __init__(self, outbox: Outbox, figures: Figures) -> None:
+        self.outbox, self.figures = outbox, figures
 
     def verdicts(self, verdicts: Sequence[Verdict], stamps: dict[int, float]) -> None:
-        """Send verdicts; `stamps` say by partition when the record was produced that brought them about."""
+        """Send verdicts; `stamps` gives by partition when the record that caused them was produced."""
         for verdict in verdicts:
             stamp = stamps.get(verdict.partition)
-            heard = None if stamp is None else partial(self._acknowledged, stamp)
-            key, value = wire.block_key(verdict.block_id), wire.encode(verdict)
-            self.outbox.send(ANOMALIES, key, value, verdict.partition, heard)
-            self.metrics.verdict(verdict.status)
+            on_sent = None if stamp is None else partial(self._acknowledged, stamp)
+            self.outbox.send(ANOMALIES, verdict.item.encode(), encode_verdict(verdict), verdict.partition, on_sent)
+            self.figures.verdict(verdict.status)
 
     def _acknowledged(self, stamp: float, _offset: int) -> None:
-        self.metrics.acknowledged(max(time.time() - stamp, 0.0))
+        self.figures.acknowledged(max(time.time() - stamp, 0.0))
 
     def dead_letters(self, messages: Sequence[Any], bad: Sequence[tuple[int, str]]) -> None:
         """Send what could not be used: indices of messages, and why."""
@@ -51,15 +53,15 @@ class Sender:
         for index, reason in bad:
             message = messages[index]
             place = message.topic(), message.partition(), message.offset()
-            letter = DeadLetter(*place, reason, wire.excerpt(message.value()), now)
-            self.outbox.send(DEAD_LETTERS, letter.key, wire.encode(letter), message.partition())
+            letter = DeadLetter(*place, reason, excerpt(message.value()), now)
+            self.outbox.send(DEAD_LETTERS, letter.key, encode(letter), message.partition())
         if bad:
-            self.metrics.dead(len(bad))
+            self.figures.dead(len(bad))
             _log.warning("%d messages to dead_letters, such as %s/%d/%d: %s", len(bad), *place, bad[-1][1])
 
 
 def read_back(settings: Settings, marks: Watermarks, starts: dict[int, int]) -> Iterator[Any]:
-    """The messages of some partitions of a topic up to `marks`: from `starts`, and so many before as are remembered."""
+    """The messages of some partitions of a topic up to `marks`: from `starts`, at least the last `_REMEMBERED`."""
     ranges = {}
     for part, start in starts.items():
         high = marks.high[part]
@@ -70,10 +72,10 @@ def read_back(settings: Settings, marks: Watermarks, starts: dict[int, int]) -> 
 
 
 def remember_verdicts(settings: Settings, champion: Champion, partitions: Sequence[int]) -> None:
-    """Let the champion know what was called anomalous before, so that it can be withdrawn."""
+    """Let the champion remember earlier verdicts, so that it can withdraw them."""
     for message in read_back(settings, watermarks(settings, ANOMALIES), dict.fromkeys(partitions, -1)):
         try:
-            champion.remember(wire.decode_verdict(message.value()))
+            champion.remember(decode_verdict(message.value(), message.key(), {DOMAIN: BLOCK.shown}))
         except DataError:
             continue
 
@@ -86,7 +88,7 @@ class RawStage:
     def __init__(
         self, settings: Settings, champion: Champion | None, catalogue: Catalogue, sender: Sender, partitions: int
     ) -> None:
-        self.group = settings.stream_group
+        self.group = worker_group(settings, RAW_LOGS)
         self._settings, self._champion, self._sender = settings, champion, sender
         self._partitions = partitions
         self._grouping = Grouping(settings, catalogue, partitions)
@@ -101,7 +103,7 @@ class RawStage:
             self._grouping.begin(part, published.high[part])
         if self._champion:
             remember_verdicts(self._settings, self._champion, list(places))
-        again: list[Vector] = []
+        vectors: list[Vector] = []
         counts: list[np.ndarray] = []
         for message in read_back(self._settings, published, notes):
             part, offset = message.partition(), message.offset()
@@ -112,13 +114,13 @@ class RawStage:
             # Beyond the end there are only the vectors of a topic that was deleted and made anew.
             if vector.partition != part or vector.last_offset >= end[part]:
                 continue
-            found = self._grouping.restore(vector, offset)
-            if found is not None and notes[part] <= offset:
-                again.append(vector)
-                counts.append(found)
-        if self._champion and again:
-            _log.info("%d blocks were published after the last commit: judged again", len(again))
-            self._judge(Counted(again, np.array(counts)), {})
+            restored = self._grouping.restore(vector, offset)
+            if restored is not None and notes[part] <= offset:
+                vectors.append(vector)
+                counts.append(restored)
+        if self._champion and vectors:
+            _log.info("%d blocks were published after the last commit: judged again", len(vectors))
+            self._judge(Counted(vectors, np.array(counts)), {})
 
     def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
         """Count, close what the data closes, publish, judge."""
@@ -126,7 +128,7 @@ class RawStage:
         crowded, bad = self._grouping.add(batch, time.monotonic())
         self._sender.dead_letters(batch.messages, bad)
         if self._grouping.unkeyed > before:
-            self._sender.metrics.unkeyed(self._grouping.unkeyed - before)
+            self._sender.figures.unkeyed(self._grouping.unkeyed - before)
         for counted in crowded:
             self._publish(counted, stamps)
         started = time.monotonic()
@@ -137,11 +139,11 @@ class RawStage:
             self._judge(self._grouping.early(), stamps, PROVISIONAL)
 
     def tick(self, caught_up: np.ndarray) -> bool:
-        """Close what the clock closes; take up a new champion. True where it counts other columns."""
+        """Close what the clock closes, and take up a new champion. Returns True where that one counts other columns."""
         self._publish(self._grouping.close(), {})
         self._publish(self._grouping.close_quiet(time.monotonic(), caught_up), {})
         blocks = self._grouping.blocks
-        self._sender.metrics.blocks(blocks.open_count(), len(blocks))
+        self._sender.figures.held(blocks.open_count(), len(blocks))
         if self._champion is None or not self._champion.refresh():
             return False
         catalogue = counting_catalogue(self._settings, self._champion)
@@ -154,9 +156,9 @@ class RawStage:
     def _publish(self, counted: Counted, stamps: dict[int, float]) -> None:
         for vector in counted.vectors:
             key, value = wire.block_key(vector.block_id), wire.encode(vector)
-            heard = partial(self._grouping.heard, vector)
-            self._sender.outbox.send(AGGREGATED_EVENTS, key, value, vector.partition, heard)
-        self._sender.metrics.closed([vector.closed_by for vector in counted.vectors])
+            on_sent = partial(self._grouping.heard, vector)
+            self._sender.outbox.send(AGGREGATED_EVENTS, key, value, vector.partition, on_sent)
+        self._sender.figures.closed([vector.closed_by for vector in counted.vectors])
         self._judge(counted, stamps)
 
     def _judge(self, counted: Counted, stamps: dict[int, float], status: str = "final") -> None:
@@ -169,7 +171,7 @@ class RawStage:
         return self._grouping.blocks.floors(positions)
 
     def note(self, partition: int, floor: int) -> str:
-        """From where to read back."""
+        """The offset of `aggregated_events` from which a successor reads back."""
         return str(self._grouping.memory(partition, floor))
 
     def forget(self, partitions: list[int]) -> None:
@@ -182,7 +184,7 @@ class VectorStage:
 
     def __init__(self, settings: Settings, topic: str, champion: Champion, sender: Sender) -> None:
         self.topic = topic
-        self.group = f"{settings.stream_group}.{topic}"
+        self.group = worker_group(settings, topic)
         self._settings, self._champion, self._sender = settings, champion, sender
 
     def begin(self, places: dict[int, str | None]) -> None:
@@ -223,11 +225,11 @@ class VectorStage:
         return False
 
     def floors(self, positions: np.ndarray) -> np.ndarray:
-        """All that was read was judged."""
+        """The positions themselves, since all that was read was judged."""
         return positions.copy()
 
     def note(self, partition: int, floor: int) -> str:
-        """Nothing to tell a successor."""
+        """Nothing: a successor needs no note."""
         return ""
 
     def forget(self, partitions: list[int]) -> None:
@@ -245,9 +247,9 @@ def _row(vector: Vector, catalogue: Catalogue, places: dict[str, int]) -> np.nda
 
 
 def counting_catalogue(settings: Settings, champion: Champion | None) -> Catalogue:
-    """By which catalogue to count: the model's; for one without, the one that the settings name.
+    """The catalogue to count by: the model's, or the one that the settings name where the model has none.
 
-    Raises: SetupError where neither tells.
+    Raises: SetupError where neither names one.
     """
     if champion is not None and champion.catalogue is not None:
         return champion.catalogue
@@ -257,3 +259,26 @@ def counting_catalogue(settings: Settings, champion: Champion | None) -> Catalog
             f"by which catalogue are events counted? Name one with HDFS_PIPELINE_CATALOGUE: {', '.join(known)}"
         )
     return known[settings.catalogue]
+
+
+def make_stage(
+    settings: Settings,
+    domain: Domain,
+    begin: str,
+    end: str,
+    *,
+    detector: str | None,
+    threshold: float | None,
+    outbox: Outbox,
+    figures: Figures,
+) -> Stage:
+    """The stage from topic `begin` to topic `end`. Raises: NotTrainedError, SetupError, DataError as `Champion`."""
+    sender, champion = Sender(outbox, figures), None
+    if end == ANOMALIES or settings.catalogue == "auto":  # whoever only counts needs a model only for its catalogue
+        champion = Champion(settings, domain, detector, threshold)
+        _log.info("serving: %s, threshold %g", champion.label, champion.threshold)
+    if begin == RAW_LOGS:
+        catalogue = counting_catalogue(settings, champion)
+        return RawStage(settings, champion if end == ANOMALIES else None, catalogue, sender, settings.kafka_partitions)
+    assert champion is not None, "all other ways end in verdicts"
+    return VectorStage(settings, begin, champion, sender)

@@ -1,4 +1,4 @@
-"""Polls of every NameNode, at once, into the store: samples, raw documents, and how the collecting itself goes."""
+"""The collector: it polls all NameNodes at once, and stores samples, raw documents and the state of the collecting."""
 
 import asyncio
 import json
@@ -17,11 +17,11 @@ from typing import Any, Final
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from hdfs_pipeline.domains.namenode.jmx import Answer, JmxEndpoint, PollError, parse_document
 from hdfs_pipeline.domains.namenode.process import GAP_S, UNKNOWN, Processor, Sample
 from hdfs_pipeline.domains.namenode.raw import RAW, Raw, forget_raw, pack, read_raw
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.jmx import Answer, JmxEndpoint, PollError, parse_document
 from hdfs_pipeline.store.store import Store, publish_into
 
 _QUEUE = 5_000  # polls that wait for a store that is busy; about 7 h of one NameNode, 25 MB
@@ -61,7 +61,7 @@ HEALTH: Final = pa.schema(
 
 @dataclass(frozen=True)
 class Health:
-    """How the collecting of one NameNode goes, after a poll; the columns of `namenode_collectors`."""
+    """The state of the collecting of one NameNode after a poll; the columns of `namenode_collectors`."""
 
     namenode: str
     polled_at: datetime
@@ -79,7 +79,7 @@ class Health:
 
 @dataclass(frozen=True)
 class Polled:
-    """One poll of one NameNode. `sample` is None where there was none; `health.error` then says why."""
+    """One poll of one NameNode. If it gave no sample, `sample` is None and `health.error` says why."""
 
     health: Health
     sample: Sample | None = None
@@ -87,15 +87,15 @@ class Polled:
 
 
 @dataclass
-class _Watch:
-    """One NameNode: where it answers, what is known from before, and the lock that keeps others from polling it."""
+class _Target:
+    """One NameNode: its endpoint, the state of its earlier polls, and the lock that keeps others from polling it."""
 
     endpoint: JmxEndpoint
     lock: FileLock
     health: Health
     processor: Processor = field(default_factory=Processor)
     base: Raw | None = None
-    asked: float | None = None  # monotonic seconds
+    asked: float | None = None  # when it was last polled, monotonic seconds
 
 
 @dataclass
@@ -108,11 +108,11 @@ class _Rows:
 
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Samples, documents and health as Arrow tables."""
-        health = [vars(each) for each in self.health.values()]
+        rows = [vars(health) for health in self.health.values()]
         return (
             pa.Table.from_pylist(self.metrics, METRICS),
             pa.Table.from_pylist(self.raw, RAW),
-            pa.Table.from_pylist(health, HEALTH),
+            pa.Table.from_pylist(rows, HEALTH),
         )
 
     def and_then(self, later: "_Rows") -> "_Rows":
@@ -122,9 +122,9 @@ class _Rows:
 class Collector:
     """Polls the NameNodes at `addresses` (default: setting namenode_urls) into the store of the home.
 
-    `program` says in the health table who polls. From its first poll until `release` or `close` nobody else polls these
-    NameNodes into this home. One thread may poll while another one flushes.
-    Raises: SetupError without an address, or for what cannot be one.
+    `program` names the polling program in the health table. From the first poll until `release` or `close` no other
+    process polls these NameNodes into this home. One thread may poll while another one flushes.
+    Raises: SetupError without an address, or for an invalid one.
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[str] = (), *, program: str = "collect") -> None:
@@ -138,74 +138,76 @@ class Collector:
         self._forgot: float | None = None
         self.lost = 0  # polls that fell out of a full queue
         self.asked: float | None = None  # when it last polled, monotonic seconds
-        found = (JmxEndpoint(address, settings) for address in addresses or settings.namenode_urls)
-        self._watches = {endpoint.name: self._watch(endpoint) for endpoint in found}
-        if not self._watches:
+        endpoints = (JmxEndpoint(address, settings) for address in addresses or settings.namenode_urls)
+        self._targets = {endpoint.name: self._target(endpoint) for endpoint in endpoints}
+        if not self._targets:
             raise SetupError(
                 "no NameNode to poll: set HDFS_PIPELINE_NAMENODE_URLS=http://host:9870 (namenode_urls), or name it here"
             )
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """Do now what would else stand between the first poll and its row."""
-        _Rows().tables()  # with its first table pyarrow loads pandas
+        """Do now what would otherwise delay the row of the first poll."""
+        _Rows().tables()  # pyarrow loads pandas with its first table
         if not self._store.path.exists():
-            with self._store.write():  # makes it
+            with self._store.write():  # makes the store
                 pass
 
-    def _watch(self, endpoint: JmxEndpoint) -> _Watch:
+    def _target(self, endpoint: JmxEndpoint) -> _Target:
         folder = self._settings.home / "collectors"
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', endpoint.name)}.lock", thread_local=False)
-        return _Watch(endpoint, lock, Health(endpoint.name, datetime.fromtimestamp(0, UTC), collector=self._program))
+        return _Target(endpoint, lock, Health(endpoint.name, datetime.fromtimestamp(0, UTC), collector=self._program))
 
     def poll(self) -> list[Polled]:
-        """Ask every NameNode once, all at the same time, and queue what came for `flush`."""
-        mine = [watch for watch in self._watches.values() if self._acquired(watch)]
+        """Ask every NameNode once, all at the same time, and queue the answers for `flush`."""
+        own = [target for target in self._targets.values() if self._acquired(target)]
         self.asked = time.monotonic()
-        answers = self._runner.run(_all(mine)) if mine else []
-        polled = {watch.endpoint.name: self._take(watch, *answer) for watch, answer in zip(mine, answers, strict=True)}
-        for watch in mine:
-            watch.asked = self.asked
-        return [polled.get(name) or _elsewhere(watch) for name, watch in self._watches.items()]
+        answers = self._runner.run(_all(own)) if own else []
+        polled = {
+            target.endpoint.name: self._take(target, *answer) for target, answer in zip(own, answers, strict=True)
+        }
+        for target in own:
+            target.asked = self.asked
+        return [polled.get(name) or _elsewhere(target) for name, target in self._targets.items()]
 
-    def _acquired(self, watch: _Watch) -> bool:
-        """Whether this collector may poll; at the start of a turn it goes on from what others have stored."""
-        if watch.lock.is_locked:
+    def _acquired(self, target: _Target) -> bool:
+        """Whether this collector may poll. When it takes over, it goes on from what others have stored."""
+        if target.lock.is_locked:
             return True
         try:
-            watch.lock.acquire(timeout=0)
+            target.lock.acquire(timeout=0)
         except Timeout:
             return False
-        if watch.asked is None or time.monotonic() - watch.asked > 3 * self._settings.namenode_poll_s:
-            self._resume(watch)
+        if target.asked is None or time.monotonic() - target.asked > 3 * self._settings.namenode_poll_s:
+            self._resume(target)
         return True
 
-    def _resume(self, watch: _Watch) -> None:
+    def _resume(self, target: _Target) -> None:
         now, clock = datetime.now(UTC), time.monotonic()
-        watch.processor, watch.base = Processor(), None
+        target.processor, target.base = Processor(), None
         if not self._store.path.exists():
             return
         with suppress(SetupError), self._store.read() as con:
-            recent = list(read_raw(con, watch.endpoint.name, now - timedelta(seconds=GAP_S), now))
+            recent = list(read_raw(con, target.endpoint.name, now - timedelta(seconds=GAP_S), now))
             for raw, base in recent:
                 with suppress(PollError):
                     earlier = clock - (now - raw.polled_at).total_seconds()
-                    watch.processor.add(parse_document(raw.body), raw.polled_at, earlier)
-                watch.base = base
+                    target.processor.add(parse_document(raw.body), raw.polled_at, earlier)
+                target.base = base
 
-    def _take(self, watch: _Watch, asked_at: datetime, clock: float, answer: Answer | PollError) -> Polled:
-        """Make what came of one poll into rows of the queue."""
+    def _take(self, target: _Target, asked_at: datetime, clock: float, answer: Answer | PollError) -> Polled:
+        """Put the outcome of one poll into the queue."""
         begun = time.perf_counter()
-        before, sample, error = watch.health, None, ""
+        before, sample, error = target.health, None, ""
         if isinstance(answer, PollError):
             error = str(answer)
         else:
-            sample = watch.processor.add(answer.document, asked_at, clock)
+            sample = target.processor.add(answer.document, asked_at, clock)
             if sample is None:
                 error = "the document holds no bean of a NameNode: is this a NameNode's address?"
-        watch.health = Health(
-            watch.endpoint.name,
+        target.health = Health(
+            target.endpoint.name,
             asked_at,
             before.sampled_at if sample is None else asked_at,
             before.role if sample is None else sample.role,
@@ -218,27 +220,27 @@ class Collector:
             before.note if sample is None else sample.note,
             self._program,
         )
-        self._enqueue(watch, sample, None if isinstance(answer, PollError) else Raw(asked_at, answer.body))
-        return Polled(watch.health, sample, round((time.perf_counter() - begun) * 1000, 2))
+        self._enqueue(target, sample, None if isinstance(answer, PollError) else Raw(asked_at, answer.body))
+        return Polled(target.health, sample, round((time.perf_counter() - begun) * 1000, 2))
 
-    def _enqueue(self, watch: _Watch, sample: Sample | None, raw: Raw | None) -> None:
+    def _enqueue(self, target: _Target, sample: Sample | None, raw: Raw | None) -> None:
         row = None
         if raw is not None and self._settings.namenode_raw_days > 0:
-            row, watch.base = pack(watch.endpoint.name, raw, watch.base)
+            row, target.base = pack(target.endpoint.name, raw, target.base)
         with self._queueing:
             queue = self._queue
-            queue.health[watch.endpoint.name] = watch.health
+            queue.health[target.endpoint.name] = target.health
             if sample is not None:
-                queue.metrics.append(_row(watch.endpoint.name, sample))
+                queue.metrics.append(_row(target.endpoint.name, sample))
             if row is not None:
                 queue.raw.append(row)
             self.lost += max(0, len(queue.metrics) - _QUEUE)
             del queue.metrics[:-_QUEUE], queue.raw[:-_QUEUE]
 
     def flush(self) -> float:
-        """Store what is queued, in one transaction; the milliseconds that it took.
+        """Store what is queued, in one transaction. Returns the milliseconds that it took.
 
-        Raises: SetupError where the store cannot be written; what is queued then waits for the next time.
+        Raises: SetupError if the store cannot be written; the queue then waits for the next time.
         """
         with self._storing:
             begun = time.perf_counter()
@@ -269,16 +271,16 @@ class Collector:
 
     def release(self) -> None:
         """Let others poll these NameNodes until the next poll here."""
-        for watch in self._watches.values():
-            watch.lock.release(force=True)
+        for target in self._targets.values():
+            target.lock.release(force=True)
 
     def close(self) -> None:
-        """Store what is left, and let others poll."""
+        """Store what is queued, and let others poll."""
         try:
             self.flush()
         finally:
-            for watch in self._watches.values():
-                self._runner.run(watch.endpoint.close())
+            for target in self._targets.values():
+                self._runner.run(target.endpoint.close())
             self._runner.close()
             self.release()
 
@@ -286,9 +288,9 @@ class Collector:
 def keep_polling(
     collector: Collector, every_s: float, stop: threading.Event, tell: Callable[[list[Polled], str], None]
 ) -> None:
-    """Poll every `every_s` seconds until `stop` is set; `tell` hears of each round, and of trouble with the store.
+    """Poll every `every_s` seconds until `stop` is set. `tell` gets the polls of each round and trouble with the store.
 
-    The store is written beside it: one that is busy for long delays rows, but no poll.
+    Another thread writes the store: a store that is busy for long delays rows, but no poll.
     """
     with ThreadPoolExecutor(1, "store") as writer:
         writing: Future[float] | None = None
@@ -313,21 +315,21 @@ def _trouble(writing: "Future[float]") -> str:
     return "" if error is None else str(error)
 
 
-async def _all(watches: Sequence[_Watch]) -> list[tuple[datetime, float, Answer | PollError]]:
-    async def one(watch: _Watch) -> tuple[datetime, float, Answer | PollError]:
+async def _all(targets: Sequence[_Target]) -> list[tuple[datetime, float, Answer | PollError]]:
+    async def fetch(target: _Target) -> tuple[datetime, float, Answer | PollError]:
         asked_at, clock = datetime.now(UTC), time.monotonic()
         try:
-            return asked_at, clock, await watch.endpoint.fetch()
+            return asked_at, clock, await target.endpoint.fetch()
         except PollError as error:
             return asked_at, clock, error
 
-    return await asyncio.gather(*(one(watch) for watch in watches))
+    return await asyncio.gather(*(fetch(target) for target in targets))
 
 
-def _elsewhere(watch: _Watch) -> Polled:
-    """The poll that another process does; its health row is that one's."""
+def _elsewhere(target: _Target) -> Polled:
+    """The answer for a NameNode that another process polls; that process writes its health row."""
     error = "another process polls this NameNode into this home"
-    return Polled(Health(watch.endpoint.name, datetime.now(UTC), error=error, collector=""))
+    return Polled(Health(target.endpoint.name, datetime.now(UTC), error=error, collector=""))
 
 
 def _row(namenode: str, sample: Sample) -> dict[str, Any]:

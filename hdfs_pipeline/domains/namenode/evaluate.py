@@ -3,29 +3,44 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.domains.namenode.baseline import check_baseline, main_role, usable
-from hdfs_pipeline.domains.namenode.incidents import OPENERS, Incident, Judged, find_incidents, iso
-from hdfs_pipeline.domains.namenode.lstm import LstmAutoencoder
-from hdfs_pipeline.domains.namenode.models import DETECTORS
-from hdfs_pipeline.domains.namenode.runs import step_seconds
-from hdfs_pipeline.domains.namenode.series import read_series
-from hdfs_pipeline.domains.namenode.training import judge, params_of, persistence, train
-from hdfs_pipeline.domains.namenode.windows import Frame, frame_of_matrix, moving_average
+from hdfs_pipeline.detectors import make_detector
+from hdfs_pipeline.detectors.series.base import SeriesDetector
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.namenode.baseline import require
+from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, params_of, persistence
+from hdfs_pipeline.domains.namenode.domain import NameNode
+from hdfs_pipeline.domains.namenode.explain import (
+    OPENERS,
+    Judged,
+    Usual,
+    explained_incidents,
+    incident_json,
+    judge,
+    users_at,
+)
+from hdfs_pipeline.domains.namenode.features import dataset
+from hdfs_pipeline.domains.namenode.frames import main_role, usable
+from hdfs_pipeline.domains.namenode.series import iso, read_series
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.frames import Frame, frame_of_matrix, moving_average
+from hdfs_pipeline.scoring.incidents import Incident
+from hdfs_pipeline.scoring.runs import step_seconds
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.scoring.vus import average_precision, vus_pr
 from hdfs_pipeline.settings import Settings
 
 SMOOTHING: Final = 10
-"""Steps of the moving average over a machine's scores, the same for every detector."""
+"""Steps of the moving average over a machine's scores; the same for every detector."""
 
 LAG_S: Final = 30.0
-"""Seconds after a fault in which its last values may still be on show: Hadoop refreshes a bean every 10 to 20 s."""
+"""Seconds after a fault in which `/jmx` may still show its last values: Hadoop refreshes a bean every 10 to 20 s."""
 
 GRACE_S: Final = 30.0
 """Seconds after a fault that count neither as fault nor as quiet: the queue drains, clients catch up."""
@@ -34,7 +49,9 @@ COMBINED: Final = "incidents"
 _TOP: Final = 5
 _BUFFER: Final = 30  # steps, of a recording that is a few hundred long
 
-Said = Callable[[str], None]
+OnStep = Callable[[str], None]
+Fit = Callable[[Dataset, str, Settings], Scorer]
+"""Trains the detector of a name on a Dataset, and fixes its threshold there."""
 
 
 @dataclass(frozen=True)
@@ -51,44 +68,50 @@ def read_faults(path: Path | str) -> list[Fault]:
     """Labels: one JSON object a line with fault, start, end (Unix seconds) and expected_metrics. Raises: DataError."""
     try:
         rows = [json.loads(line) for line in Path(path).read_text().splitlines() if line.strip()]
-        found = [
+        faults = [
             Fault(str(row["fault"]), float(row["start"]), float(row["end"]), tuple(row.get("expected_metrics", ())))
             for row in rows
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: no labels of faults ({error}); a line is {{'fault', 'start', 'end'}}") from None
-    if not found:
+    if not faults:
         raise DataError(f"{path}: no fault in it")
-    return sorted(found, key=lambda fault: fault.start)
+    return sorted(faults, key=lambda fault: fault.start)
 
 
 def evaluate_series(
     series_path: Path | str,
     labels_path: Path | str,
     settings: Settings,
+    fit: Fit,
     *,
     seed: int | None = None,
     baseline_s: float | None = None,
-    on_step: Said = lambda _: None,
+    on_step: OnStep = lambda _: None,
 ) -> dict[str, Any]:
-    """Train on the time before the first fault of a recording, and judge all of it; a JSON-able dict.
+    """Train by `fit` on the time before the first fault of a recording, and judge all of it. Returns plain JSON values.
 
-    With `baseline_s` only that much of its beginning is the baseline, and the rest up to the fault is quiet time.
+    With `baseline_s` the baseline is only that much of the beginning, and the rest up to the fault is quiet time.
     Incidents are matched with faults by time. A fault is found by an incident that begins between its start and `LAG_S`
-    after its end (a poll before its start counts as its start). False is an incident that meets
-    no fault nor the `GRACE_S` after it; quiet time is what is left of the recording after the baseline.
+    after its end (a poll before its start counts as its start). An incident is false if it meets no fault and no
+    `GRACE_S` after one. Quiet time is the time after the baseline that is neither fault nor grace.
     """
     series, faults = read_series(series_path), read_faults(labels_path)
     until = faults[0].start if baseline_s is None else min(faults[0].start, series.times[0] + baseline_s)
     before = series.slice(None, until)
-    findings = check_baseline(before, settings.namenode_sequence_length)
     begun = time.perf_counter()
-    training = train(usable(before), settings, findings=findings, users=before.users, seed=seed, on_step=on_step)
+    learned = dataset(before, settings)
+    require(learned.main.inputs, settings.namenode_sequence_length)
+    scorers = {}
+    for name in LEARNING:
+        on_step(name)
+        scorer = fit(learned, name, _seeded(settings, seed))
+        scorers[name] = replace(scorer, card=replace(scorer.card, version=1))  # like the first version in a home
     trained_s = time.perf_counter() - begun
+    usual = Usual.of(scorers)
     frame = usable(series, role=main_role(before))
-    judged = judge(frame, training, settings)
-    kept = np.isin(series.times, frame.times)
-    users = [each for each, keep in zip(series.users or [{}] * len(series), kept, strict=True) if keep]
+    judged = judge(frame, scorers | {RULES: load_scorer(settings, NameNode(), RULES)})
+    users = users_at(series, frame)
     rule = persistence(settings)
     labels = np.zeros(len(frame))
     for fault in faults:
@@ -96,22 +119,20 @@ def evaluate_series(
     after = frame.times >= until
     quiet_h = _quiet_hours(frame, faults, until)
     detectors = {}
-    for name in (COMBINED, *(each.name for each in judged)):
+    for name in (COMBINED, *(answer.name for answer in judged)):
         openers = OPENERS if name == COMBINED else (name,)
-        incidents = find_incidents(
-            frame, judged, training.scale, rule, users=users, usual_users=training.usual_users, openers=openers
-        )
+        incidents = explained_incidents(frame, judged, usual, rule, users=users, openers=openers)
         figures = _matched(incidents, faults, quiet_h, frame, until)
-        one = next((each for each in judged if each.name == name), None)
-        scores = np.nan_to_num(one.scores if one else _combined(judged))
+        own = next((answer for answer in judged if answer.name == name), None)
+        scores = np.nan_to_num(own.scores if own else _combined(judged))
         figures |= {
             "ap": average_precision(labels[after], scores[after]),
             "vus_pr": vus_pr(labels[after], scores[after], _BUFFER),
-            "threshold": one.threshold if one else None,
-            "threshold_rule": one.rule if one else "any of " + ", ".join(OPENERS),
+            "threshold": own.threshold if own else None,
+            "threshold_rule": own.rule if own else "any of " + ", ".join(OPENERS),
         }
         if name == COMBINED:
-            figures["incidents"] = [each.to_json() for each in incidents]
+            figures["incidents"] = [incident_json(incident) for incident in incidents]
         detectors[name] = figures
     return {
         "kind": "series",
@@ -123,7 +144,7 @@ def evaluate_series(
         "baseline": {
             "steps": len(before),
             "seconds": float(before.times[-1] - before.times[0]) if len(before) else 0.0,
-            "findings": [each.to_json() for each in findings],
+            "findings": learned.facts["findings"],
         },
         "faults": len(faults),
         "quiet_hours": quiet_h,
@@ -132,8 +153,12 @@ def evaluate_series(
     }
 
 
+def _seeded(settings: Settings, seed: int | None) -> Settings:
+    return settings if seed is None else settings.model_copy(update={"seed": seed})
+
+
 def _combined(judged: Sequence[Judged]) -> np.ndarray:
-    return np.max([each.ratio for each in judged if each.name in OPENERS], axis=0)
+    return np.max([answer.ratio for answer in judged if answer.name in OPENERS], axis=0)
 
 
 def _quiet_hours(frame: Frame, faults: Sequence[Fault], since: float) -> float:
@@ -151,28 +176,29 @@ def _matched(
     step = step_seconds(frame.times)
     rows, used = [], set()
     for fault in faults:
-        mine = [at for at, each in enumerate(incidents) if fault.start - step <= each.start <= fault.end + LAG_S]
-        row: dict[str, Any] = {"fault": fault.name, "start": iso(fault.start), "found": bool(mine)}
-        if mine:
-            used |= set(mine)
-            first = incidents[mine[0]]
+        earliest, latest = fault.start - step, fault.end + LAG_S
+        matching = [index for index, incident in enumerate(incidents) if earliest <= incident.start <= latest]
+        row: dict[str, Any] = {"fault": fault.name, "start": iso(fault.start), "found": bool(matching)}
+        if matching:
+            used |= set(matching)
+            first = incidents[matching[0]]
             row |= {
                 "delay_s": max(0.0, first.opened - fault.start),
-                "cause": first.cause.name,
+                "cause": first.kind,
                 "severity": first.severity,
                 "detectors": sorted(first.detectors),
-                "top": [each.metric for each in first.metrics[:_TOP]],
+                "top": [metric["metric"] for metric in first.details["metrics"][:_TOP]],
                 "ranks": _ranks(first, fault.expected),
             }
             row["best_rank"] = min((rank for rank in row["ranks"].values() if rank), default=None)
         rows.append(row)
     near = {
-        at
-        for at, each in enumerate(incidents)
-        if any(each.start <= fault.end + GRACE_S and each.end >= fault.start - step for fault in faults)
+        index
+        for index, incident in enumerate(incidents)
+        if any(incident.start <= fault.end + GRACE_S and incident.end >= fault.start - step for fault in faults)
     }
-    false = [each for at, each in enumerate(incidents) if at not in near and at not in used]
-    later = [each for each in false if each.start >= since]
+    false = [incident for index, incident in enumerate(incidents) if index not in near and index not in used]
+    later = [incident for incident in false if incident.start >= since]
     delays = [row["delay_s"] for row in rows if row["found"]]
     return {
         "found": sum(row["found"] for row in rows),
@@ -190,12 +216,12 @@ def _ranks(incident: Incident, expected: Sequence[str]) -> dict[str, int | None]
 
     An operation's calls per second stand for its mean time as well: under a flood of small calls the mean falls.
     """
-    order = [each.metric for each in incident.metrics]
-    found: dict[str, int | None] = {}
+    order = [metric["metric"] for metric in incident.details["metrics"]]
+    ranks: dict[str, int | None] = {}
     for name in expected:
         names = {name, name.removesuffix("AvgTime") + "Rate"}
-        found[name] = next((at for at, metric in enumerate(order, 1) if metric in names), None)
-    return found
+        ranks[name] = next((rank for rank, metric in enumerate(order, 1) if metric in names), None)
+    return ranks
 
 
 def evaluate_machine(
@@ -204,12 +230,12 @@ def evaluate_machine(
     *,
     explained: Path | str | None = None,
     seed: int | None = None,
-    on_step: Said = lambda _: None,
+    on_step: OnStep = lambda _: None,
 ) -> dict[str, Any]:
-    """Train on a machine's `train` and score its `test` against `label`, point by point; a JSON-able dict.
+    """Train on a machine's `train`, and score its `test` against `label` point by point. Returns plain JSON values.
 
-    `path` is an .npz with train (n, m), test (k, m), label (k,). `explained`: which metrics each anomaly is about,
-    lines of `start-end:metric,metric`, metrics from 1; by default `<name>.interpretation_label.txt` beside it.
+    `path` is an .npz with train (n, m), test (k, m), label (k,). `explained` names a file with the metrics behind each
+    anomaly, lines of `start-end:metric,metric`, metrics from 1; by default `<name>.interpretation_label.txt` beside it.
     """
     path = Path(path)
     try:
@@ -226,10 +252,12 @@ def evaluate_machine(
     learned, judged = frame_of_matrix(baseline), frame_of_matrix(test)
     seed = settings.seed if seed is None else seed
     detectors = {}
-    for name, cls in DETECTORS.items():
+    for name in LEARNING:
         on_step(name)
         begun = time.perf_counter()
-        detector = cls.fit(learned, params_of(settings) if name == LstmAutoencoder.name else {}, seed)
+        detector = make_detector(name, _seeded(settings, seed), **params_of(settings, name))
+        assert isinstance(detector, SeriesDetector)
+        detector.fit(learned, None, np.ones(len(learned)))
         fitted = time.perf_counter()
         residuals = detector.residuals(judged)
         scores = moving_average(residuals.mean(), SMOOTHING, judged.segment)
@@ -256,29 +284,29 @@ def evaluate_machine(
 
 def read_reasons(path: Path | str) -> list[tuple[int, int, tuple[int, ...]]]:
     """First step, last step and metrics (from 0) of each explained anomaly. Raises: DataError."""
-    found = []
+    reasons = []
     try:
         for line in Path(path).read_text().split():
             span, _, names = line.partition(":")
             start, _, end = span.partition("-")
-            found.append((int(start), int(end), tuple(int(name) - 1 for name in names.split(","))))
+            reasons.append((int(start), int(end), tuple(int(name) - 1 for name in names.split(","))))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: no lines such as 12-20:1,5,6 ({error})") from None
-    return found
+    return reasons
 
 
 def hit_rates(errors: np.ndarray, reasons: Sequence[tuple[int, int, tuple[int, ...]]]) -> dict[str, float] | None:
     """How many of an anomaly's true metrics are among those with the largest mean error over it (Su et al., KDD 2019).
 
-    Of k true metrics among the first k (HitRate@100 %) and 1.5 k (HitRate@150 %), averaged over the anomalies; None
-    where none is explained.
+    Of k true metrics those among the first k (HitRate@100 %) and 1.5 k (HitRate@150 %), averaged over the anomalies;
+    None if no anomaly is explained.
     """
-    found: Mapping[str, list[float]] = {"hit_100": [], "hit_150": []}
+    rates: Mapping[str, list[float]] = {"hit_100": [], "hit_150": []}
     for start, end, true in reasons:
         means = np.nan_to_num(errors[start : end + 1].astype(np.float64)).mean(axis=0) if start < len(errors) else None
         if means is None or not true:
             continue
         order = np.argsort(-means, kind="stable")
         for name, share in (("hit_100", 1.0), ("hit_150", 1.5)):
-            found[name].append(len(set(order[: int(share * len(true))].tolist()) & set(true)) / len(true))
-    return {name: float(np.mean(values)) for name, values in found.items()} if found["hit_100"] else None
+            rates[name].append(len(set(order[: int(share * len(true))].tolist()) & set(true)) / len(true))
+    return {name: float(np.mean(values)) for name, values in rates.items()} if rates["hit_100"] else None

@@ -1,9 +1,9 @@
-"""The 28 metrics of a NameNode, what is kept beside them, and where `/jmx` has each.
+"""The 28 metrics of a NameNode, the metrics kept beside them, and where `/jmx` has each.
 
 Names are Hadoop's own (Hadoop Metrics guide: the contexts rpc, rpcdetailed, jvm, ugi and dfs). There are three kinds:
 
-- average: the mean time of the calls since the bean was last refreshed. It freezes when the operation stops, so it is a
-  value only where `ops`, its count of calls, has moved.
+- average: the mean time of the calls since the bean was last refreshed. It freezes when the operation stops, so it
+  counts as a value only if `ops`, its count of calls, has moved.
 - gauge: a state, as it is.
 - counter: grows for as long as the process lives; the value is its growth per second.
 """
@@ -18,7 +18,7 @@ Kind = Literal["average", "gauge", "counter"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One column. `ops` is the count of calls behind an average; `fallback` stands in where `attribute` is absent."""
+    """One column. `ops` is the count of calls behind an average; `fallback` is read if `attribute` is absent."""
 
     name: str
     bean: Bean
@@ -51,7 +51,7 @@ OPERATIONS: Final = (
     *("CreateSnapshot", "DeleteSnapshot", "RenameSnapshot", "GetSnapshotDiffReport", "GetSnapshotDiffReportListing"),
     *("GetDatanodeReport", "GetDatanodeStorageReport"),
 )
-"""The 19 operations of the client protocol that are watched, as `RpcDetailedActivityForPortP` names them."""
+"""The 19 operations of the client protocol that are measured, as `RpcDetailedActivityForPortP` names them."""
 
 METRICS: Final[tuple[Metric, ...]] = (
     _average("RpcActivity", "RpcProcessingTime"),
@@ -59,7 +59,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("RpcActivity", "CallQueueLength", "calls"),
     *(_average("RpcDetailedActivity", operation) for operation in OPERATIONS),
     *(_gauge("JvmMetrics", f"Threads{state}", "threads") for state in ("Blocked", "Waiting", "TimedWaiting")),
-    # Only the collectors ParNew and CMS are named one by one; with any other both tell the time of all collections.
+    # Only ParNew and CMS have times of their own; with any other collector both hold the time of all collections.
     _milliseconds("GcTimeMillisParNew", fallback="GcTimeMillis"),
     _milliseconds("GcTimeMillisConcurrentMarkSweep", fallback="GcTimeMillis"),
     _average("UgiMetrics", "GetGroups"),
@@ -71,7 +71,7 @@ CONTEXT: Final[tuple[Metric, ...]] = (
     _rate("RpcActivity", "RpcProcessingTime", "RpcProcessing"),
     *(_rate("RpcDetailedActivity", operation) for operation in OPERATIONS),
     _rate("UgiMetrics", "GetGroups"),
-    # A pause of the process shows here, hardly ever in GcTimeMillis.
+    # A pause of the process shows in this metric, and hardly ever in GcTimeMillis.
     _milliseconds("GcTotalExtraSleepTime"),
     _average("NameNodeActivity", "Syncs"),
     _rate("NameNodeActivity", "Syncs"),
@@ -79,12 +79,12 @@ CONTEXT: Final[tuple[Metric, ...]] = (
     _rate("NameNodeActivity", "Transactions"),
     _gauge("JvmMetrics", "MemHeapUsedM", "MiB"),
     _gauge("RpcActivity", "NumOpenConnections", "connections"),
-    # Which not every version has.
+    # Not every version of Hadoop has these.
     _average("RpcActivity", "RpcLockWaitTime"),
     _average("RpcActivity", "RpcResponseTime"),
     _gauge("FSNamesystem", "LockQueueLength", "threads"),
 )
-"""What is kept beside them."""
+"""Metrics that are kept beside the 28."""
 
 ALL: Final = METRICS + CONTEXT
 COLUMNS: Final[tuple[str, ...]] = tuple(metric.name for metric in ALL)
@@ -99,5 +99,5 @@ _COUNTER = re.compile(r"\w+NumOps|Gc(Count|TimeMillis)\w*|GcTotalExtraSleepTime|
 
 
 def only_grows(attribute: str) -> bool:
-    """Whether an attribute counts up for as long as the process lives, so that a fall tells of a new process."""
+    """Whether an attribute counts up for as long as the process lives: if it falls, a new process answers."""
     return _COUNTER.fullmatch(attribute) is not None

@@ -20,11 +20,16 @@ def scores_png(report: dict[str, Any], detector: str = "lstm_autoencoder") -> by
     threshold = report["detectors"][detector]["threshold"]
     axes.plot(times, scores, linewidth=0.9, label=detector)
     axes.axhline(threshold, color="tab:red", linestyle="--", linewidth=0.8, label=f"threshold {threshold:.3g}")
-    for each in report["incidents"]:
-        start, end = _day(each["start"]), _day(each["end"])
+    for incident in report["incidents"]:
+        start, end = _day(incident["start"]), _day(incident["end"])
         axes.axvspan(start, end, color="tab:orange", alpha=0.25)
         axes.annotate(
-            each["cause"]["name"], (start, 0.97), xycoords=("data", "axes fraction"), fontsize=7, rotation=90, va="top"
+            incident["cause"]["name"],
+            (start, 0.97),
+            xycoords=("data", "axes fraction"),
+            fontsize=7,
+            rotation=90,
+            va="top",
         )
     axes.set(yscale="symlog", ylabel="mean squared error", title=f"{report['namenode']}: error over time")
     axes.set_ylim(bottom=0)
@@ -43,13 +48,13 @@ def metrics_png(series: dict[str, Any], names: Sequence[str], span: tuple[str, s
     times = [_day(at) for at in series["times"]]
     for axes, name in zip(panels, names, strict=False):
         axes.xaxis_date("UTC")
-        found = series["metrics"][name]
-        axes.plot(times, _gaps(found["values"]), linewidth=1.0, label="actual")
-        if found["expected"] is not None:
-            axes.plot(times, _gaps(found["expected"]), linewidth=0.8, linestyle="--", label="expected")
+        metric = series["metrics"][name]
+        axes.plot(times, _gaps(metric["values"]), linewidth=1.0, label="actual")
+        if metric["expected"] is not None:
+            axes.plot(times, _gaps(metric["expected"]), linewidth=0.8, linestyle="--", label="expected")
         if span is not None:
             axes.axvspan(_day(span[0]), _day(span[1]), color="tab:orange", alpha=0.25)
-        axes.set_title(f"{name} ({found['unit']})", fontsize=8, loc="left")
+        axes.set_title(f"{name} ({metric['unit']})", fontsize=8, loc="left")
         axes.grid(alpha=0.3)
     panels[0].legend(loc="upper right", fontsize=7)
     return _png(figure)

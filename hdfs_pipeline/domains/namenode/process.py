@@ -1,4 +1,4 @@
-"""`/jmx` documents, one after the other, become samples: what was really measured at each poll, and nothing else.
+"""Turns successive `/jmx` documents into samples: what was really measured at each poll, and nothing else.
 
 A NameNode refreshes a metrics bean when it is asked and its copy is older than the metrics period, 10 s by default
 (org.apache.hadoop.metrics2.impl.MetricsSourceAdapter): a poll in between sees the old copy. So a bean that did not
@@ -15,14 +15,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from hdfs_pipeline.domains.namenode.metrics import BY_BEAN, Bean, Metric, only_grows
-from hdfs_pipeline.sources.object_names import parse_object_name
+from hdfs_pipeline.domains.namenode.object_names import parse_object_name
 
 Document = Mapping[str, Any]
-Key = tuple[Bean, int | None]  # a kind of bean, and the port of those that there is one of for each RPC server
+Key = tuple[Bean, int | None]  # a kind of bean, and the port if each RPC server has its own bean
 TopUsers = dict[str, list[tuple[str, int]]]
 
 GAP_S: Final = 60.0
-"""Seconds without a poll after which what was before says nothing about now."""
+"""Seconds without a poll after which the state before says nothing about now."""
 
 STARTING: Final = "starting"
 UNKNOWN: Final = "unknown"
@@ -55,8 +55,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A bean as it was when it last changed, and when that was, in seconds of the processor's clock."""
+class _Change:
+    """A bean as it was when it last changed, and the time of that change, in seconds of the processor's clock."""
 
     bean: Mapping[str, Any]
     at: float
@@ -67,7 +67,7 @@ class Processor:
 
     def __init__(self, gap_s: float = GAP_S) -> None:
         self.gap_s = gap_s
-        self._seen: dict[Key, _Seen] = {}
+        self._changes: dict[Key, _Change] = {}
         self._last: tuple[datetime, float] | None = None
         self._started: object = None
         self._role = UNKNOWN
@@ -76,8 +76,8 @@ class Processor:
     def add(self, document: Document, at: datetime, clock: float | None = None) -> Sample | None:
         """The sample of the document that was polled at `at`; None if it holds no bean of a NameNode.
 
-        `clock` is a clock in seconds that never jumps, where there is one: intervals are then measured by it, and a
-        jump of `at` is told. Without it a poll that is not later than the one before counts as after a gap.
+        `clock` is the time of a clock in seconds that never jumps: intervals are then measured by it, and the sample
+        notes a jump of `at`. Without `clock`, a poll that is not later than the one before counts as after a gap.
         """
         beans = dict(_beans(document))
         if not beans:
@@ -85,23 +85,23 @@ class Processor:
         notes: list[str] = []
         now, gap = self._interval(at, clock, notes)
         if gap:
-            self._seen.clear()
+            self._changes.clear()
         role, port, ports = self._who(beans)
-        watched = dict(self._watched(beans, port))
-        restarted = self._restarted(beans, watched, role)
+        measured = dict(self._measured_beans(beans, port))
+        restarted = self._restarted(beans, measured, role)
         if restarted:
-            self._seen.clear()
+            self._changes.clear()
             notes.append("the NameNode was started anew")
         values: dict[str, float] = {}
         moved = False
-        for key, bean in watched.items():
-            before = self._seen.get(key)
+        for key, bean in measured.items():
+            before = self._changes.get(key)
             if before is not None and before.bean == bean:
                 continue
             values.update(_measured(BY_BEAN[key[0]], before, bean, now))
-            self._seen[key] = _Seen(bean, now)
+            self._changes[key] = _Change(bean, now)
             moved = True
-        self._seen = {key: seen for key, seen in self._seen.items() if key in watched}
+        self._changes = {key: change for key, change in self._changes.items() if key in measured}
         self._role = role
         users = _top_users(beans.get("FSNamesystemState", {}).get("TopUserOpCounts"))
         return Sample(at, values, role, restarted, gap, moved, port, ports, users, "; ".join(notes))
@@ -124,20 +124,22 @@ class Processor:
     def _who(self, beans: Mapping[str, Document]) -> tuple[str, int | None, tuple[int, ...]]:
         """Role, client RPC port, and the ports of all RPC servers."""
         status = beans.get("NameNodeStatus", {})
-        found = (_PORT.fullmatch(name) for name in beans)
-        ports = tuple(sorted({int(match[2]) for match in found if match}))
+        matches = (_PORT.fullmatch(name) for name in beans)
+        ports = tuple(sorted({int(match[2]) for match in matches if match}))
         named = str(status.get("HostAndPort") or "").rpartition(":")[2]
         if named.isdigit() and (not ports or int(named) in ports):
             self._port = int(named)
         elif self._port not in ports:
-            self._port = ports[0] if len(ports) == 1 else None  # a service RPC beside it: which one, nobody said yet
+            self._port = (
+                ports[0] if len(ports) == 1 else None
+            )  # there is a service RPC too, and nothing tells them apart
         state = str(status.get("State") or beans.get("FSNamesystem", {}).get("tag.HAState") or "").strip().lower()
         if state in ROLES:
             return state, self._port, ports
         starting = "StartupProgress" in beans and "NameNodeStatus" not in beans
         return STARTING if starting or state == "initializing" else UNKNOWN, self._port, ports
 
-    def _watched(
+    def _measured_beans(
         self, beans: Mapping[str, Document], port: int | None
     ) -> Iterator[tuple[tuple[Bean, int | None], Document]]:
         for kind in BY_BEAN:
@@ -146,15 +148,15 @@ class Processor:
             if bean is not None:
                 yield (kind, of_port), bean
 
-    def _restarted(self, beans: Mapping[str, Document], watched: Mapping[Key, Document], role: str) -> bool:
+    def _restarted(self, beans: Mapping[str, Document], measured: Mapping[Key, Document], role: str) -> bool:
         """Whether another process answers than at the poll before."""
         info = beans.get("NameNodeInfo", {})
         started = info.get("NNStartedTimeInMillis", info.get("NNStarted"))
         before, self._started = self._started, started if started is not None else self._started
-        fell = any(_fell(self._seen[key].bean, bean) for key, bean in watched.items() if key in self._seen)
+        fell = any(_fell(self._changes[key].bean, bean) for key, bean in measured.items() if key in self._changes)
         again = role == STARTING and self._role not in (STARTING, UNKNOWN)
         if (fell or again) and started is None:
-            self._started = None  # its own start is told later: no second restart then
+            self._started = None  # the new process reports its start later, which must not count as a second restart
         return fell or again or (before is not None and started is not None and started != before)
 
 
@@ -187,9 +189,9 @@ def _number(value: object) -> float | None:
 
 
 def _measured(
-    metrics: tuple[Metric, ...], before: _Seen | None, bean: Document, now: float
+    metrics: tuple[Metric, ...], before: _Change | None, bean: Document, now: float
 ) -> Iterator[tuple[str, float]]:
-    """The values that a refreshed bean gives, beside what it was before."""
+    """The values of a refreshed bean, compared with the bean before."""
     for metric in metrics:
         value = _number(bean.get(metric.attribute))
         if metric.kind == "gauge":
@@ -210,7 +212,7 @@ def _measured(
 
 
 def _growth(before: Document, bean: Document, attribute: str) -> float | None:
-    """How much a counter grew. One that was not there before began at zero: Hadoop makes it with its first call."""
+    """How much a counter grew. A new counter began at zero: Hadoop makes it with the first call."""
     value = _number(bean.get(attribute))
     if value is None:
         return None
@@ -223,12 +225,13 @@ def _top_users(text: object) -> TopUsers:
     try:
         windows = json.loads(text) if isinstance(text, str) else {}
         window: Document = min(
-            windows.get("windows") or [], key=lambda each: each.get("windowLenMs", math.inf), default={}
+            windows.get("windows") or [], key=lambda entry: entry.get("windowLenMs", math.inf), default={}
         )
-        return {str(each["opType"]): _largest(each.get("topUsers", [])) for each in window.get("ops", [])}
+        operations = window.get("ops", [])
+        return {str(operation["opType"]): _largest(operation.get("topUsers", [])) for operation in operations}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 
 def _largest(users: list[Document]) -> list[tuple[str, int]]:
-    return sorted(((str(each["user"]), int(each["count"])) for each in users), key=lambda pair: -pair[1])[:_USERS]
+    return sorted(((str(user["user"]), int(user["count"])) for user in users), key=lambda pair: -pair[1])[:_USERS]

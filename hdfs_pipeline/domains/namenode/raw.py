@@ -1,7 +1,7 @@
-"""Raw `/jmx` documents in the store: compressed each against an earlier one, kept for some days, and read back.
+"""Raw `/jmx` documents in the store: each compressed against an earlier one, kept for some days, and read back.
 
-Most of a document is names and values that stay: with the first one of the hour as its dictionary (Zstandard, RFC 8878,
-raw content) a later one takes about a tenth of what it takes alone.
+Most names and values of a document stay the same: with the first one of the hour as its dictionary (Zstandard, RFC
+8878, raw content) a later one takes about a tenth of the space.
 """
 
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ def read_raw(con: Connection, namenode: str, start: datetime, end: datetime) -> 
     for polled_at, based_on, document, is_wanted in rows:
         base = bases.get(based_on)
         if based_on is not None and base is None:
-            continue  # its base has gone with the days that are over
+            continue  # its base was deleted with the days that are over
         body = zstandard.ZstdDecompressor(dict_data=_dictionary(base)).decompress(document)
         raw = Raw(polled_at, body)
         if base is None:
@@ -79,5 +79,5 @@ def read_raw(con: Connection, namenode: str, start: datetime, end: datetime) -> 
 
 
 def forget_raw(con: Connection, before: datetime) -> None:
-    """Delete the documents that are older, and whose bases no younger one needs."""
+    """Delete the documents that were polled before `before`, and keep the bases that younger ones need."""
     con.execute("DELETE FROM namenode_raw WHERE coalesce(base, polled_at) < ?", [before - BASE_AGE])

@@ -1,4 +1,4 @@
-"""A recorded series served as a NameNode's `/jmx`: what the demo and the tests poll where there is no NameNode.
+"""Serves a recorded series as a NameNode's `/jmx`, which the demo and the tests poll without a NameNode.
 
 Answers like Hadoop's JMXJsonServlet: `?qry=` takes an object name or a pattern, `?get=` one attribute as
 `name::attribute`, and a missed `?get=` is a 200 with `"result": "ERROR"`.
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from hdfs_pipeline.domains.namenode.object_names import parse_object_name
 from hdfs_pipeline.domains.namenode.series import read_polls
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import PROJECT
-from hdfs_pipeline.sources.object_names import parse_object_name
 
 SAMPLE: Final = PROJECT / "data" / "sample" / "namenode" / "series.jsonl.gz"
 Beans = list[dict[str, Any]]
@@ -28,8 +28,8 @@ Beans = list[dict[str, Any]]
 class Replay:
     """The polls of a recording, played at `speed` times the pace at which they were taken, from the first `beans` on.
 
-    At the end it stands still at the last document, or with `loop` begins anew, which looks like a NameNode that was
-    started again. `clock` gives seconds. Raises: DataError for a recording that cannot be read or is empty.
+    At the end it stays at the last document, or with `loop` begins again, which looks like a NameNode that was started
+    anew. `clock` gives seconds. Raises: DataError for a recording that cannot be read or is empty.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Replay:
 
     @property
     def seconds(self) -> float:
-        """Length of the recording, at its own pace; with the pause after its last poll that was after its first."""
+        """Length of the recording at its own pace. The pause after the last poll is as long as that after the first."""
         return self._times[-1] + (self._times[1] if len(self) > 1 else 1.0)
 
     def position(self) -> float:
@@ -65,7 +65,7 @@ class Replay:
         return passed % self.seconds if self._loop else passed
 
     def beans(self) -> Beans | None:
-        """What the NameNode answers now; None where it gave no answer."""
+        """The beans that the NameNode answers now; None if the recording has no answer here."""
         document = self._documents[max(0, bisect_right(self._times, self.position()) - 1)]
         return None if document is None else json.loads(zlib.decompress(document))
 
@@ -75,12 +75,12 @@ def _packed(document: Any) -> bytes:
 
 
 def answer(beans: Beans, query: str) -> tuple[HTTPStatus, bytes]:
-    """The status and body of `/jmx?query` where these beans are there."""
-    asked = parse_qs(query)
-    if "get" in asked:
-        return _attribute(beans, asked["get"][0])
+    """The status and body of `/jmx?query` for a NameNode with these beans."""
+    parameters = parse_qs(query)
+    if "get" in parameters:
+        return _attribute(beans, parameters["get"][0])
     try:
-        pattern = parse_object_name(asked.get("qry", ["*:*"])[0])
+        pattern = parse_object_name(parameters.get("qry", ["*:*"])[0])
     except ValueError:
         return HTTPStatus.BAD_REQUEST, b""
     return HTTPStatus.OK, _body({"beans": [bean for bean in beans if pattern.matches(parse_object_name(bean["name"]))]})
@@ -95,16 +95,16 @@ def _attribute(beans: Beans, wanted: str) -> tuple[HTTPStatus, bytes]:
         pattern = parse_object_name(name)
     except ValueError:
         return HTTPStatus.BAD_REQUEST, b""
-    found = []
+    answers = []
     for bean in beans:
         if pattern.matches(parse_object_name(bean["name"])):
             head = {key: bean[key] for key in ("name", "modelerType") if key in bean}
             if attribute not in bean:
                 text = f"No attribute with name {attribute} was found."
-                found.append(head | {"result": "ERROR", "message": text})
+                answers.append(head | {"result": "ERROR", "message": text})
                 break
-            found.append(head | {attribute: bean[attribute]})
-    return HTTPStatus.OK, _body({"beans": found})
+            answers.append(head | {attribute: bean[attribute]})
+    return HTTPStatus.OK, _body({"beans": answers})
 
 
 def _body(document: Any) -> bytes:
@@ -117,15 +117,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer `/jmx`."""
-        asked = urlsplit(self.path)
-        if asked.path.rstrip("/") != "/jmx":
+        url = urlsplit(self.path)
+        if url.path.rstrip("/") != "/jmx":
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         beans = self.server.replay.beans()
         if beans is None:
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "the recording has no answer here")
             return
-        status, body = answer(beans, asked.query)
+        status, body = answer(beans, url.query)
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf8")
         self.send_header("Content-Length", str(len(body)))
@@ -133,13 +133,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of each request."""
+        """Log no requests."""
 
 
 class ReplayServer(ThreadingHTTPServer):
     """Serves a replay on `host`:`port` in a thread of its own, as a context; port 0 takes a free one.
 
-    Raises: SetupError where the port cannot be had.
+    Raises: SetupError if the port cannot be used.
     """
 
     daemon_threads = True

@@ -1,67 +1,127 @@
-"""What the console, the pages and the REST routes ask about a NameNode: JSON-able answers, times in ISO 8601."""
+"""Answers about a NameNode for the console, the pages and the REST routes: plain JSON values, times in ISO 8601."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from hdfs_pipeline.domains.namenode import models
-from hdfs_pipeline.domains.namenode.incidents import OPENERS, iso
-from hdfs_pipeline.domains.namenode.lstm import LstmAutoencoder
+from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, lead_s, params_of, persistence
+from hdfs_pipeline.domains.namenode.domain import NameNode
+from hdfs_pipeline.domains.namenode.explain import (
+    OPENERS,
+    Judged,
+    Usual,
+    explained_incidents,
+    incident_json,
+    judge,
+    users_at,
+)
+from hdfs_pipeline.domains.namenode.frames import frame_of, usable
+from hdfs_pipeline.domains.namenode.labels import DOMAIN, words
 from hdfs_pipeline.domains.namenode.metrics import BY_NAME
-from hdfs_pipeline.domains.namenode.models import DETECTORS
-from hdfs_pipeline.domains.namenode.rules import StaticRules
-from hdfs_pipeline.domains.namenode.runs import step_seconds
-from hdfs_pipeline.domains.namenode.series import load_series
-from hdfs_pipeline.domains.namenode.watch import judge_window, last_sample, load_training, the_namenode, train_window
-from hdfs_pipeline.domains.namenode.windows import frame_of
+from hdfs_pipeline.domains.namenode.series import iso, last_sample, load_series, the_namenode
 from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.scoring.frames import Frame
+from hdfs_pipeline.scoring.incidents import Incident, with_words
+from hdfs_pipeline.scoring.models import cards, champion_version, read_card, trained_detectors
+from hdfs_pipeline.scoring.runs import step_seconds
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
+_LSTM = LEARNING[0]
 _TIMES = ("started_at", "ended_at", "peak_at", "opened_at")
+_TRAINED_ON = ("namenode", "role", "trained_from", "trained_to", "steps", "left_out", "findings")
+_OF_TRAINING = (*_TRAINED_ON, "created_at", "params")
 
 
 def model_status(settings: Settings) -> dict[str, Any]:
-    """The model that serves, by detector, and the versions that are there. `trained` tells whether there is one."""
-    serving = models.serving(settings)
-    found: dict[str, Any] = {
+    """The model that serves, by detector, and all versions. `trained` says whether there is a model."""
+    serving = champion_version(settings, DOMAIN, _LSTM)
+    status: dict[str, Any] = {
         "trained": serving is not None,
         "serving": serving,
-        "versions": models.versions(settings, LstmAutoencoder.name),
+        "versions": [card.version for card in cards(settings, DOMAIN, _LSTM)],
         "detectors": {},
-        "rules": StaticRules.of_settings(settings).limits,
+        "rules": params_of(settings, RULES)["limits"],
     }
     if serving is None:
-        return found
-    for name, model in load_training(settings).models.items():
-        card = model.card
-        found["detectors"][name] = {
-            "about": model.detector.about,
+        return status
+    for name in LEARNING:
+        version = champion_version(settings, DOMAIN, name)
+        if version is None:
+            continue
+        card = read_card(settings, DOMAIN, name, version)
+        status["detectors"][name] = {
+            "about": detector_row(name).about,
             "opens_incidents": name in OPENERS,
-            **{key: getattr(card, key) for key in ("version", "threshold", "rule", "facts", "seconds", "seed")},
+            **{key: getattr(card, key) for key in ("version", "threshold", "rule")},
+            **{key: card.facts[key] for key in ("facts", "seconds")},
+            "seed": card.seed,
         }
-        if name == LstmAutoencoder.name:
-            for key in (
-                "namenode",
-                "role",
-                "trained_from",
-                "trained_to",
-                "steps",
-                "left_out",
-                "findings",
-                "created_at",
-                "params",
-            ):
-                found[key] = getattr(card, key)
-    return found
+        if name == _LSTM:
+            facts = card.facts | {"steps": card.items, "created_at": card.created_at, "params": card.params}
+            status |= {key: facts[key] for key in _OF_TRAINING}
+    return status
 
 
-def train_report(store: Store, settings: Settings, **window: Any) -> dict[str, Any]:
-    """Train on a window (see `train_window`) and tell what came of it."""
-    train_window(store, settings, **window)
-    return model_status(settings)
+def ready_scorers(settings: Settings) -> dict[str, Scorer]:
+    """The detectors that serve, the static rules among them. Raises: NotTrainedError without an LSTM autoencoder."""
+    domain = NameNode()
+    ready = {_LSTM, *trained_detectors(settings, DOMAIN), *domain.untrained}
+    return {name: load_scorer(settings, domain, name) for name in domain.detectors if name in ready}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A stretch of steps, each detector's scores of it, and the incidents in it."""
+
+    namenode: str
+    frame: Frame
+    judged: list[Judged]
+    incidents: list[Incident]
+
+
+def judge_window(
+    store: Store,
+    settings: Settings,
+    *,
+    namenode: str | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    threshold: float | None = None,
+) -> Judgement:
+    """Judge the stored samples from `start` to `end`, Unix seconds; by default the last hour.
+
+    `threshold` replaces that of the LSTM autoencoder; the other learned thresholds move in proportion.
+    Raises: NotTrainedError, also for models of other columns; DataError if there are no samples.
+    """
+    name = the_namenode(store, namenode)
+    scorers = ready_scorers(settings)
+    main = scorers[_LSTM].card
+    until = last_sample(store, name) + 1e-3 if end is None else end
+    since = until - 3600 if start is None else start
+    series = load_series(store, name, since - lead_s(settings), until, users=True)
+    span = f"between {iso(since, 'seconds')} and {iso(until, 'seconds')}"
+    if not len(series):
+        raise DataError(f"no samples of {name} {span}")
+    if series.columns != main.columns:
+        raise NotTrainedError("the models know other metrics than this release: run `hdfs-pipeline namenode train`")
+    # A standby serves three operations of nineteen: judged as an active NameNode it would be one long incident.
+    role = main.facts["role"]
+    frame = usable(series, role=role)
+    if not len(frame):
+        raise DataError(f"{name} was not {role} {span}, as the baseline was")
+    judged = judge(frame, scorers, 1.0 if threshold is None else threshold / main.threshold)
+    users = users_at(series, frame)
+    incidents = explained_incidents(frame, judged, Usual.of(scorers), persistence(settings), namenode=name, users=users)
+    inside = [incident for incident in incidents if incident.end >= since and incident.start <= until]
+    return Judgement(name, frame, judged, with_words(inside, words(store)))
 
 
 def window_report(
@@ -79,7 +139,7 @@ def window_report(
     `threshold` replaces that of the LSTM autoencoder, and the other learned ones move in proportion. `with_scores` adds
     each step's time and scores. Raises: NotTrainedError, DataError.
     """
-    found = judge_window(
+    judgement = judge_window(
         store,
         settings,
         namenode=namenode,
@@ -87,34 +147,34 @@ def window_report(
         end=end.timestamp() if end else None,
         threshold=threshold,
     )
-    since = start.timestamp() if start else found.frame.times[-1] - 3600
-    rows = found.frame.times >= since
+    since = start.timestamp() if start else judgement.frame.times[-1] - 3600
+    rows = judgement.frame.times >= since
     length = settings.namenode_sequence_length
-    scored = int((~np.isnan(found.judged[0].scores[rows])).sum())
+    scored = int((~np.isnan(judgement.judged[0].scores[rows])).sum())
     report: dict[str, Any] = {
-        "namenode": found.namenode,
-        "from": iso(float(found.frame.times[rows][0])) if rows.any() else None,
-        "to": iso(float(found.frame.times[-1])),
+        "namenode": judgement.namenode,
+        "from": iso(float(judgement.frame.times[rows][0])) if rows.any() else None,
+        "to": iso(float(judgement.frame.times[-1])),
         "steps": int(rows.sum()),
-        "step_s": step_seconds(found.frame.times),
+        "step_s": step_seconds(judgement.frame.times),
         "note": "" if scored else f"needs {length} steps without a gap, has {int(rows.sum())}",
         "detectors": {
-            each.name: {
-                "version": each.version,
-                "threshold": each.threshold,
-                "threshold_rule": each.rule,
-                "steps_over": int(each.over[rows].sum()),
-                "highest": float(np.nanmax(each.scores[rows], initial=0.0)),
+            answer.name: {
+                "version": answer.version,
+                "threshold": answer.threshold,
+                "threshold_rule": answer.rule,
+                "steps_over": int(answer.over[rows].sum()),
+                "highest": float(np.nanmax(answer.scores[rows], initial=0.0)),
             }
-            for each in found.judged
+            for answer in judgement.judged
         },
-        "incidents": [each.to_json() for each in found.incidents],
+        "incidents": [incident_json(incident) for incident in judgement.incidents],
     }
     if with_scores:
-        report["times"] = [iso(float(at)) for at in found.frame.times[rows]]
+        report["times"] = [iso(float(at)) for at in judgement.frame.times[rows]]
         report["scores"] = {
-            each.name: [None if np.isnan(score) else float(score) for score in each.scores[rows]]
-            for each in found.judged
+            answer.name: [None if np.isnan(score) else float(score) for score in answer.scores[rows]]
+            for answer in judgement.judged
         }
     return report
 
@@ -129,40 +189,19 @@ def list_incidents(
     limit: int = 100,
 ) -> list[dict[str, Any]]:
     """Stored incidents, the latest first."""
-    wanted = {"namenode = ?": namenode, "ended_at >= ?": start, "started_at < ?": end, "status = ?": status}
-    given = {condition: value for condition, value in wanted.items() if value is not None}
+    wanted = {"entity = ?": namenode, "ended_at >= ?": start, "started_at < ?": end, "status = ?": status}
     rows = _rows(
         store,
-        f"SELECT * FROM namenode_incidents WHERE {' AND '.join(given) or 'true'} "
+        """SELECT entity AS namenode, started_at, ended_at, peak_at, opened_at, duration_s, status, severity,
+        kind AS cause, evidence, detectors, details FROM incidents""",
+        wanted,
         f"ORDER BY started_at DESC LIMIT {int(limit)}",
-        list(given.values()),
     )
     for row in rows:
-        for name in ("detectors", "metrics", "users"):
-            row[name] = json.loads(row[name])
-        row |= {name: row[name].astimezone(UTC).isoformat(timespec="milliseconds") for name in _TIMES}
+        row["detectors"] = json.loads(row["detectors"])
+        row.update(json.loads(row.pop("details")))
+        row.update({name: row[name].astimezone(UTC).isoformat(timespec="milliseconds") for name in _TIMES})
     return rows
-
-
-def list_anomalies(
-    store: Store,
-    *,
-    namenode: str | None = None,
-    detector: str | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    limit: int = 1000,
-) -> list[dict[str, Any]]:
-    """Stored steps that reached a threshold, the latest first."""
-    wanted = {"namenode = ?": namenode, "detector = ?": detector, "step_at >= ?": start, "step_at < ?": end}
-    given = {condition: value for condition, value in wanted.items() if value is not None}
-    rows = _rows(
-        store,
-        f"SELECT namenode, detector, version, step_at, score, threshold FROM namenode_scores "
-        f"WHERE {' AND '.join(['is_anomaly', *given])} ORDER BY step_at DESC, detector LIMIT {int(limit)}",
-        list(given.values()),
-    )
-    return [row | {"step_at": row["step_at"].astimezone(UTC).isoformat(timespec="milliseconds")} for row in rows]
 
 
 def metric_series(
@@ -174,9 +213,9 @@ def metric_series(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> dict[str, Any]:
-    """Values over time of some metrics (all by default), with what the model expected, where there is one.
+    """Values over time of some metrics (all by default) in the last hour by default, and what the model expected.
 
-    By default the last hour. Raises: DataError for a metric that there is none of.
+    Without a model nothing is expected. Raises: DataError for an unknown metric.
     """
     unknown = sorted(set(metrics or ()) - set(BY_NAME))
     if unknown:
@@ -186,13 +225,13 @@ def metric_series(
     since = start.timestamp() if start else until - 3600
     expected = None
     try:
-        found = judge_window(store, settings, namenode=name, start=since, end=until)
-        frame = found.frame
-        expected = next(each for each in found.judged if each.name == LstmAutoencoder.name).residuals.expected
+        judgement = judge_window(store, settings, namenode=name, start=since, end=until)
+        frame = judgement.frame
+        expected = next(answer for answer in judgement.judged if answer.name == _LSTM).residuals.expected
     except NotTrainedError:
         frame = frame_of(load_series(store, name, since, until))
     rows = (frame.times >= since) & (frame.times < until)
-    wanted = [frame.columns.index(each) for each in metrics] if metrics else range(len(frame.columns))
+    wanted = [frame.columns.index(metric) for metric in metrics] if metrics else range(len(frame.columns))
     return {
         "namenode": name,
         "times": [iso(float(at)) for at in frame.times[rows]],
@@ -207,20 +246,17 @@ def metric_series(
     }
 
 
-def detectors() -> list[dict[str, Any]]:
-    """Every detector of NameNode metrics: name, what its score is, whether it opens incidents."""
-    every: list[Any] = [*DETECTORS.values(), StaticRules]
-    return [{"name": each.name, "about": each.about, "opens_incidents": each.name in OPENERS} for each in every]
-
-
 def _plain(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else round(float(value), 6) for value in values]
 
 
-def _rows(store: Store, sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
+def _rows(store: Store, select: str, wanted: Mapping[str, Any], order: str) -> list[dict[str, Any]]:
+    """Rows of this domain that meet the conditions of `wanted` whose values are given."""
     if not store.path.exists():
         return []
+    given = {condition: value for condition, value in wanted.items() if value is not None}
     with store.read() as con:
-        cursor = con.execute(sql, parameters)
+        sql = f"{select} WHERE {' AND '.join(['domain = ?', *given])} {order}"
+        cursor = con.execute(sql, [DOMAIN, *given.values()])
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""Samples of one NameNode as arrays over time: out of a recording of polls, or out of the store."""
+"""Samples of one NameNode as arrays over time, from a recording of polls or from the store."""
 
 import gzip
 import json
@@ -14,7 +14,14 @@ import numpy as np
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.process import GAP_S, Document, Processor, Sample, TopUsers
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.store.store import Store
+
+_NONE = "no samples of a NameNode yet: `hdfs-pipeline collect` polls one"
+
+
+def iso(seconds: float, precision: str = "milliseconds") -> str:
+    """Unix seconds as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=precision)
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class Series:
 
     `times`: (n,) float64, Unix seconds. `values`: (n, m) float32 by `columns`, NaN where nothing was measured. `role`:
     (n,) object. `restarted`, `gap`: (n,) bool. `users`: the top users of each sample, where they were asked for.
+    `namenode` is its host:port, where that is known.
     """
 
     times: np.ndarray
@@ -32,6 +40,7 @@ class Series:
     restarted: np.ndarray
     gap: np.ndarray
     users: list[TopUsers] | None = None
+    namenode: str = ""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -39,8 +48,8 @@ class Series:
     def slice(self, start: float | datetime | None = None, end: float | datetime | None = None) -> "Series":
         """The samples from `start` (with it) to `end` (without it); Unix seconds or aware times."""
         low, high = (
-            edge if each is None else float(np.searchsorted(self.times, _seconds(each)))
-            for each, edge in ((start, 0.0), (end, float(len(self))))
+            default if edge is None else float(np.searchsorted(self.times, _seconds(edge)))
+            for edge, default in ((start, 0.0), (end, float(len(self))))
         )
         return self._rows(np.arange(int(low), max(int(low), int(high))))
 
@@ -70,11 +79,11 @@ def _seconds(when: float | datetime) -> float:
 def series_of(samples: Sequence[Sample], columns: tuple[str, ...] = COLUMNS) -> Series:
     """Samples as arrays, in the order of their times."""
     ordered = sorted(samples, key=lambda sample: sample.at)
-    at = {name: index for index, name in enumerate(columns)}
+    indices = {name: index for index, name in enumerate(columns)}
     values = np.full((len(ordered), len(columns)), np.nan, dtype=np.float32)
     for row, sample in enumerate(ordered):
         for name, value in sample.values.items():
-            values[row, at[name]] = value
+            values[row, indices[name]] = value
     return Series(
         np.array([sample.at.timestamp() for sample in ordered], dtype=np.float64),
         values,
@@ -88,7 +97,7 @@ def series_of(samples: Sequence[Sample], columns: tuple[str, ...] = COLUMNS) -> 
 
 @dataclass(frozen=True)
 class Poll:
-    """One line of a recording: when it was asked (Unix seconds), and the document, or None where the poll failed."""
+    """One line of a recording: the time of the poll (Unix seconds), and the document, or None if the poll failed."""
 
     at: float
     document: Document | None
@@ -104,9 +113,9 @@ def read_polls(path: Path | str) -> Iterator[Poll]:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             line, number = "", 0
             for number, line in enumerate(file, 1):
-                found = _poll(line)
-                if found is not None:
-                    yield found
+                poll = _poll(line)
+                if poll is not None:
+                    yield poll
                 elif line.endswith("\n") and line.strip():
                     raise DataError(
                         f"{path}, line {number}: no poll of /jmx, which looks like {{'ts': …, 'beans': […]}}"
@@ -131,12 +140,12 @@ def _poll(line: str) -> Poll | None:
 def read_series(path: Path | str, *, gap_s: float = GAP_S) -> Series:
     """A recording of polls (see `read_polls`) as samples. Raises: DataError if there is no sample in it."""
     processor = Processor(gap_s)
-    found = (
+    results = (
         processor.add(poll.document, datetime.fromtimestamp(poll.at, UTC))
         for poll in read_polls(path)
         if poll.document is not None
     )
-    samples = [sample for sample in found if sample is not None]
+    samples = [sample for sample in results if sample is not None]
     if not samples:
         raise DataError(f"{path} holds no sample of a NameNode: is it a recording of /jmx?")
     return series_of(samples)
@@ -152,11 +161,11 @@ def load_series(
 ) -> Series:
     """The stored samples of a NameNode from `start` (with it) to `end` (without it), with their top users if asked for.
 
-    Without `namenode`, those of the only one that there are samples of. A window without samples gives an empty series.
+    Without `namenode`, it is the only NameNode with samples. A window without samples gives an empty series.
     Raises: DataError if there are no samples at all, or several NameNodes to choose from.
     """
+    wanted = namenode or the_namenode(store, None)
     with store.read() as con:
-        wanted = namenode or _only(con)
         conditions = ["namenode = ?"]
         parameters: list[Any] = [wanted]
         for edge, sign in ((start, ">="), (end, "<")):
@@ -171,28 +180,52 @@ def load_series(
         ).to_arrow_table()
     if not len(table) and start is None and end is None:
         raise DataError(f"no samples of a NameNode {wanted}: `hdfs-pipeline collect` polls one")
-    return _series(table, users)
+    return _series(table, wanted, users)
 
 
-def _only(con: Connection) -> str:
-    """The one NameNode that there are samples of."""
-    rows = con.execute("SELECT DISTINCT namenode FROM namenode_metrics ORDER BY 1").fetchall()
+def the_namenode(store: Store, namenode: str | None) -> str:
+    """The named NameNode, or else the only one with samples, or the only active one.
+
+    Raises: DataError if there is none, or if several remain.
+    """
+    if not store.path.exists():
+        raise DataError(_NONE)
+    with store.read() as con:
+        rows = con.execute(
+            "SELECT namenode, arg_max(role, polled_at) = 'active' FROM namenode_metrics GROUP BY 1 ORDER BY 1"
+        ).fetchall()
     known = [str(row[0]) for row in rows]
-    if len(known) > 1:
-        raise DataError(f"there are samples of {len(known)} NameNodes: name one of {', '.join(known)}")
-    if not known:
-        raise DataError("no samples of a NameNode yet: `hdfs-pipeline collect` polls one")
-    return known[0]
+    if namenode is not None and namenode in known:
+        return namenode
+    for choice in (known, [str(name) for name, active in rows if active]):
+        if namenode is None and len(choice) == 1:
+            return choice[0]
+    raise DataError(f"which NameNode? There are samples of {', '.join(known)}" if known else _NONE)
 
 
-def _series(table: Any, users: bool) -> Series:
+def latest_samples(store: Store) -> dict[str, float]:
+    """Time of the latest sample of each NameNode, Unix seconds."""
+    with store.read() as con:
+        rows = con.execute("SELECT namenode, epoch(max(polled_at)) FROM namenode_metrics GROUP BY 1 ORDER BY 1")
+        return {str(name): float(at) for name, at in rows.fetchall()}
+
+
+def last_sample(store: Store, namenode: str) -> float:
+    """Time of the latest sample, Unix seconds. Raises: DataError if there is none."""
+    latest = latest_samples(store).get(namenode)
+    if latest is None:
+        raise DataError(f"no samples of {namenode} yet: `hdfs-pipeline collect` polls it")
+    return latest
+
+
+def _series(table: Any, namenode: str, users: bool) -> Series:
     names = table["names"].combine_chunks()
     numbers = table["numbers"].combine_chunks()
     lengths = np.asarray(names.value_lengths().fill_null(0))
     encoded = names.flatten().dictionary_encode()
-    place = {name: index for index, name in enumerate(COLUMNS)}
-    # A column of another version is left out: -1.
-    of_code = np.array([place.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
+    indices = {name: index for index, name in enumerate(COLUMNS)}
+    # -1 for a column of another version, which is left out.
+    of_code = np.array([indices.get(name, -1) for name in encoded.dictionary.to_pylist()], dtype=np.int64)
     columns = of_code[np.asarray(encoded.indices)] if len(of_code) else np.empty(0, dtype=np.int64)
     rows = np.repeat(np.arange(len(table)), lengths)
     known = columns >= 0
@@ -206,6 +239,7 @@ def _series(table: Any, users: bool) -> Series:
         np.asarray(table["restarted"]).astype(bool),
         np.asarray(table["gap"]).astype(bool),
         [_users(text) for text in table["top_users"].to_pylist()] if users else None,
+        namenode,
     )
 
 

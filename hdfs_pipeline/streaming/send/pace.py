@@ -1,6 +1,6 @@
 """How fast records go out: as fast as it goes, so many a second, or by their own times; and never past the consumers.
 
-The embedded broker drops the oldest batches of a partition at 5 MiB without a word. So a sender to it stays behind
+The embedded broker silently drops the oldest batches of a partition at 5 MiB. So a sender to it stays behind
 the consumer group: it waits while more lies uncommitted in any partition than surely fits.
 """
 
@@ -98,29 +98,29 @@ class Throttle:
 
     @staticmethod
     def _bound(messages: int, size: int) -> int:
-        each = size / max(messages, 1) + MESSAGE_BYTES
-        return max(1, min(MOST_MESSAGES, int(CAPACITY_BYTES / each)))
+        message_bytes = size / max(messages, 1) + MESSAGE_BYTES
+        return max(1, min(MOST_MESSAGES, int(CAPACITY_BYTES / message_bytes)))
 
     def _hold(self, bound: int) -> None:
         lag, committed = self._state()
-        begun, told, mark = time.monotonic(), False, committed
+        started, announced, mark = time.monotonic(), False, committed
         while lag > bound and not self._stopped.is_set():
             if self._given_up == committed:
                 return
             if committed != mark:
-                begun, mark = time.monotonic(), committed
+                started, mark = time.monotonic(), committed
             patience = self._stalled_s if committed else self._newcomer_s
-            if not committed and not told:
+            if not committed and not announced:
                 self._say(
                     f"the group {self._group} has read nothing of {self._topic} yet, and the embedded broker holds "
                     f"5 MiB a partition: waiting {patience:.0f} s for it"
                 )
-                told = True
-            if time.monotonic() - begun > patience:
-                why = "has stopped reading" if committed else "reads nothing"
+                announced = True
+            if time.monotonic() - started > patience:
+                behaviour = "has stopped reading" if committed else "reads nothing"
                 self._say(
-                    f"the group {self._group} {why}: going on, and the embedded broker drops the oldest messages that "
-                    "do not fit (start `hdfs-pipeline stream`, or use a real broker)"
+                    f"the group {self._group} {behaviour}: going on, and the embedded broker drops the oldest messages "
+                    "that do not fit (start `hdfs-pipeline stream`, or use a real broker)"
                 )
                 self._given_up = committed
                 return

@@ -72,7 +72,7 @@ class Sender:
             delivery_report_only_error=True,
             on_delivery=self._failed,
         )
-        self._began = self._told = time.monotonic()
+        self._started = self._reported = time.monotonic()
 
     def send(self, value: bytes, key: bytes | None, headers: Headers | None = None) -> None:
         """Hand a message over; wait while the queue is full."""
@@ -83,19 +83,19 @@ class Sender:
         try:
             self._producer.produce(report.topic, value, key, headers=headers)
         except self._refused as error:
-            self._again(error, value, key, headers)
+            self._retry(error, value, key, headers)
         report.messages += 1
         report.bytes += len(value)
         if not report.messages % _EVERY:
             self.idle()
 
     def idle(self) -> None:
-        """Hear of deliveries, tell the progress, and stay behind the consumers."""
+        """Take in delivery reports, report the progress, and stay behind the consumers."""
         self._producer.poll(0)
         now = time.monotonic()
-        if now - self._told > _TELL_S:
-            self._told = now
-            self.report.seconds = now - self._began
+        if now - self._reported > _TELL_S:
+            self._reported = now
+            self.report.seconds = now - self._started
             self._on_progress(self.report)
         if self.throttle:
             throttle, self.throttle = self.throttle, None  # it calls this function while it waits
@@ -109,15 +109,15 @@ class Sender:
             self._count(left, "not delivered in time")
 
     def close(self) -> Report:
-        """Flush, and tell what was sent. Messages take no longer than `MESSAGE_TIMEOUT_S` to fail."""
+        """Flush, and return what was sent. Messages take no longer than `MESSAGE_TIMEOUT_S` to fail."""
         self.flush()
         if self.throttle:
             self.throttle.close()
-        self.report.seconds = time.monotonic() - self._began
+        self.report.seconds = time.monotonic() - self._started
         self.report.interrupted = self._stopped.is_set()
         return self.report
 
-    def _again(self, error: Exception, value: bytes, key: bytes | None, headers: Headers | None) -> None:
+    def _retry(self, error: Exception, value: bytes, key: bytes | None, headers: Headers | None) -> None:
         deadline = time.monotonic() + MESSAGE_TIMEOUT_S
         while isinstance(error, BufferError) and time.monotonic() < deadline:
             self._producer.poll(0.1)

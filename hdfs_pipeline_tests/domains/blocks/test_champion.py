@@ -7,24 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.detectors import detector_row, families, make_detector
+from hdfs_pipeline.detectors import detector_row, make_detector
 from hdfs_pipeline.domains.blocks.champion import FINAL, WITHDRAWN, Champion, Counted
-from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.blocks.stage import counting_catalogue
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
 from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.champions import families
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.scoring.models import load_model, promote_model, save_model
 from hdfs_pipeline.scoring.scorer import Scorer
-from hdfs_pipeline.sources.kafka import AGGREGATED_EVENTS
-from hdfs_pipeline_tests.homes import Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
 from hdfs_pipeline_tests.streaming.workers import batch_flagged
 
 
 def test_several_vectors_of_one_block_are_judged_in_their_order(trained: Home) -> None:
     """As a start reads them back."""
-    champion = Champion(trained.settings, "random_forest")
+    champion = Champion(trained.settings, BLOCKS, "random_forest")
     catalogue = counting_catalogue(trained.settings, champion)
-    matrix = load_dataset(trained.store, trained.settings).matrix("events")
+    matrix = BLOCKS.features(trained.store, trained.settings).matrix("events")
     wanted = batch_flagged(trained)
     odd = next(row for key, row in zip(matrix.keys, matrix.values, strict=True) if int(key) in wanted)
     plain = next(row for key, row in zip(matrix.keys, matrix.values, strict=True) if int(key) not in wanted)
@@ -46,28 +46,28 @@ def test_several_vectors_of_one_block_are_judged_in_their_order(trained: Home) -
 def test_a_damaged_model_that_is_made_anew_under_its_number_is_taken_up(trained: Home, tmp_path: Path) -> None:
     home = copy_home(trained, tmp_path / "home")
     cls = detector_row("random_forest").cls
-    champion = Champion(home.settings, "random_forest")
-    broken = home.settings.models / "random_forest" / "0002"
-    save_model(load_model(cls, home.settings), home.settings)
+    champion = Champion(home.settings, BLOCKS, "random_forest")
+    broken = home.settings.models / BLOCKS.name / "random_forest" / "0002"
+    save_model(load_model(cls, home.settings, BLOCKS.name), home.settings)
     shutil.rmtree(broken)
     assert not champion.refresh() and champion.scorer.card.version == 1
-    save_model(load_model(cls, home.settings, 1), home.settings, promote=False)
+    save_model(load_model(cls, home.settings, BLOCKS.name, 1), home.settings, promote=False)
     assert broken.is_dir()
-    promote_model(home.settings, "random_forest", 2)
+    promote_model(home.settings, BLOCKS.name, "random_forest", 2)
     assert champion.refresh() and champion.scorer.card.version == 2
 
 
 def test_a_detector_on_sequences_is_refused_and_the_message_says_what_to_do(trained: Home, tmp_path: Path) -> None:
     """Named, and as the champion of the settings."""
     home = copy_home(trained, tmp_path / "home")
-    data = load_dataset(home.store, home.settings, families(["lstm"]))
+    data = BLOCKS.features(home.store, home.settings, families(BLOCKS, ["lstm"]))
     detector = make_detector("lstm", home.settings, steps=2)
     matrix = data.matrix("sequences")
     detector.fit(matrix.values, None, np.ones(len(matrix)))
-    card = replace(Champion(home.settings, "random_forest").scorer.card, detector="lstm", family="sequences")
+    card = replace(Champion(home.settings, BLOCKS, "random_forest").scorer.card, detector="lstm", family="sequences")
     save_model(Scorer(detector, card, matrix.values, matrix.values), home.settings)
     with pytest.raises(SetupError, match="lstm reads the events .* in their order.*--detector or the setting"):
-        Champion(home.settings, "lstm")
+        Champion(home.settings, BLOCKS, "lstm")
     chosen = home.settings.model_copy(update={"champion": "lstm"})
     with pytest.raises(SetupError, match="name a detector on counts, such as random_forest"):
-        Champion(chosen)
+        Champion(chosen, BLOCKS)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdfs_pipeline.domains.blocks.messages import NO_HEAD, read_messages, unwrap
+from hdfs_pipeline.domains.blocks.messages import NO_HEAD, Shipped, read_messages, unwrap
 from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import PROJECT
@@ -117,6 +117,11 @@ def test_what_shippers_send(sent: dict[str, object], host: str, path: str) -> No
 
 def test_fluent_bits_own_name_of_the_line() -> None:
     assert unwrap(json.dumps({"log": LINE.decode()}).encode()).text == LINE
+
+
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    sent = b'{"message": "x\\ud800", "host": "\\ud800h", "file": "/a\\udfff"}'
+    assert unwrap(sent) == Shipped(b"x?", "?h", "/a?")
 
 
 def test_json_that_is_deep_or_odd_is_refused_in_words() -> None:

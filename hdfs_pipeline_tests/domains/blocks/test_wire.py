@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.wire import Label, Vector, Verdict
+from hdfs_pipeline.domains.blocks.wire import Label, Vector
 from hdfs_pipeline.errors import DataError
 
 NUMBER = st.integers(-(2**63), 2**63 - 1)
@@ -28,11 +28,6 @@ VECTOR = st.builds(
     closed_by=st.sampled_from(["idle", None]),
     label=st.none() | st.text(max_size=5),
 )
-VERDICT = Verdict(
-    -5, "final", "random_forest", 3, 0.9, 0.75, "no x", {"reason": "no x"}, "hdfs_v1.v1", 25,
-    datetime(2008, 11, 9, 20, 36, tzinfo=UTC), None, "aggregated_events", 7, 120, 188, datetime(2026, 1, 1, tzinfo=UTC),
-    "idle",
-)  # fmt: skip
 REPEATABLE = settings(derandomize=True, deadline=None)
 
 
@@ -42,14 +37,13 @@ def test_a_vector_comes_back(vector: Vector) -> None:
     assert wire.decode_vector(wire.encode(vector)) == vector
 
 
-def test_a_verdict_and_a_label_come_back() -> None:
-    assert wire.decode_verdict(wire.encode(VERDICT)) == VERDICT
+def test_a_label_comes_back() -> None:
     label = Label(-(2**63), "anomaly", "block_lost")
     assert wire.decode_label(wire.encode(label)) == label
 
 
 def test_the_json_is_as_documented() -> None:
-    found = json.loads(wire.encode(VERDICT))
+    found = json.loads(wire.encode(Vector(-5, "c.v1", {}, first_time=datetime(2008, 11, 9, 20, 36, tzinfo=UTC))))
     assert found["v"] == 1
     assert found["block_id"] == "blk_-5", "a number would lose digits in JavaScript"
     assert found["first_time"] == "2008-11-09T20:36:00Z"
@@ -85,7 +79,7 @@ def test_what_is_wrong_is_said(change: dict[str, object], why: str) -> None:
 
 @pytest.mark.parametrize("value", [None, b"", b"x", b"[]", b"\xff\xfe", b'{"v":1', b"[" * 100_000])
 def test_what_is_no_message_at_all(value: bytes | None) -> None:
-    for decode in (wire.decode_vector, wire.decode_verdict, wire.decode_label):
+    for decode in (wire.decode_vector, wire.decode_label):
         with pytest.raises(DataError):
             decode(value)
 
@@ -98,12 +92,10 @@ def test_a_missing_field_is_named(name: str) -> None:
         wire.decode_vector(json.dumps(good).encode())
 
 
-def test_statuses_and_labels_are_known_ones() -> None:
-    for message, decode in ((VERDICT, wire.decode_verdict), (Label(1, "normal"), wire.decode_label)):
-        good = json.loads(wire.encode(message))
-        name = "status" if "status" in good else "label"
-        with pytest.raises(DataError, match="perhaps"):
-            decode(json.dumps({**good, name: "perhaps"}).encode())
+def test_labels_are_known_ones() -> None:
+    good = json.loads(wire.encode(Label(1, "normal")))
+    with pytest.raises(DataError, match="perhaps"):
+        wire.decode_label(json.dumps({**good, "label": "perhaps"}).encode())
 
 
 @pytest.mark.parametrize(

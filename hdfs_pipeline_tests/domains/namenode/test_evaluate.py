@@ -14,8 +14,12 @@ from hdfs_pipeline.domains.namenode.evaluate import (
 )
 from hdfs_pipeline.domains.namenode.replay import SAMPLE
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.learning.training import fit
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.scoring.vus import average_precision, ranges, vus_pr
-from hdfs_pipeline_tests.domains.namenode.watched import LABELS
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline_tests.domains.namenode.watched import LABELS, NAMENODES
 from hdfs_pipeline_tests.homes import Home
 
 
@@ -69,8 +73,12 @@ def test_nothing_labelled_is_no_figure() -> None:
     assert np.isnan(vus_pr(np.zeros(9), np.arange(9.0))) and np.isnan(average_precision(np.zeros(9), np.arange(9.0)))
 
 
+def fitted(data: Dataset, name: str, settings: Settings) -> Scorer:
+    return fit(data, NAMENODES, name, settings)
+
+
 def test_every_fault_of_the_shipped_recording_is_found(home: Home) -> None:
-    found = evaluate_series(SAMPLE, LABELS, home.settings)
+    found = evaluate_series(SAMPLE, LABELS, home.settings, fitted)
     assert set(found["detectors"]) == {"incidents", "lstm_autoencoder", "pca_residual", "deviation", "static_rules"}
     ours = found["detectors"]["incidents"]
     assert (ours["found"], ours["of"], ours["false_incidents"]) == (5, 5, 0)
@@ -93,7 +101,7 @@ def test_every_fault_of_the_shipped_recording_is_found(home: Home) -> None:
 
 def test_a_baseline_that_is_too_short_is_told(home: Home) -> None:
     with pytest.raises(DataError, match="needs 30 steps without a gap, has 12"):
-        evaluate_series(SAMPLE, LABELS, home.settings, baseline_s=115)
+        evaluate_series(SAMPLE, LABELS, home.settings, fitted, baseline_s=115)
 
 
 def machine(folder: Path) -> Path:

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from hdfs_pipeline.domains.namenode import watch
 from hdfs_pipeline.domains.namenode.collect import Collector, keep_polling
-from hdfs_pipeline.domains.namenode.reports import list_incidents, train_report
+from hdfs_pipeline.domains.namenode.reports import list_incidents
+from hdfs_pipeline.domains.namenode.series import the_namenode
+from hdfs_pipeline_tests.domains.namenode.watched import learn, update
 from hdfs_pipeline_tests.homes import Home
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_namenode]
@@ -105,7 +106,7 @@ def test_faults_of_a_real_namenode_are_found(cluster: Cluster, home: Home) -> No
     try:
         more(QUIET_POLLS)
         quiet_until = datetime.now(UTC)
-        trained = train_report(home.store, home.settings, end=quiet_until)
+        trained = learn(home, end=quiet_until)
         assert trained["serving"] == 1 and not [each for each in trained["findings"] if each["serious"]]
         for cause, arguments in FAULTS.items():
             begin = time.time()
@@ -116,7 +117,7 @@ def test_faults_of_a_real_namenode_are_found(cluster: Cluster, home: Home) -> No
                 cluster.run(*arguments, str(FAULT_S))
             injected[cause] = (begin, time.time())
             more(BETWEEN_POLLS)
-        watch.update(home.store, home.settings)
+        update(home, the_namenode(home.store, None))
     finally:
         stop.set()
         polling.join(timeout=30)

@@ -9,26 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.domains.namenode import models, watch
 from hdfs_pipeline.domains.namenode.baseline import check_baseline
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.plots import metrics_png, scores_png
 from hdfs_pipeline.domains.namenode.reports import (
-    list_anomalies,
     list_incidents,
     metric_series,
     model_status,
-    train_report,
     window_report,
 )
+from hdfs_pipeline.domains.namenode.series import the_namenode
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline_tests.domains.namenode.watched import NAMENODE, QUICK, faults, series
+from hdfs_pipeline.verdicts.feedback import give_feedback_on_stretch
+from hdfs_pipeline_tests.domains.namenode.watched import NAMENODE, NAMENODES, QUICK, faults, learn, series, update
 from hdfs_pipeline_tests.domains.namenode.watched import watch as poll_recording
 from hdfs_pipeline_tests.homes import Home, copy_home
 
 
 def when(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def marked(home: Home, begin: datetime, end: datetime, word: str) -> int:
+    return int(give_feedback_on_stretch(home.store, NAMENODES, begin, end, word, entity=NAMENODE)["incidents"])
 
 
 STORM = faults()["listing_storm"]
@@ -42,7 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Home
 
     home = open_home(tmp_path_factory.mktemp("namenode"), **QUICK)
     poll_recording(home)
-    train_report(home.store, home.settings, end=when(STORM.start))
+    learn(home, end=when(STORM.start))
     return home
 
 
@@ -57,47 +60,46 @@ def test_without_samples_or_model_the_next_step_is_told(home: Home) -> None:
         window_report(home.store, home.settings)
     poll_recording(home)
     with pytest.raises(NotTrainedError, match="namenode train"):
-        watch.update(home.store, home.settings)
+        update(home)
     with pytest.raises(DataError, match="which NameNode"):
         window_report(home.store, home.settings, namenode="other:9870")
     with pytest.raises(DataError, match="needs 30 steps without a gap, has 12"):
-        train_report(home.store, home.settings, end=when(STORM.start - 185))
+        learn(home, end=when(STORM.start - 185))
 
 
 def test_the_status_tells_what_serves_and_what_it_learned_from(trained: Home) -> None:
     found = model_status(trained.settings)
     assert found["serving"] == 1 and found["versions"] == [1] and found["namenode"] == NAMENODE and found["steps"] == 30
     assert set(found["detectors"]) == {"lstm_autoencoder", "pca_residual", "deviation"}
-    recorded = dict(trained.rows("SELECT detector, threshold FROM models WHERE version = 1"))
-    assert recorded == {f"namenode_{name}": each["threshold"] for name, each in found["detectors"].items()}
+    recorded = dict(trained.rows("SELECT detector, threshold FROM models WHERE domain = 'namenode' AND version = 1"))
+    assert recorded == {name: each["threshold"] for name, each in found["detectors"].items()}
     assert found["detectors"]["pca_residual"]["opens_incidents"] is False
     assert json.dumps(found) and {each["kind"] for each in found["findings"]} == {"short", "idle operations"}
 
 
 def test_scoring_finds_incidents_once_and_for_all(mine: Home) -> None:
-    store, settings = mine.store, mine.settings
-    first = watch.update(store, settings)
-    assert first["steps"] == 95 and first["incidents"] == 5 and first["version"] == 1
+    store = mine.store
+    first = update(mine)
+    assert first.items == 95 and len(first.incidents) == 5 and first.version == 1
     stored = list_incidents(store)
     assert [each["cause"] for each in reversed(stored)][::4] == ["listing storm", "metadata churn"]
-    assert list_anomalies(store, detector="lstm_autoencoder", limit=3)[0]["score"] > 0
-    again = watch.update(store, settings)
-    assert again["steps"] < 95 and list_incidents(store) == stored, "what was scored again is the same"
-    rows = mine.rows("SELECT detector, count(*), count(DISTINCT step_at) FROM namenode_scores GROUP BY 1")
+    again = update(mine)
+    assert again.items < 95 and list_incidents(store) == stored, "what was scored again is the same"
+    rows = mine.rows("SELECT detector, count(*), count(DISTINCT time) FROM scores WHERE domain = 'namenode' GROUP BY 1")
     assert {row[0] for row in rows} == {"lstm_autoencoder", "pca_residual", "deviation", "static_rules"}
     assert all(count == distinct == 95 for _, count, distinct in rows)
 
 
 def test_scored_as_it_comes_in_equals_scored_at_once(mine: Home, new_home: Callable[..., Home]) -> None:
-    watch.update(mine.store, mine.settings)
+    update(mine)
     whole = list_incidents(mine.store)
     other = new_home("live", **QUICK)
     edges = [0.0, STORM.start + 25, STORM.start + 300, CHURN.start + 30, np.inf]
     for since, until in pairwise(edges):
         poll_recording(other, since=since, until=until)
-        if not models.serving(other.settings):
-            train_report(other.store, other.settings, end=when(STORM.start))
-        watch.update(other.store, other.settings)
+        if not model_status(other.settings)["trained"]:
+            learn(other, end=when(STORM.start))
+        update(other)
         if until == edges[1]:
             (ongoing,) = list_incidents(other.store)
             assert ongoing["status"] == "ongoing"
@@ -136,34 +138,33 @@ def test_metrics_with_what_was_expected(trained: Home) -> None:
 
 
 def test_marks_change_incidents_and_the_next_training(mine: Home) -> None:
-    store, settings = mine.store, mine.settings
-    watch.update(store, settings)
+    store = mine.store
+    update(mine)
     storm = list_incidents(store)[-1]
     span = (when(STORM.start), when(STORM.end + 60))
-    assert watch.mark(store, *span, "maintenance", note="planned") == 1
+    assert marked(mine, *span, "maintenance") == 1
     assert list_incidents(store, status="maintenance")[0]["started_at"] == storm["started_at"]
-    watch.update(store, settings)
+    update(mine)
     assert [each["status"] for each in list_incidents(store)].count("maintenance") == 1
-    with pytest.raises(DataError, match="maintenance or false"):
-        watch.mark(store, *span, "holiday")
+    with pytest.raises(DataError, match="not as 'holiday'"):
+        marked(mine, *span, "holiday")
     with pytest.raises(DataError, match="before it begins"):
-        watch.mark(store, *reversed(span), "false")
-    again = train_report(store, settings)
+        marked(mine, *reversed(span), "false")
+    again = learn(mine)
     assert again["serving"] == 2 and sorted({each["why"] for each in again["left_out"]}) == ["incident", "maintenance"]
     assert again["steps"] < 95 - 20
-    everything = train_report(store, settings, with_incidents=True)
+    everything = learn(mine, with_incidents=True)
     assert everything["steps"] > again["steps"] and {each["why"] for each in everything["left_out"]} == {"maintenance"}
-    assert models.roll_back(settings) == (3, 2)
 
 
 def test_a_false_alarm_is_quieter_next_time(mine: Home) -> None:
-    store, settings = mine.store, mine.settings
+    settings = mine.settings
     pause = faults()["process_pause_like_gc"]
-    watch.mark(store, when(pause.start), when(pause.end + 30), "false")
+    marked(mine, when(pause.start), when(pause.end + 30), "false")
     before = model_status(settings)["detectors"]["deviation"]["threshold"]
     quiet_end = when(pause.end + 40)
-    watch.mark(store, when(STORM.start), when(STORM.end + 45), "maintenance")
-    found = train_report(store, settings, end=quiet_end)
+    marked(mine, when(STORM.start), when(STORM.end + 45), "maintenance")
+    found = learn(mine, end=quiet_end)
     assert found["detectors"]["deviation"]["threshold"] > before and "false" in found["detectors"]["deviation"]["rule"]
 
 
@@ -198,7 +199,7 @@ def test_a_standby_is_not_judged_as_an_active_namenode(mine: Home) -> None:
             "INSERT INTO namenode_metrics BY NAME SELECT * REPLACE ('nn2:9870' AS namenode, 'standby' AS role) "
             "FROM namenode_metrics"
         )
-    assert watch.the_namenode(mine.store, None) == NAMENODE, "the one that is active is meant"
-    assert watch.update(mine.store, mine.settings)["incidents"] == 5
+    assert the_namenode(mine.store, None) == NAMENODE, "the one that is active is meant"
+    assert len(update(mine).incidents) == 5
     with pytest.raises(DataError, match="was not active"):
-        watch.update(mine.store, mine.settings, "nn2:9870")
+        update(mine, "nn2:9870")

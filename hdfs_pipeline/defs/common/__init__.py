@@ -1,0 +1,1 @@
+"""What all assets share: resources, metadata, checks, automation, and messages about failed runs."""

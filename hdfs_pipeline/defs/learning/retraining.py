@@ -1,0 +1,145 @@
+"""Factories of what starts a domain's retraining: sensors on new items, people's words and drift, and a schedule."""
+
+import hashlib
+from typing import Any, Final
+
+import dagster as dg
+
+from hdfs_pipeline.defs.common.naming import named
+from hdfs_pipeline.defs.common.resources import Home
+from hdfs_pipeline.defs.learning.drift import failed_checks
+from hdfs_pipeline.domains.champions import serving_detector
+from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.errors import PipelineError
+from hdfs_pipeline.learning.retraining import changed_feedback, waiting_items
+from hdfs_pipeline.scoring.models import champion_version, newest_version, trained_detectors
+
+NIGHTLY: Final = "30 2 * * *"
+_RUNNING: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
+    """A run for each batch of new items. After a run that failed, only one more batch starts another."""
+    plural = domain.item.plural
+
+    @dg.sensor(
+        name=f"enough_new_{plural.replace(' ', '_')}",
+        job=retrain_job,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Retrains once `retrain_batch_size` labelled or scored {plural}, or `retrain_feedback` words of "
+        "people, are new to a detector, and not while another retraining runs.",
+    )
+    def enough_new(context: dg.SensorEvaluationContext, home: Home) -> dg.RunRequest | dg.SkipReason:
+        settings = home.settings
+        try:
+            waiting, words = new_items(home, domain), new_words(home, domain)
+        except PipelineError as error:
+            return dg.SkipReason(str(error))
+        batches = {
+            name: count // settings.retrain_batch_size + words[name] // settings.retrain_feedback
+            for name, count in waiting.items()
+        }
+        if not any(batches.values()):
+            most, most_words = max(waiting.values(), default=0), max(words.values(), default=0)
+            return dg.SkipReason(
+                f"{most:,} new {plural} of the {settings.retrain_batch_size:,} that a retraining waits for, and "
+                f"{most_words:,} words of people of the {settings.retrain_feedback:,}"
+            )
+        if context.instance.get_runs(dg.RunsFilter(job_name=retrain_job.name, statuses=_RUNNING), limit=1):
+            return dg.SkipReason("a retraining is under way")
+        state = ",".join(
+            f"{name}.{newest_version(settings, domain.name, name)}.{count}" for name, count in sorted(batches.items())
+        )
+        return dg.RunRequest(run_key=f"retrain-{_digest(state)}")
+
+    return enough_new
+
+
+def nightly_schedule(domain: Domain, retrain_job: Any, cron: str) -> dg.ScheduleDefinition:
+    """A run a night if `retrain_holdout_blocks` items or more are new to a detector."""
+
+    @dg.schedule(
+        name=named(domain, "retrain_nightly"),
+        job=retrain_job,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Retrains where enough {domain.item.plural} are new to be judged on, though they are no full "
+        "batch. A challenger that is worse than the champion does not serve.",
+    )
+    def retrain_nightly(home: Home) -> dg.RunRequest | dg.SkipReason:
+        least = home.settings.retrain_holdout_blocks
+        try:
+            most = max(new_items(home, domain).values(), default=0)
+        except PipelineError as error:
+            return dg.SkipReason(str(error))
+        if most < least:
+            return dg.SkipReason(
+                f"{most:,} new {domain.item.plural}: fewer than the {least:,} to judge a challenger on"
+            )
+        return dg.RunRequest(run_config=_with_at_least(domain, least))
+
+    return retrain_nightly
+
+
+def drifted_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
+    """A run for each version that serves and each set of its drift checks that failed."""
+    judged = dg.AssetKey(named(domain, "anomalies"))
+
+    @dg.sensor(
+        name=named(domain, "drifted"),
+        job=retrain_job,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Retrains once where the serving model's drift checks have failed; again only for another version, "
+        "or where other checks fail.",
+    )
+    def drifted(context: dg.SensorEvaluationContext, home: Home) -> dg.RunRequest | dg.SkipReason:
+        settings = home.settings
+        name = serving_detector(settings, domain)
+        if name not in trained_detectors(settings, domain.name):
+            return dg.SkipReason("no model in this home yet")
+        version = champion_version(settings, domain.name, name)
+        failed = failed_checks(context.instance, judged, name, version)
+        if not failed:
+            return dg.SkipReason(f"no drift is known since version {version} of {name} was trained")
+        state = f"{name}.{version}.{','.join(failed)}"
+        key = f"drift-{_digest(state)}"
+        if context.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": key}), limit=1):
+            return dg.SkipReason(f"{', '.join(failed)} failed, and a retraining was asked for already")
+        config = _with_at_least(domain, settings.retrain_holdout_blocks)
+        return dg.RunRequest(run_key=key, run_config=config, tags={"drift": ",".join(failed)})
+
+    return drifted
+
+
+def new_items(home: Home, domain: Domain) -> dict[str, int]:
+    """About how many items are new to each trained detector."""
+    settings = home.settings
+    if not home.store.path.exists():
+        return {}
+    trained = trained_detectors(settings, domain.name)
+    return {name: waiting_items(home.store, settings, domain, name) for name in trained}
+
+
+def new_words(home: Home, domain: Domain) -> dict[str, int]:
+    """How many words of people are new to each trained detector."""
+    settings = home.settings
+    if not home.store.path.exists():
+        return {}
+    trained = trained_detectors(settings, domain.name)
+    return {name: changed_feedback(home.store, settings, domain, name) for name in trained}
+
+
+def _with_at_least(domain: Domain, items: int) -> dict[str, Any]:
+    return {"ops": {named(domain, "champion"): {"config": {"at_least": items}}}}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""NameNode metrics in Dagster: polls, models, scores, incidents."""

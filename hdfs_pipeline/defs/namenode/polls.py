@@ -1,0 +1,140 @@
+"""The sensor that polls NameNodes: each tick is one poll of each, and needs no run."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, Final
+
+import dagster as dg
+
+from hdfs_pipeline.defs.common import naming
+from hdfs_pipeline.defs.common.freshness import LIVE
+from hdfs_pipeline.defs.common.metadata import OWNERS, table_metadata
+from hdfs_pipeline.defs.common.resources import Home
+from hdfs_pipeline.defs.common.versions import version_of
+from hdfs_pipeline.domains.namenode.collect import Collector, Polled
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.settings import Settings
+
+TELL_S: Final = 30.0  # seconds between two materializations: each stays in Dagster's history
+_TICK_S: Final = 5
+
+namenode_metrics = dg.AssetSpec(
+    "namenode_metrics",
+    group_name="namenode",
+    owners=OWNERS,
+    kinds={"duckdb", "hadoop"},
+    tags=naming.tags("namenode", naming.READ),
+    metadata=table_metadata("namenode_metrics"),
+    freshness_policy=LIVE,
+    code_version=version_of("domains.namenode.process"),
+    description="What each poll of a NameNode's `/jmx` measured: 28 metrics, their rates and context. Filled by the "
+    "sensor `namenode_polls`, or by `hdfs-pipeline collect`.",
+)
+
+
+class NameNodes:
+    """The resource that keeps the collector from tick to tick, in the process that evaluates the sensor."""
+
+    def __init__(self) -> None:
+        self._turn = Lock()
+        self._home: tuple[Settings, Collector] | None = None
+
+    @contextmanager
+    def collector(self, settings: Settings) -> Iterator[Collector]:
+        """The collector of a home, for one tick at a time; another one once a setting has changed."""
+        with self._turn:
+            if self._home is None or self._home[0] != settings:
+                self._close()
+                self._home = settings, Collector(settings, program="Dagster")
+            yield self._home[1]
+
+    def close(self) -> None:
+        """Store what is queued, and let others poll."""
+        with self._turn:
+            self._close()
+
+    def _close(self) -> None:
+        if self._home is not None:
+            self._home[1].close()
+        self._home = None
+
+
+@dg.sensor(
+    target=None,
+    name="namenode_polls",
+    minimum_interval_seconds=_TICK_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Polls the `/jmx` of every NameNode in the setting namenode_urls into the store, as often as "
+    "namenode_poll_s says, at most every 5 s. Rests where there is none, and while `hdfs-pipeline collect` polls.",
+)
+def namenode_polls(
+    context: dg.SensorEvaluationContext, home: Home, namenodes: dg.ResourceParam[NameNodes]
+) -> dg.SensorResult | dg.SkipReason:
+    """One poll of each NameNode; at most every half minute an event of the asset reports it."""
+    settings = home.settings
+    if not settings.namenode_urls:
+        return dg.SkipReason("no NameNode to poll: the setting namenode_urls is empty")
+    with namenodes.collector(settings) as collector:
+        if collector.asked is not None and time.monotonic() - collector.asked < settings.namenode_poll_s - _TICK_S / 2:
+            return dg.SkipReason(f"polled every {settings.namenode_poll_s:g} s")
+        try:
+            polled = collector.poll()
+            store_ms = collector.flush()
+        finally:
+            collector.release()
+    sentence = "; ".join(_line(poll) for poll in polled)
+    last = float(context.cursor or 0)
+    if time.time() - last < TELL_S:
+        return dg.SkipReason(sentence)
+    if any(poll.sample is not None for poll in polled):
+        metadata = _metadata(polled, store_ms)
+    else:
+        metadata = _metadata_of_others(home, last)
+    if not metadata:
+        return dg.SkipReason(sentence)
+    event = dg.AssetMaterialization("namenode_metrics", metadata=metadata)
+    return dg.SensorResult(asset_events=[event], cursor=str(time.time()), skip_reason=sentence)
+
+
+@dg.definitions
+def polls() -> dg.Definitions:
+    """The asset, its sensor, and what the sensor remembers."""
+    return dg.Definitions(assets=[namenode_metrics], sensors=[namenode_polls], resources={"namenodes": NameNodes()})
+
+
+def _line(polled: Polled) -> str:
+    health = polled.health
+    if health.error:
+        return f"{health.namenode}: {health.error}"
+    return f"{health.namenode}: {health.role}, {health.fetch_ms:g} ms" + (f", {health.note}" if health.note else "")
+
+
+def _metadata_of_others(home: Home, since: float) -> dict[str, Any]:
+    """What `hdfs-pipeline collect` has stored since a time (Unix seconds); {} if it has stored nothing."""
+    if not home.store.path.exists():
+        return {}
+    try:
+        with home.store_for_ticks.read() as con:
+            polls, latest = con.execute(
+                "SELECT count(*), max(polled_at) FROM namenode_metrics WHERE polled_at > to_timestamp(?)", [since]
+            ).fetchall()[0]
+    except SetupError:  # the store is in use: the next tick comes soon
+        return {}
+    if not polls:
+        return {}
+    return {"polled_at": dg.MetadataValue.timestamp(latest), "polls": polls, "by": "hdfs-pipeline collect"}
+
+
+def _metadata(polled: list[Polled], store_ms: float) -> dict[str, Any]:
+    measured = sum(len(poll.sample.values) for poll in polled if poll.sample is not None)
+    return {
+        "polled_at": dg.MetadataValue.timestamp(datetime.now(UTC)),
+        "measured": measured,
+        "failing": sum(poll.sample is None for poll in polled),
+        "fetch_ms": max(poll.health.fetch_ms or 0.0 for poll in polled),
+        "store_ms": store_ms,
+        "namenodes": dg.MetadataValue.md("\n".join(f"- {_line(poll)}" for poll in polled)),
+    }

@@ -1,0 +1,1 @@
+"""Kafka topics in Dagster: ranges of offsets into the store, and what the stream workers report."""

@@ -1,0 +1,196 @@
+"""Blocks: the life of each HDFS block, from the log records of NameNode and DataNodes that name it."""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks import explain
+from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
+from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, load_dataset
+from hdfs_pipeline.domains.blocks.ingest import ingest
+from hdfs_pipeline.domains.blocks.item import BLOCK
+from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
+from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS
+from hdfs_pipeline.domains.contract import (
+    EVERYTHING,
+    Domain,
+    Facts,
+    Figures,
+    Outbox,
+    Playback,
+    Player,
+    Read,
+    Replay,
+    Selection,
+    Shipping,
+    Stage,
+)
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
+from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.kafka import is_embedded
+from hdfs_pipeline.store.store import Store
+
+_LEARNABLE = """SELECT count(*) FILTER (label IN ('normal', 'anomaly')), count(*) FILTER (label IS NULL),
+    count(*) FILTER (label IS NULL AND 'blk_' || block_id IN
+        (SELECT item FROM scores WHERE domain = $domain AND detector = $serving AND NOT is_anomaly))
+    FROM event_matrix LEFT JOIN labels USING (block_id)"""
+_WAITING = """SELECT count(*) FROM event_matrix WHERE 'blk_' || block_id NOT IN (
+    SELECT item FROM scores WHERE domain = $domain AND detector = $detector AND version = $version
+    AND scored_at >= (SELECT max(ingested_at) FROM sources))"""
+
+
+class Blocks(Domain):
+    """Blocks of HDFS. Their features: counts of each event of a catalogue, of alarms, and the events in their order."""
+
+    name = DOMAIN
+    item = BLOCK
+    default_detector = "random_forest"
+    families = ("events", "keywords", "sequences")
+    unbound = frozenset({"keywords"})
+    unknown = UNKNOWN
+    topics = TOPICS
+    ways = WAYS
+    records_topic = RAW_LOGS
+    sample = PROJECT / "data" / "sample" / "hdfs_v1"
+
+    def champion(self, settings: Settings) -> str:
+        """See `Domain.champion`: the setting `champion`."""
+        return settings.champion
+
+    def read(
+        self,
+        store: Store,
+        settings: Settings,
+        paths: Sequence[str],
+        labels: Path | pa.Table | None = None,
+        on_step: Callable[[str, int | None, int | None], None] = lambda *_: None,
+        *,
+        propose: bool = True,
+    ) -> Read:
+        """See `Domain.read`: records, events, labels, the event matrix, and proposals for unmatched messages."""
+        read = ingest(store, settings, paths, lambda number, total, path: on_step(path.name, number - 1, total))
+        on_step("parsing", None, None)
+        parsed = parse(store, settings)
+        labelled = None
+        if isinstance(labels, pa.Table):
+            labelled = publish_labels(store, labels)
+        elif labels is not None:
+            labelled = load_labels(store, labels)
+        blocks = build_matrix(store, settings).num_rows
+        notes = [*read.notes, *(f"{path}: read before, skipped" for path in read.skipped)]
+        if propose:
+            notes += _proposals(store, settings)
+        counts = (read.files, read.lines, read.records, read.dead_letters, blocks)
+        return Read(*counts, parsed.catalogue.label, parsed.coverage, labelled, tuple(notes), tuple(read.skipped))
+
+    def labels(self, path: Path | str) -> tuple[np.ndarray, pa.Table]:
+        """See `Domain.labels`: BlockId,Label as published with HDFS_v1, or block_id,label[,kind]."""
+        table = read_labels(path)
+        return table["block_id"].to_numpy(), table
+
+    def apart(self, settings: Settings, folder: Path, source: str = "") -> Settings:
+        """See `Domain.apart`: with the home's own catalogues, which its models may be bound to."""
+        update = {"home": folder} | ({"catalogue": source} if source else {})
+        apart = settings.model_copy(update=update)
+        if settings.catalogues.is_dir():
+            shutil.copytree(settings.catalogues, apart.catalogues, dirs_exist_ok=True)
+        return apart
+
+    def features(
+        self, store: Store, settings: Settings, families: Iterable[str] = (), where: Selection = EVERYTHING
+    ) -> Dataset:
+        """See `Domain.features`."""
+        return load_dataset(store, settings, families, where)
+
+    def vocabulary(self, settings: Settings, source: str) -> Vocabulary:
+        """See `Domain.vocabulary`: names of the catalogue's templates."""
+        return explain.vocabulary(settings, source)
+
+    def facts(self, store: Store, keys: Sequence[int] | None = None) -> dict[int, Facts]:
+        """See `Domain.facts`."""
+        return explain.facts(store, keys)
+
+    def evidence(self, store: Store, settings: Settings, key: int, limit: int) -> list[dict[str, Any]]:
+        """See `Domain.evidence`: the log records that name the block."""
+        return explain.evidence(store, settings.log_timezone, key, limit)
+
+    def nearest(self, store: Store, key: int) -> int | None:
+        """See `Domain.nearest`."""
+        return explain.nearest(store, key)
+
+    def days(self, store: Store) -> dict[date, int]:
+        """See `Domain.days`: by the time of a block's first event."""
+        with store.read() as con:
+            rows = con.execute("SELECT first_time::DATE AS day, count(*) FROM event_matrix GROUP BY day ORDER BY day")
+            return dict(rows.fetchall())
+
+    def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
+        """See `Domain.learnable`."""
+        with store.read() as con:
+            labelled, other, scored = con.execute(_LEARNABLE, {"domain": self.name, "serving": serving}).fetchall()[0]
+        return labelled, other, scored
+
+    def waiting(self, store: Store, detector: str, version: int) -> int:
+        """See `Domain.waiting`: blocks that were not scored since the latest logs were read."""
+        parameters = {"domain": self.name, "detector": detector, "version": version}
+        with store.read() as con:
+            return int(con.execute(_WAITING, parameters).fetchall()[0][0])
+
+    def stage(
+        self,
+        settings: Settings,
+        begin: str,
+        end: str,
+        *,
+        detector: str | None,
+        threshold: float | None,
+        outbox: Outbox,
+        figures: Figures,
+    ) -> Stage:
+        """See `Domain.stage`."""
+        from hdfs_pipeline.domains.blocks.stage import make_stage
+
+        return make_stage(
+            settings, self, begin, end, detector=detector, threshold=threshold, outbox=outbox, figures=figures
+        )
+
+    def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback:
+        """See `Domain.playback`: the sample over and over, each time with blocks of its own."""
+        destination = "" if is_embedded(settings) else f" of {settings.kafka_bootstrap_servers}"
+        description = (
+            f"the sample goes to {RAW_LOGS}{destination}, {rate:g} records a second, over and over (--no-replay)"
+        )
+        send = ("produce", "raw", str(self.sample), "--rate", f"{rate:g}", "--loop", "--fresh")
+        return Playback(description, (Player("replay", send, streams=True),))
+
+    def replay(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> Replay:
+        """See `Domain.replay`."""
+        from hdfs_pipeline.domains.blocks.replay import LogReplay
+
+        return LogReplay(settings, files, fresh=fresh)
+
+    def shipping(self, settings: Settings, max_bytes: int) -> Shipping:
+        """See `Domain.shipping`."""
+        from hdfs_pipeline.domains.blocks.shipping import ShippedLogs
+
+        return ShippedLogs(settings, max_bytes)
+
+
+def _proposals(store: Store, settings: Settings) -> list[str]:
+    """Mine the messages that no template matches, and return notes for people about the proposed templates."""
+    current, proposed = learn_templates(store, settings)
+    if proposed is current:
+        return []
+    new = len(proposed.templates) - len(current.templates)
+    return [
+        f"{new} new templates proposed as {proposed.label}: read {settings.catalogues / proposed.label}.csv, "
+        f"then set {PREFIX}CATALOGUE={proposed.label} and train again"
+    ]

@@ -1,0 +1,430 @@
+"""Domain: all that a generic room may know of one kind of data, and where it asks for it.
+
+Training, scoring, explanation, feedback, evaluation, drift, backtest, retraining, streaming, sinks, Dagster and the
+command line take a `Domain` and name none. What is particular to a domain lies in its folder, under the same file names
+in each; `domains.DOMAINS` has a row for it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.detectors import DETECTORS, detector_row
+from hdfs_pipeline.detectors import Row as DetectorRow
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.contracts import Detector
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.incidents import Grouping, Incident
+from hdfs_pipeline.scoring.thresholds import Threshold
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sinks.topics import TopicSink
+from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.wire import DeadLetter
+from hdfs_pipeline.store.store import Store
+
+Key = Any
+"""What names an item in a matrix: an int64 or a text, the same kind throughout a domain."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """The thing that gets a verdict: what it is called, and how its id is read and shown.
+
+    `column` is what its id is called where a person meets it. `parse` takes what a person writes and raises DataError
+    for what is no id; `show` gives the text that tables hold. `alike` is what two items with the same row of the main
+    family have in common.
+    """
+
+    noun: str
+    plural: str
+    column: str
+    example: str
+    parse: Callable[[str], Key]
+    show: Callable[[Key], str]
+    alike: str = "the same values"
+
+    def shown(self, text: str) -> str:
+        """The id that a person or a message writes, as tables hold it. Raises: DataError for what is no id."""
+        return self.show(self.parse(text))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which items of a home: of those named, or of all, those that began in a span of time [from, to), or at any time.
+
+    With `entity` only those that belong to it. Where items follow each other without end, as the windows of a series
+    do, all of them are those that a training learns from.
+    """
+
+    items: Sequence[Key] | None = None
+    began: tuple[datetime, datetime] | None = None
+    entity: str = ""
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True)
+class Read:
+    """What reading files came to.
+
+    `source` gives the columns their meaning; `coverage` is the share of records that it knows, 0 to 1; `notes` are for
+    people; `skipped` are files whose content was read before.
+    """
+
+    files: int
+    lines: int
+    records: int
+    dead_letters: int
+    items: int
+    source: str
+    coverage: float
+    labels: int | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one item beside its features. `records` counts the raw records that name it."""
+
+    first_time: datetime
+    last_time: datetime
+    records: int
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A Kafka topic of a domain.
+
+    `sink` puts its messages into the store, None where none are kept; `asset` is that sink's name in Dagster. Topics
+    with `from_stage` are written by stream workers, the others from outside. Of a topic with `latest_by_key` the
+    brokers may keep only each key's latest message once a day has passed.
+    """
+
+    name: str
+    about: str
+    sink: TopicSink | None = None
+    asset: str = ""
+    from_stage: bool = False
+    latest_by_key: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Messages of confluent_kafka in the order of each partition; `partition` (n,) int32 and `offset` (n,) int64."""
+
+    messages: list[Any]
+    partition: np.ndarray
+    offset: np.ndarray
+
+
+class Outbox(Protocol):
+    """Where a stage puts what it sends."""
+
+    def send(
+        self, topic: str, key: bytes, value: bytes, partition: int, heard: Callable[[int], None] | None = None
+    ) -> None:
+        """Queue a message; `heard` is called with its offset once the brokers have it."""
+
+
+class Figures(Protocol):
+    """What a stage counts, for its metrics."""
+
+    def dead(self, messages: int) -> None:
+        """Messages went to `dead_letters`."""
+
+    def unkeyed(self, records: int) -> None:
+        """Records could not be grouped, because their messages had no key of theirs."""
+
+    def closed(self, reasons: list[str | None]) -> None:
+        """Items were published."""
+
+    def verdict(self, status: str) -> None:
+        """A verdict was published."""
+
+    def acknowledged(self, seconds: float) -> None:
+        """The brokers have a verdict, so long after the record that closed its item."""
+
+    def held(self, still_open: int, remembered: int) -> None:
+        """Items in memory: those that are open, and all."""
+
+
+class Stage(Protocol):
+    """What a stream worker does with the messages of `topic`."""
+
+    topic: str
+    group: str
+
+    def begin(self, places: dict[int, str | None]) -> None:
+        """Take over partitions, each with the note that was committed with its offset."""
+
+    def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
+        """Work on messages; `stamps` is when the first of each partition was produced, in seconds since 1970."""
+
+    def tick(self, caught_up: np.ndarray) -> bool:
+        """Once a second; `caught_up` are the partitions (bool) read to their end. Whether to begin anew."""
+
+    def floors(self, positions: np.ndarray) -> np.ndarray:
+        """Offset per partition from which a successor must read."""
+
+    def note(self, partition: int, floor: int) -> str:
+        """What to commit beside the offset."""
+
+    def forget(self, partitions: list[int]) -> None:
+        """Give partitions up."""
+
+
+class Outgoing(NamedTuple):
+    """A record that is sent as a message for each of `keys`; of which None stands for a message without a key.
+
+    `time` is when it was written, in microseconds.
+    """
+
+    time: int
+    value: bytes
+    keys: Sequence[bytes | None]
+    headers: list[tuple[str, bytes]]
+
+
+class Replay(Protocol):
+    """Log files as records, in rounds: each with items of its own and later times."""
+
+    def records(self) -> Iterator[Outgoing]:
+        """The records of the present round: those of several files by time."""
+
+    def next_round(self) -> None:
+        """Begin another round."""
+
+    def problems(self) -> list[str]:
+        """What could not be read, for people."""
+
+
+class Shipping(Protocol):
+    """What shippers send to `source`, put together to records for `target`.
+
+    A successor begins at `position`, so that none of what waits is lost.
+    """
+
+    source: str
+    target: str
+
+    def assigned(self, partition: int, offset: int, until: int) -> None:
+        """Begin a partition at `offset`. Below `until` what cannot be used was reported once."""
+
+    def revoked(self, partition: int) -> None:
+        """Forget a partition: whoever gets it reads what waits of it again."""
+
+    def partitions(self) -> list[int]:
+        """The partitions that are assigned."""
+
+    def position(self, partition: int) -> tuple[int, int]:
+        """The offset to begin at after a restart, and below which messages were worked on (`until`)."""
+
+    def take(self, message: Any) -> list[DeadLetter]:
+        """Take a message of confluent_kafka; what of it cannot be used."""
+
+    def whole(self) -> tuple[list[Outgoing], list[DeadLetter]]:
+        """The records to which nothing more will come, once each, and those that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """A command of `hdfs-pipeline` that plays recorded data as if it happened now.
+
+    It starts after the processes that it `needs`; one that `streams` sends to Kafka, once there is a model.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    streams: bool = False
+
+
+@dataclass(frozen=True)
+class Playback:
+    """What `up` plays of a domain; `about` is for people.
+
+    `settings` are environment variables for Dagster and the players.
+    """
+
+    about: str
+    players: tuple[Player, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Domain(ABC):
+    """One kind of data. Methods that not every domain has raise DataError that says so.
+
+    `families` are the matrices that its items have, by name; the first is the one that items are told apart by.
+    `unknown` is the column of that family which counts what no template matched, "" where there is none.
+    """
+
+    name: ClassVar[str]
+    item: ClassVar[Item]
+    default_detector: ClassVar[str]
+    """The detector that serves where neither the settings nor a choice name one."""
+    families: ClassVar[tuple[str, ...]]
+    unknown: ClassVar[str] = ""
+    untrained: ClassVar[frozenset[str]] = frozenset()
+    """Detectors that serve without a training, as version 0."""
+    trained_by: ClassVar[str] = "hdfs-pipeline train --detector {}"
+    """The command that trains a detector."""
+    unbound: ClassVar[frozenset[str]] = frozenset()
+    """Families whose columns are the same whatever was read; those of all others come from a source."""
+    topics: ClassVar[tuple[Topic, ...]] = ()
+    ways: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Topics at which a stream worker may begin, each with those where it may end."""
+    records_topic: ClassVar[str] = ""
+    """The topic of raw records, into which log files are sent."""
+    sample: ClassVar[Path | None] = None
+    """A folder of a checkout with files to read and `labels.csv`, to try the domain with."""
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """The detectors that read a family of this domain, in the order of `DETECTORS`."""
+        return tuple(name for name, row in DETECTORS.items() if row.cls.features in self.families)
+
+    def row(self, detector: str) -> DetectorRow:
+        """What is known beforehand of a detector of this domain. Raises: DataError for any other."""
+        row = detector_row(detector)
+        if row.cls.features not in self.families:
+            raise DataError(f"{detector} reads no features of {self.name}; there are {', '.join(self.detectors)}")
+        return row
+
+    def make(self, settings: Settings, detector: str) -> Detector:
+        """A detector as this domain uses it, untrained, with the home's seed. Raises: DataError as `row` does."""
+        row = self.row(detector)
+        return row.cls(seed=settings.seed, **row.params(settings), **self.params(settings, detector))
+
+    def champion(self, settings: Settings) -> str:
+        """The detector that is to serve, or `best`, by the settings."""
+        return self.default_detector
+
+    def voices(self, settings: Settings, serving: str) -> tuple[str, ...]:
+        """The detectors whose verdicts become anomalies; by default the one that serves."""
+        return (serving,)
+
+    def params(self, settings: Settings, detector: str) -> dict[str, Any]:
+        """How a detector is made in this domain, over what its row says."""
+        return {}
+
+    def threshold(self, settings: Settings, detector: str) -> Threshold:
+        """How a detector's threshold is fixed in this domain; by default as its row says."""
+        return self.row(detector).threshold(settings)
+
+    def remembered(self, data: Dataset, detector: Detector, seconds: float) -> dict[str, Any]:
+        """What the card of a detector is to remember as `facts`, which learned `data` in so many seconds."""
+        return {}
+
+    def latest(self, store: Store) -> dict[str, float]:
+        """Of each entity whose items are scored as they come the time of the latest one, in Unix seconds."""
+        return {}
+
+    @abstractmethod
+    def read(
+        self,
+        store: Store,
+        settings: Settings,
+        paths: Sequence[str],
+        labels: Path | pa.Table | None = None,
+        on_step: Callable[[str, int | None, int | None], None] = lambda *_: None,
+        *,
+        propose: bool = True,
+    ) -> Read:
+        """Read files, and labels where given, up to the features of their items.
+
+        `on_step` hears what is done, and how much of how many. With `propose` the domain also proposes what it would
+        learn from messages that it does not know yet. Raises: DataError where there is nothing to read.
+        """
+
+    def labels(self, path: Path | str) -> tuple[np.ndarray, pa.Table]:
+        """Labels of a CSV file: the keys, and what `read` takes. Raises: DataError naming the line that is wrong."""
+        raise DataError(f"there are no labels of {self.item.plural}")
+
+    def apart(self, settings: Settings, folder: Path, source: str = "") -> Settings:
+        """Settings of a home in `folder` that reads as this one does, with the columns of `source` if one is given."""
+        return settings.model_copy(update={"home": folder})
+
+    @abstractmethod
+    def features(
+        self, store: Store, settings: Settings, families: Iterable[str] = (), where: Selection = EVERYTHING
+    ) -> Dataset:
+        """Items of the home in the order of their keys, with the matrices of `families` beside those that cost nothing.
+
+        Steps of a series have those beside them on which their scores rest as their `context`. What people said of
+        items lies over their labels. Raises: DataError where nothing was read yet.
+        """
+
+    @abstractmethod
+    def vocabulary(self, settings: Settings, source: str) -> Vocabulary:
+        """What columns and codes that come from `source` are called.
+
+        Of a source that has gone from the home the columns keep their own names, and codes are unknown.
+        """
+
+    @abstractmethod
+    def facts(self, store: Store, keys: Sequence[Key] | None = None) -> dict[Key, Facts]:
+        """What is known of items by key, of all by default; of those that the home does not have, nothing."""
+
+    @abstractmethod
+    def evidence(self, store: Store, settings: Settings, key: Key, limit: int) -> list[dict[str, Any]]:
+        """The first raw records of an item in the order of time: of each at least its `time` and `line`."""
+
+    def nearest(self, store: Store, key: Key) -> Key | None:
+        """The item of the home whose id is nearest to one that it does not have, where it can be a slip of the hand."""
+        return None
+
+    @abstractmethod
+    def days(self, store: Store) -> dict[Any, int]:
+        """UTC days on which items of the home began, in order, with their number."""
+
+    @abstractmethod
+    def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
+        """Numbers of items: labelled normal or anomaly; without a label; of these, called normal by `serving`."""
+
+    def waiting(self, store: Store, detector: str, version: int) -> int:
+        """Items without a score by this version of a detector, or that have changed since it scored them."""
+        return 0
+
+    def grouping(self, settings: Settings) -> Grouping | None:
+        """How its anomalies become incidents; None where they are not grouped."""
+        return None
+
+    def incidents(self, store: Store, settings: Settings, incidents: Sequence[Incident]) -> list[Incident]:
+        """The incidents with what the domain knows of them: kind, evidence, details. By default as they are."""
+        return list(incidents)
+
+    def stage(
+        self,
+        settings: Settings,
+        begin: str,
+        end: str,
+        *,
+        detector: str | None,
+        threshold: float | None,
+        outbox: Outbox,
+        figures: Figures,
+    ) -> Stage:
+        """The stage of a worker that reads `begin` and writes up to `end`. Raises: NotTrainedError, SetupError."""
+        raise DataError(f"{self.name} has no stream stage")
+
+    def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback | None:
+        """What plays a sample of the domain, `rate` records a second of it; None where there is nothing to play."""
+        return None
+
+    def replay(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> Replay:
+        """The records of log files, for `records_topic`; with `fresh` already the first round has items of its own."""
+        raise DataError(f"{self.name} sends no log files")
+
+    def shipping(self, settings: Settings, max_bytes: int) -> Shipping:
+        """What puts shippers' messages together, to records of at most `max_bytes`."""
+        raise DataError(f"{self.name} takes nothing from shippers")

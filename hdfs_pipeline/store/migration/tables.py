@@ -1,0 +1,119 @@
+"""The tables of an older store become those of this release, inside one transaction.
+
+Until schema 3 blocks and NameNodes had tables of their own for scores, anomalies, incidents and feedback.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from hdfs_pipeline.store.keys import incident_id
+from hdfs_pipeline.store.migration.cards import NAMENODE, domain_of, in_new_words, new_card
+from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES
+
+_CHANGED: Final = ("feedback", "models", "evaluations", "scores", "anomalies", "backtests")
+"""Tables that have kept their names, and have got the column `domain` and other keys."""
+_ITEM: Final = "'blocks' AS domain, 'blk_' || block_id AS item"
+_ROWS: Final = {
+    "scores": f"""INSERT INTO scores BY NAME SELECT {_ITEM}, '' AS entity, first_time AS time, detector, version, score,
+        threshold, is_anomaly, scored_at FROM scores_before LEFT JOIN event_matrix USING (block_id)""",
+    "namenode_scores": """INSERT INTO scores BY NAME SELECT 'namenode' AS domain, namenode AS entity,
+        namenode || ' ' || strftime(step_at, '%Y-%m-%dT%H:%M:%S.%gZ') AS item, step_at AS time,
+        * EXCLUDE (namenode, step_at) FROM namenode_scores""",
+    "anomalies": f"""INSERT INTO anomalies BY NAME SELECT {_ITEM}, '' AS entity, lines AS records, 'batch' AS origin,
+        'final' AS status, -1 AS part,
+        -1 AS first_offset, -1 AS last_offset, '' AS kind, s.scored_at, a.* EXCLUDE (block_id, lines)
+        FROM anomalies_before a LEFT JOIN scores_before s USING (block_id, detector, version)""",
+    "stream_anomalies": f"""INSERT INTO anomalies BY NAME SELECT {_ITEM}, '' AS entity, '' AS kind,
+        lines AS records, * EXCLUDE (block_id, lines) FROM stream_anomalies""",
+    "feedback": f"""INSERT INTO feedback BY NAME SELECT {_ITEM}, '' AS entity, * EXCLUDE (block_id)
+        FROM feedback_before""",
+    "namenode_marks": """INSERT INTO feedback BY NAME SELECT 'namenode' AS domain, '' AS item, namenode AS entity,
+        from_at, to_at, kind AS verdict, note, '' AS given_by, made_at AS given_at FROM namenode_marks""",
+    "backtests": """INSERT INTO backtests BY NAME SELECT 'blocks' AS domain, blocks AS items, * EXCLUDE (blocks)
+        FROM backtests_before""",
+    "backtest_blocks": f"INSERT INTO backtest_items BY NAME SELECT {_ITEM}, * EXCLUDE (block_id) FROM backtest_blocks",
+    "offsets": "INSERT INTO offsets BY NAME FROM offsets_before",
+}
+"""For each table of an older store, the statement that moves its rows to where they belong now."""
+_INCIDENTS: Final = """SELECT namenode_incidents.*, (SELECT count(DISTINCT step_at) FROM namenode_scores s
+    WHERE s.namenode = namenode_incidents.namenode AND is_anomaly AND step_at BETWEEN started_at AND ended_at) AS items
+    FROM namenode_incidents QUALIFY row_number() OVER (PARTITION BY namenode, started_at ORDER BY ended_at DESC) = 1"""
+
+
+def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
+    """Bring the connection's default database, a store of schema `version`, up to date, inside its transaction.
+
+    Tables that the store lacks are made, also those of a domain that is new. Tables that only an older release had are
+    dropped once their rows have moved.
+    """
+    columns = con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'store'"
+    ).fetchall()
+    there = {table for table, _ in columns}
+    replaced = {table for table in _CHANGED if table in there and (table, "domain") not in columns}
+    if version == 1:  # its key has changed: there was one offset per topic and partition, whatever the cluster
+        replaced |= {"offsets"} & there
+    gone = _MOVES.keys() & (there - TABLES.keys())
+    for name in sorted(replaced):
+        con.execute(f"ALTER TABLE {name} RENAME TO {name}_before")
+    for table in TABLES.values():
+        new = table.name not in there - replaced
+        for statement in table.ddl("store") if new else table.comments("store"):
+            con.execute(statement)
+    for name in sorted(replaced | gone):
+        _MOVES[name](con)
+    for name in sorted(gone | {f"{name}_before" for name in replaced}):
+        con.execute(f"DROP TABLE {name}")
+    facts = [str(SCHEMA_VERSION), " ".join(TABLES)]
+    con.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?), ('tables', ?)", facts)
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Iterable[dict[str, Any]]) -> None:
+    if listed := list(rows):
+        con.register("migrated", pa.Table.from_pylist(listed))
+        con.execute(f"INSERT INTO {table} BY NAME FROM migrated")
+        con.unregister("migrated")
+
+
+def _models(con: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    for row in con.sql("FROM models_before").to_arrow_table().to_pylist():
+        domain, detector = domain_of(row["detector"])
+        folder = Path(row["path"])
+        if folder.parent.name == row["detector"]:
+            folder = folder.parent.parent / domain / detector / folder.name
+        card, source = new_card(row["detector"], row["card"]), row["catalogue"] or ""
+        kept = {key: row[key] for key in ("version", "threshold", "created_at")}
+        yield kept | {"domain": domain, "detector": detector, "source": source, "path": str(folder), "card": card}
+
+
+def _evaluations(con: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    for row in con.sql("FROM evaluations_before").to_arrow_table().to_pylist():
+        domain, detector = domain_of(row["detector"])
+        metrics = json.dumps(in_new_words(json.loads(row["metrics"])))
+        yield row | {"domain": domain, "detector": detector, "metrics": metrics}
+
+
+def _incidents(con: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    for row in con.sql(_INCIDENTS).to_arrow_table().to_pylist():
+        entity, kind = row.pop("namenode"), row.pop("cause")
+        details = json.dumps({name: json.loads(row.pop(name) or "[]") for name in ("metrics", "users")})
+        identity = incident_id(NAMENODE, entity, "", row["started_at"].timestamp())
+        yield row | {"id": identity, "domain": NAMENODE, "entity": entity, "kind": kind, "details": details}
+
+
+def _move(statement: str, con: duckdb.DuckDBPyConnection) -> None:
+    con.execute(statement)
+
+
+_MOVES: Final[dict[str, Callable[[duckdb.DuckDBPyConnection], None]]] = {
+    **{name: partial(_move, statement) for name, statement in _ROWS.items()},
+    "models": lambda con: _insert(con, "models", _models(con)),
+    "evaluations": lambda con: _insert(con, "evaluations", _evaluations(con)),
+    "namenode_incidents": lambda con: _insert(con, "incidents", _incidents(con)),
+}

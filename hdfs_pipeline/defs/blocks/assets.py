@@ -48,7 +48,7 @@ def raw_logs(context: dg.AssetExecutionContext, home: Home, config: LogPaths) ->
     log record go to `dead_letters` with the reason.
     """
     settings, store = home.settings, home.store
-    paths = config.found(home, domain_named("blocks"))
+    paths = config.or_incoming(home, domain_named("blocks"))
     with home.alone("ingest"):
         done = ingest(
             store, settings, paths, lambda number, of, path: context.log.info(f"file {number} of {of}: {path.name}")

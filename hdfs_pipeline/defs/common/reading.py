@@ -35,7 +35,7 @@ class LogPaths(dg.Config):
     paths: list[str] = []  # noqa: RUF012 - pydantic copies defaults
     """Files, folders or globs; none means every file of the domain in the home's folder `incoming`."""
 
-    def found(self, home: Home, domain: Domain) -> list[str]:
+    def or_incoming(self, home: Home, domain: Domain) -> list[str]:
         """The paths. Raises: DataError if there are none, and nothing was read before."""
         incoming = home.settings.incoming
         paths = self.paths or [str(path) for path in log_files(incoming, domain)]
@@ -70,7 +70,7 @@ def reading(domain: Domain, *, table: str, labels: str, freshness: dg.FreshnessP
         def step(sentence: str, number: int | None, of: int | None) -> None:
             context.log.info(sentence if number is None else f"{sentence}: {number + 1} of {of}")
 
-        paths = config.found(home, domain)
+        paths = config.or_incoming(home, domain)
         with home.alone("ingest"):
             done = domain.read(home.store, home.settings, paths, on_step=step)
         for note in done.notes:

@@ -18,7 +18,7 @@ from hdfs_pipeline.learning.judgement import compare, latest
 from hdfs_pipeline.learning.tracking import log_training, move_alias, publish_evaluations, publish_model
 from hdfs_pipeline.learning.training import Trained, fit, learnable, with_labels_of_feedback
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.scoring.feedback import feedback_figures
+from hdfs_pipeline.scoring.feedback import feedback_figures, words_of
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, NORMAL, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.models import (
     champion_version,
@@ -116,8 +116,11 @@ def changed_feedback(store: Store, settings: Settings, domain: Domain, name: str
     if domain.row(name).cls.learns_from == "nothing":
         return 0
     with store.read() as con:
-        rows = con.execute("SELECT item, verdict FROM feedback WHERE domain = ? AND item <> ''", [domain.name])
-        words = {domain.item.parse(item): WORDS[verdict] for item, verdict in rows.fetchall()}
+        words = {
+            word.key: WORDS[word.verdict]
+            for word in words_of(con, domain.name, domain.item.parse)
+            if word.key is not None
+        }
         present = domain.facts(store, list(words))  # an item that only the stream has read cannot be learned yet
         now = {(key, label) for key, label in words.items() if key in present}
     then = set(known_feedback(settings, domain.name, name, _newest(store, settings, domain, name)).items())

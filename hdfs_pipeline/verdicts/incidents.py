@@ -48,17 +48,27 @@ def _grouped(con: Connection, domain: Domain, grouping: Grouping, since: float) 
     for entity, kind, detector, *row in con.execute(_ANOMALIES, about).fetchall():
         groups.setdefault((entity, kind), {}).setdefault(detector, []).append(tuple(row))
     for (entity, kind), by_detector in groups.items():
-        times = np.array(scored.get(entity, [0.0]))
-        yield from find_incidents(
-            [_flagged(detector, rows) for detector, rows in by_detector.items()],
-            grouping.rule,
-            step_s=step_seconds(times) if grouping.steps else 0.0,
-            until=max(float(times[-1]), *(row[-1] for rows in by_detector.values() for row in rows)),
-            openers=grouping.openers,
-            domain=domain.name,
-            entity=entity,
-            kind=kind,
-        )
+        flagged = [_flagged(detector, rows) for detector, rows in by_detector.items()]
+        yield from incidents_of(flagged, grouping, np.array(scored.get(entity, [0.0])), domain, entity, kind)
+
+
+def incidents_of(
+    flagged: Sequence[Flagged], grouping: Grouping, times: np.ndarray, domain: Domain, entity: str, kind: str = ""
+) -> list[Incident]:
+    """The incidents of an entity from what was flagged of it, as its domain groups anomalies.
+
+    `times` (n,) are those of all its scored items, in order, Unix seconds.
+    """
+    return find_incidents(
+        flagged,
+        grouping.rule,
+        step_s=step_seconds(times) if grouping.steps else 0.0,
+        until=max([float(times[-1]), *(float(part.times[-1]) for part in flagged if len(part.times))]),
+        openers=grouping.openers,
+        domain=domain.name,
+        entity=entity,
+        kind=kind,
+    )
 
 
 def _flagged(detector: str, rows: Sequence[tuple[Any, ...]]) -> Flagged:

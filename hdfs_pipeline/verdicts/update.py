@@ -15,13 +15,12 @@ import pyarrow.compute as pc
 from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Selection
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.incidents import Flagged, Incident, find_incidents
+from hdfs_pipeline.scoring.incidents import Flagged, Incident
 from hdfs_pipeline.scoring.models import trained_detectors
-from hdfs_pipeline.scoring.runs import step_seconds
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store, publish_into
-from hdfs_pipeline.verdicts.incidents import replace_incidents, with_feedback
+from hdfs_pipeline.verdicts.incidents import incidents_of, replace_incidents, with_feedback
 from hdfs_pipeline.verdicts.score import BATCH, anomaly_rows, score_rows
 
 _AGAIN_S: Final = 300.0
@@ -68,7 +67,9 @@ def score_new(store: Store, settings: Settings, domain: Domain, entity: str) -> 
         anomalous = tables[-1].filter(pc.field("is_anomaly"))
         if len(anomalous):
             anomalies += anomaly_rows(store, settings, domain, scorer, data, anomalous)
-    incidents = [incident for incident in _incidents(settings, domain, entity, flagged, times) if incident.end >= since]
+    grouping = domain.grouping(settings)
+    grouped = [] if grouping is None else incidents_of(flagged, grouping, times, domain, entity)
+    incidents = [incident for incident in grouped if incident.end >= since]
     incidents = domain.incidents(store, settings, incidents)
     with store.write() as con:
         incidents = with_feedback(con, domain, incidents)
@@ -118,23 +119,6 @@ def _flagged(scorer: Scorer, table: pa.Table, times: np.ndarray, scores: np.ndar
     items = table["item"].filter(table["is_anomaly"]).to_pylist()
     card = scorer.card
     return Flagged(card.detector, times[over], scores[over], card.threshold, card.version, items)
-
-
-def _incidents(
-    settings: Settings, domain: Domain, entity: str, flagged: list[Flagged], times: np.ndarray
-) -> list[Incident]:
-    grouping = domain.grouping(settings)
-    if grouping is None:
-        return []
-    return find_incidents(
-        flagged,
-        grouping.rule,
-        step_s=step_seconds(times) if grouping.steps else 0.0,
-        until=float(times[-1]),
-        openers=grouping.openers,
-        domain=domain.name,
-        entity=entity,
-    )
 
 
 def _time(seconds: float) -> datetime:

@@ -1,27 +1,24 @@
 """Factories of what starts a domain's retraining: sensors on new items, people's words and drift, and a schedule."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Final
 
 import dagster as dg
 
 from hdfs_pipeline.defs.common.naming import named
 from hdfs_pipeline.defs.common.resources import Home
+from hdfs_pipeline.defs.common.runs import RUNNING, WAITING
 from hdfs_pipeline.defs.learning.drift import failed_checks
 from hdfs_pipeline.domains.champions import serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.learning.retraining import changed_feedback, waiting_items
 from hdfs_pipeline.scoring.models import champion_version, newest_version, trained_detectors
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.store import Store
 
 NIGHTLY: Final = "30 2 * * *"
-_RUNNING: Final = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
@@ -39,7 +36,7 @@ def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
     def enough_new(context: dg.SensorEvaluationContext, home: Home) -> dg.RunRequest | dg.SkipReason:
         settings = home.settings
         try:
-            waiting, words = new_items(home, domain), new_words(home, domain)
+            waiting, words = (_by_detector(home, domain, count) for count in (waiting_items, changed_feedback))
         except PipelineError as error:
             return dg.SkipReason(str(error))
         batches = {
@@ -52,7 +49,7 @@ def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
                 f"{most:,} new {plural} of the {settings.retrain_batch_size:,} that a retraining waits for, and "
                 f"{most_words:,} words of people of the {settings.retrain_feedback:,}"
             )
-        if context.instance.get_runs(dg.RunsFilter(job_name=retrain_job.name, statuses=_RUNNING), limit=1):
+        if context.instance.get_runs(dg.RunsFilter(job_name=retrain_job.name, statuses=[*WAITING, *RUNNING]), limit=1):
             return dg.SkipReason("a retraining is under way")
         state = ",".join(
             f"{name}.{newest_version(settings, domain.name, name)}.{count}" for name, count in sorted(batches.items())
@@ -76,7 +73,7 @@ def nightly_schedule(domain: Domain, retrain_job: Any, cron: str) -> dg.Schedule
     def retrain_nightly(home: Home) -> dg.RunRequest | dg.SkipReason:
         least = home.settings.retrain_holdout_blocks
         try:
-            most = max(new_items(home, domain).values(), default=0)
+            most = max(_by_detector(home, domain, waiting_items).values(), default=0)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         if most < least:
@@ -119,22 +116,12 @@ def drifted_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
     return drifted
 
 
-def new_items(home: Home, domain: Domain) -> dict[str, int]:
-    """About how many items are new to each trained detector."""
-    settings = home.settings
-    if not home.store.path.exists():
+def _by_detector(home: Home, domain: Domain, count: Callable[[Store, Settings, Domain, str], int]) -> dict[str, int]:
+    """What is counted of each trained detector; {} in a home without a store."""
+    settings, store = home.settings, home.store
+    if not store.path.exists():
         return {}
-    trained = trained_detectors(settings, domain.name)
-    return {name: waiting_items(home.store, settings, domain, name) for name in trained}
-
-
-def new_words(home: Home, domain: Domain) -> dict[str, int]:
-    """How many words of people are new to each trained detector."""
-    settings = home.settings
-    if not home.store.path.exists():
-        return {}
-    trained = trained_detectors(settings, domain.name)
-    return {name: changed_feedback(home.store, settings, domain, name) for name in trained}
+    return {name: count(store, settings, domain, name) for name in trained_detectors(settings, domain.name)}
 
 
 def _with_at_least(domain: Domain, items: int) -> dict[str, Any]:

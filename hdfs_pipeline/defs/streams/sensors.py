@@ -9,6 +9,7 @@ import dagster as dg
 from filelock import Timeout
 
 from hdfs_pipeline.defs.common.resources import Home
+from hdfs_pipeline.defs.common.runs import RUNNING, WAITING
 from hdfs_pipeline.defs.streams.assets import STREAM_ASSETS, stream_jobs
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.settings import Settings
@@ -20,8 +21,6 @@ _TIMEOUT_S = 3.0  # for Kafka: a tick must not hang
 _ABANDONED_S = 120.0  # after this time a run that holds no lock counts as killed
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 300.0  # after a run that failed; doubled with each
 _REMEMBERED = 8  # runs that a sensor looks at
-_WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
-_RUNNING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _ENDED = [*_FAILED, dg.DagsterRunStatus.SUCCESS]
 
@@ -55,9 +54,9 @@ def _sensor(asset: str, topic: str, job: Any) -> dg.SensorDefinition:
 
 def _busy(instance: dg.DagsterInstance, job: str, settings: Settings, topic: str) -> str:
     """Why no run should start now; '' if one may."""
-    if instance.get_runs(dg.RunsFilter(job_name=job, statuses=_WAITING), limit=1):
+    if instance.get_runs(dg.RunsFilter(job_name=job, statuses=WAITING), limit=1):
         return f"a run of {job} waits for its turn"
-    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_RUNNING), limit=_REMEMBERED)
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=RUNNING), limit=_REMEMBERED)
     if not records:
         return ""
     # A run whose process was killed stays `started` for ever, but its lock is released. If it is alive after all, the

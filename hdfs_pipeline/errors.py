@@ -1,5 +1,8 @@
 """The errors a person can meet. Each message says what is wrong, where, and what to do next."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class PipelineError(Exception):
     """Base of every error that is for the user's eyes: shown without a traceback, exit code 2."""
@@ -19,7 +22,20 @@ class DataError(PipelineError):
     exit_code = 4
 
 
+class UsageError(DataError):
+    """A command was given a word that means nothing there: no such detector, split, table, verdict, time."""
+
+    exit_code = 2
+
+
 class NotTrainedError(PipelineError):
     """A model was asked for that has not been trained in this home, or whose files are damaged."""
 
     exit_code = 5
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The message of an unknown name: the near one where there is one, else all that there are."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1)
+    return f"no {what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}")

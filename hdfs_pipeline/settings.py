@@ -1,42 +1,72 @@
 """Every setting once: name, default, unit and meaning.
 
-Sources, strongest first: arguments, environment (``HDFS_PIPELINE_*``), ``<home>/settings.toml``, defaults.
+Sources, strongest first: arguments, environment (``HDFS_PIPELINE_*``), files in the folder ``HDFS_PIPELINE_SECRETS``,
+``<home>/settings.toml``, defaults.
 """
 
+import logging
 import os
+import re
+import stat
 import tomllib
 from datetime import date
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
     PydanticBaseSettingsSource,
+    SecretsSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.shown import is_secret
 
 PREFIX = "HDFS_PIPELINE_"
 BOOTSTRAP = "KAFKA_BOOTSTRAP_SERVERS"  # the name that Kafka's own tools and most programs use
+SECRETS = f"{PREFIX}SECRETS"  # a folder with a file per setting, as Docker and Kubernetes mount secrets
+_OTHERS = {"SECRETS", "SHARED", "FAULTS_SEED"}  # variables that are no settings: this one, and those of the tests
+_LONG_S = 366 * 86_400.0
+_CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))  # minute, hour, day, month, weekday
+_log = logging.getLogger("hdfs_pipeline.settings")
 PROJECT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
     """The settings of one home."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     home: Path = Field(Path("data"), description="Folder of one cluster: store, models, MLflow, Dagster's history.")
-    seed: int = Field(7, description="Seed of every random choice; the same seed gives the same model.")
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of every random choice; the same seed gives the same model.")
     log_timezone: str = Field("UTC", description="Time zone that the daemons wrote their time stamps in (IANA name).")
+    log_layouts: dict[str, str] = Field(
+        default_factory=dict,
+        description="Layouts of one's own: patterns of log4j, each with an example line that it must fit; JSON.",
+    )
+    block_pool: str = Field(
+        "",
+        description="Block pool whose records this home takes (BP-…); empty: the first one that it meets.",
+    )
+    json_fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="Where an unknown shipper's JSON has its parts: dotted names by line, host, file, container, time, "
+        "level, logger, thread, message, stack; JSON.",
+    )
     max_record_bytes: int = Field(1 << 20, ge=1024, description="Bytes; a longer log record becomes a dead letter.")
-    lock_timeout_s: float = Field(30.0, gt=0, description="Seconds to wait for the store before naming its holder.")
+    lock_timeout_s: float = Field(
+        30.0, gt=0, le=86_400, description="Seconds to wait for the store before naming its holder."
+    )
     memory_limit: str = Field("1GB", description="DuckDB's memory limit, as DuckDB writes it.")
     random_forest_threshold: float = Field(
         0.75, ge=0, le=1, description="Probability from which the random forest flags an item."
@@ -62,7 +92,10 @@ class Settings(BaseSettings):
         description="Template catalogue, such as hdfs_3.v2; auto chooses the one that matches the first lines best.",
     )
     online_delay_s: float = Field(
-        900.0, ge=0, description="Seconds until `compare --split online` learns the label of an item that was flagged."
+        900.0,
+        ge=0,
+        le=_LONG_S,
+        description="Seconds until `compare --split online` learns the label of an item that was flagged.",
     )
     ensemble_members: tuple[str, ...] = Field(
         ("autoencoder", "combinations"),
@@ -70,6 +103,24 @@ class Settings(BaseSettings):
         description="Detectors whose mean opinion is the ensemble's; JSON.",
     )
     hybrid_threshold: float = Field(0.75, ge=0, le=1, description="Score from which the hybrid flags an item.")
+    unfinished_s: float = Field(
+        120.0,
+        ge=0,
+        description="Seconds before the end of the logs in which a block may still be written or deleted: what is "
+        "missing of it then may lie outside of them.",
+    )
+    alarm_limit: float = Field(
+        0.2, gt=0, le=1, description="Share of flagged items above which verdicts are called implausible."
+    )
+    unseen_limit: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of items with features that training never saw, above which a model is called foreign.",
+    )
+    unknown_limit: float = Field(
+        0.05, gt=0, le=1, description="Share of events without a template above which a model is called foreign."
+    )
     champion: str = Field(
         "random_forest",
         description="Detector whose verdicts on blocks become anomalies; best: the one that retrainings choose.",
@@ -83,6 +134,9 @@ class Settings(BaseSettings):
     )
     retrain_holdout_blocks: int = Field(
         100, ge=1, description="Fewest items on which challenger and champion are judged."
+    )
+    retrain_pause_hours: float = Field(
+        24.0, ge=0, description="Least hours between two retrainings that drift asks for; new items wait for none."
     )
     retrain_feedback: int = Field(
         10,
@@ -99,14 +153,30 @@ class Settings(BaseSettings):
         0.0,
         ge=0,
         le=1,
-        description="How far a challenger's `champion_metric` may lie below the champion's; and how far a detector's "
-        "must lie above the others' to become the `best`.",
+        description="How far a challenger's `champion_metric` must lie above the champion's before it serves, and a "
+        "detector's above the serving one's before it is the `best`.",
+    )
+    champion_confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="How sure it must be that such a lead is no chance: by a paired randomisation test on the same "
+        "labelled items.",
     )
     champion_min_blocks: int = Field(
-        20, ge=1, description="Fewest labelled items to judge a challenger by labels on; with fewer it must be steady."
+        20, ge=1, description="Fewest labelled items on which a challenger can take the champion's place."
     )
     champion_min_anomalies: int = Field(
-        3, ge=1, description="Fewest anomalies among the labelled items that a challenger is judged on."
+        10,
+        ge=1,
+        description="Fewest anomalies, and fewest normal items, among them, and fewest anomalies that a challenger "
+        "learns from labels; without labels, fewest items that both models must flag.",
+    )
+    models_keep: int = Field(
+        5,
+        ge=1,
+        description="Latest versions of each model that are kept; the one that serves, the one before it and those "
+        "that rows of the store name are kept anyway.",
     )
     drift_blocks: int = Field(
         2000, ge=1, description="Latest items, new to a model, that are held against those it learned from."
@@ -143,7 +213,15 @@ class Settings(BaseSettings):
     kafka_partitions: int = Field(50, ge=1, description="Partitions of each Kafka topic.")
     stream_group: str = Field("hdfs_pipeline", description="Consumer group of the stream workers.")
     stream_idle_s: float = Field(
-        60.0, gt=0, description="Seconds without a record, in event time, after which a stream worker closes a block."
+        60.0,
+        gt=0,
+        le=_LONG_S,
+        description="Seconds without a record, in event time, after which a stream worker closes a block.",
+    )
+    stream_clock_skew_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds by which a host's clock may be ahead of others'; beyond that it counts as wrong.",
     )
     stream_max_events: int = Field(1000, ge=1, description="Records at which a stream worker closes a block at once.")
     stream_min_events: int = Field(
@@ -153,7 +231,7 @@ class Settings(BaseSettings):
         512, ge=1, description="MiB that the blocks in a worker's memory may take, open and remembered ones."
     )
     stream_gather_ms: int = Field(
-        10, ge=0, description="Milliseconds for which a worker gathers records before it parses them."
+        10, ge=0, le=60_000, description="Milliseconds for which a worker gathers records before it parses them."
     )
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
     metrics_host: str = Field(
@@ -166,16 +244,22 @@ class Settings(BaseSettings):
         description="Port at which a stream worker serves its Prometheus metrics; 0 takes a free one.",
     )
     namenode_urls: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="NameNodes to watch, http(s)://[user:password@]host:port, with commas between; empty: none."
+        (),
+        repr=False,  # passwords
+        description="NameNodes to watch, http(s)://[user:password@]host:port, with commas between; empty: none.",
     )
-    namenode_poll_s: float = Field(5.0, gt=0, description="Seconds between two polls of a NameNode.")
-    namenode_timeout_s: float = Field(4.0, gt=0, description="Seconds that one poll of a NameNode may take in all.")
+    namenode_poll_s: float = Field(5.0, gt=0, le=86_400, description="Seconds between two polls of a NameNode.")
+    namenode_timeout_s: float = Field(
+        4.0, gt=0, le=86_400, description="Seconds that one poll of a NameNode may take in all."
+    )
     namenode_max_bytes: int = Field(10 << 20, ge=1024, description="Bytes; a longer answer of a NameNode is refused.")
     namenode_ca: Path | None = Field(None, description="PEM file of the authority behind the NameNodes' certificates.")
     namenode_kerberos: bool = Field(
         False, description="Whether NameNodes are asked with the user's Kerberos ticket (SPNEGO)."
     )
-    namenode_raw_days: float = Field(1.0, ge=0, description="Days to keep each /jmx document as it came; 0 keeps none.")
+    namenode_raw_days: float = Field(
+        1.0, ge=0, le=3_650, description="Days to keep each /jmx document as it came; 0 keeps none."
+    )
     namenode_first_polls: int = Field(
         720, ge=31, description="Polls of a NameNode after which its first model is trained; 720 are an hour."
     )
@@ -218,7 +302,10 @@ class Settings(BaseSettings):
         100.0, gt=0, description="Static rule: ms per second that the process slept."
     )
     namenode_baseline_hours: float = Field(
-        24.0, gt=0, description="Hours before now on which NameNode detectors are trained unless a window is given."
+        24.0,
+        gt=0,
+        le=87_600,
+        description="Hours before now on which NameNode detectors are trained unless a window is given.",
     )
     namenode_retrain_cron: str = Field(
         "0 2 * * *", description="When the NameNode models are trained anew (cron, UTC)."
@@ -238,12 +325,38 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Where values come from, the strongest first."""
         home = init_settings().get("home") or env_settings().get("home") or cls.model_fields["home"].default
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(home) / "settings.toml")
+        secrets = SecretsSettingsSource(settings_cls, os.environ.get(SECRETS))
+        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, settings_file(Path(home)))
 
     @field_validator("namenode_urls", mode="before")
     @classmethod
     def _separated(cls, value: object) -> object:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(f"no time zone {value!r}; write it like Europe/Berlin or UTC") from None
+        return value
+
+    @field_validator("namenode_retrain_cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        fields = value.split()
+        if len(fields) != len(_CRON) or not all(map(_is_cron_field, fields, _CRON)):
+            raise ValueError(f"{value!r} is no cron expression; write minute hour day month weekday, as in 0 2 * * *")
+        return value
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords and the like that the settings hold, to be left out of what people are shown."""
+        logins = [url.rpartition("@")[0].rpartition("://")[2] for url in self.namenode_urls]
+        passwords = [login.partition(":")[2] for login in logins]
+        of_kafka = [value for name, value in self.kafka.items() if is_secret(name)]
+        return tuple(secret for secret in (*passwords, *of_kafka) if secret)
 
     @property
     def store_path(self) -> Path:
@@ -273,18 +386,69 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """MLflow's SQLite backend."""
-        return f"sqlite:///{self.home.resolve()}/mlflow.db"
+        return f"sqlite:///{self.home.resolve()}/mlflow.db".replace("%", "%25")
+
+
+def settings_file(home: Path) -> Path:
+    """The settings of a home, in TOML."""
+    return home / "settings.toml"
+
+
+def _is_cron_field(field: str, bounds: tuple[int, int]) -> bool:
+    low, high = bounds
+    parts = [re.fullmatch(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/([1-9]\d?))?", part) for part in field.split(",")]
+    return all(
+        part is not None and all(low <= int(number) <= high for number in part.groups()[:2] if number) for part in parts
+    )
+
+
+def _warn_of_readers(settings: Settings) -> None:
+    file = settings_file(settings.home)
+    if settings.secrets and file.is_file() and file.stat().st_mode & stat.S_IROTH:
+        text = file.read_text()
+        if any(secret in text for secret in settings.secrets):
+            _log.warning("%s holds passwords, and everybody on this machine can read it: chmod 600 %s", file, file)
+
+
+def _near(name: str) -> str:
+    """Which setting may be meant by a name that is none."""
+    near = get_close_matches(name.lower(), Settings.model_fields, n=1)
+    return near[0] if near else ""
+
+
+def _warn_of_strangers(environment: frozenset[tuple[str, str]]) -> None:
+    """Warn of variables and files of secrets that are no settings: not an error, they may be of another release."""
+    known = {name.upper() for name in Settings.model_fields} | _OTHERS
+    variables = sorted(name for name, _ in environment if name != BOOTSTRAP)
+    for name in (each for each in variables if each.removeprefix(PREFIX).upper() not in known):
+        near = _near(name.removeprefix(PREFIX))
+        _log.warning("%s is no setting%s", name, f"; did you mean {PREFIX}{near.upper()}?" if near else "")
+    folder = os.environ.get(SECRETS)
+    for file in sorted(Path(folder).glob(f"{PREFIX.lower()}*")) if folder else ():
+        name = file.name.removeprefix(PREFIX.lower())
+        if name.upper() not in known:
+            near = _near(name)
+            _log.warning("%s is no setting%s", file, f"; did you mean {PREFIX.lower()}{near}?" if near else "")
 
 
 @cache
-def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Settings:  # noqa: ARG001 - a key of the cache
+def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Settings:
     try:
         values: dict[str, Any] = {} if home is None else {"home": home}
-        return Settings(**values)
+        settings = Settings(**values)
+        if settings_file(settings.home).is_dir():
+            raise IsADirectoryError(f"{settings_file(settings.home)} is a folder")
+        _warn_of_readers(settings)
+        _warn_of_strangers(environment)
+        return settings
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SetupError(f"setting {name}: {first['msg']}. See `hdfs-pipeline settings` for what there is.") from None
+        why = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            near = _near(name)
+            why = "there is no such setting" + (f" (did you mean {near}?)" if near else "")
+        raise SetupError(f"setting {name}: {why}; see `hdfs-pipeline settings` for what there is") from None
     except SettingsError as error:  # it says where, and does not repeat the value, which may be a password
         raise SetupError(f"setting: {error}; it takes JSON there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -296,5 +460,8 @@ def load_settings(home: Path | str | None = None) -> Settings:
 
     Raises: SetupError naming the setting that cannot be used.
     """
+    folder = os.environ.get(SECRETS)
+    if folder and not Path(folder).is_dir():
+        raise SetupError(f"{SECRETS}: {folder} is no folder; it holds a file per setting, such as hdfs_pipeline_kafka")
     seen = frozenset(pair for pair in os.environ.items() if pair[0].startswith(PREFIX) or pair[0] == BOOTSTRAP)
     return _load(Path(home) if home is not None else None, seen)

@@ -11,7 +11,8 @@ from typing import Any
 
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Read, Selection
-from hdfs_pipeline.learning.tracking import publish_evaluations, train_and_track
+from hdfs_pipeline.learning.challenge import train_and_track
+from hdfs_pipeline.learning.tracking import publish_evaluations
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
 from hdfs_pipeline.store.store import Store

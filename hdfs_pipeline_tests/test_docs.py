@@ -10,6 +10,8 @@ import typer.main
 from hdfs_pipeline.cli import app
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.domains import DOMAINS
+from hdfs_pipeline.domains.blocks.layouts import LAYOUTS, STAMPS
+from hdfs_pipeline.domains.blocks.wrappers import EVENTS, PREFIXES, SHIPPERS
 from hdfs_pipeline.settings import PROJECT, Settings
 from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline.streaming.topics import all_topics
@@ -68,6 +70,14 @@ def test_the_docs_name_every_detector(name: str) -> None:
 @pytest.mark.parametrize("name", DOMAINS)
 def test_the_docs_name_every_domain(name: str) -> None:
     assert name in rows_under("docs/domains.md", "What there is")
+
+
+def test_the_docs_name_every_layout_and_what_stands_around_lines() -> None:
+    layouts = rows_under("docs/reference.md", "Layouts of log lines")
+    assert layouts.keys() == {row.name for row in (*LAYOUTS, *STAMPS)}
+    around = (PROJECT / "docs/reference.md").read_text().split("## What stands around log lines")[1]
+    for row in (*PREFIXES, *SHIPPERS, *EVENTS):
+        assert f"| `{row.name}` |" in around or f"| {row.name} |" in around, row.name
 
 
 def names_under(page: str, heading: str) -> set[str]:

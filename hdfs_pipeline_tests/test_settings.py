@@ -1,13 +1,14 @@
 """Settings: environment over file over default, and the setting named that cannot be used."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.settings import PREFIX, Settings, load_settings
+from hdfs_pipeline.settings import PREFIX, PROJECT, SECRETS, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -91,8 +92,39 @@ def test_a_wrong_value_names_the_setting(
 
 
 def test_an_unknown_name_in_the_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="setting sead: Extra inputs are not permitted"):
+    with pytest.raises(SetupError, match="setting sead: there is no such setting .did you mean seed.."):
         load_settings(write(tmp_path, "sead = 7\n"))
+
+
+def test_unknown_variables_and_secrets_are_told_with_the_near_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a warning: they may be of another release."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "hdfs_pipeline_kafa").write_text("{}")
+    (tmp_path / "secrets" / "others").write_text("x")
+    monkeypatch.setenv(f"{PREFIX}SECRETS", str(tmp_path / "secrets"))
+    for name in ("SEDE", "ZZZZ", "SHARED", "FAULTS_SEED"):
+        monkeypatch.setenv(f"{PREFIX}{name}", "3")
+    assert load_settings(tmp_path / "home").seed == 7
+    assert [record.getMessage().replace(str(tmp_path), "") for record in caplog.records] == [
+        f"{PREFIX}SEDE is no setting; did you mean {PREFIX}SEED?",
+        f"{PREFIX}ZZZZ is no setting",
+        "/secrets/hdfs_pipeline_kafa is no setting; did you mean hdfs_pipeline_kafka?",
+    ]
+
+
+def test_every_variable_that_the_project_reads_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [PROJECT / "Makefile", PROJECT / "docker-compose.yml", PROJECT / "deploy" / "Dockerfile"]
+    files += [*PROJECT.glob("hdfs_pipeline/**/*.py"), *PROJECT.glob("docs/*.md"), PROJECT / "README.md"]
+    text = "".join(path.read_text() for path in files)
+    for name in set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", text)):
+        monkeypatch.setenv(name, "")
+    monkeypatch.delenv(f"{PREFIX}SECRETS")
+    load_settings(tmp_path / "home")
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("text", ["seed = \n", "= 7", b"seed = '\xff'\n", "[[["])
@@ -111,3 +143,74 @@ def test_what_belongs_to_a_home_lies_in_it(tmp_path: Path) -> None:
     for path in (found.store_path, found.models, found.catalogues, found.incoming):
         assert path.parent == tmp_path
     assert found.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("log_timezone", "Mars/Phobos", "no time zone 'Mars/Phobos'; write it like Europe/Berlin"),
+        ("log_timezone", "Europe", "no time zone"),
+        ("log_timezone", "../../../etc/passwd", "no time zone"),
+        ("seed", "-1", "greater than or equal to 0"),
+        ("seed", str(2**32), "less than 4294967296"),
+        ("dagster_port", "65536", "less than or equal to 65535"),
+        ("metrics_port", "-1", "greater than or equal to 0"),
+        ("namenode_retrain_cron", "every night", "is no cron expression; write minute hour"),
+        ("namenode_retrain_cron", "0 2 * *", "is no cron expression"),
+        ("namenode_retrain_cron", "60 2 * * *", "is no cron expression"),
+        ("namenode_retrain_cron", "*/0 2 * * *", "is no cron expression"),
+        ("namenode_raw_days", "-1", "greater than or equal to 0"),
+        ("namenode_raw_days", "1e9", "less than or equal to 3650"),
+        ("lock_timeout_s", "nan", "finite"),
+        ("stream_idle_s", "inf", "finite"),
+        ("stream_idle_s", "1e300", "less than or equal"),
+    ],
+)
+def test_values_that_would_break_later_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}{name.upper()}", value)
+    with pytest.raises(SetupError, match=rf"^setting {name}: .*{why}"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("cron", ["0 2 * * *", "*/5 0-6,8 1 1 0", "59 23 31 12 7"])
+def test_cron_expressions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cron: str) -> None:
+    monkeypatch.setenv(f"{PREFIX}NAMENODE_RETRAIN_CRON", cron)
+    assert load_settings(tmp_path).namenode_retrain_cron == cron
+
+
+def test_secrets_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = write(tmp_path / "home", '[kafka]\n"sasl.password" = "of the file"\n')
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "hdfs_pipeline_kafka").write_text('{"sasl.password": "hush-1"}\n')
+    (folder / "hdfs_pipeline_namenode_urls").write_text("http://hdfs:hush/2@nn:9870\n")
+    monkeypatch.setenv(SECRETS, str(folder))
+    found = load_settings(home)
+    assert found.kafka == {"sasl.password": "hush-1"}
+    assert found.namenode_urls == ("http://hdfs:hush/2@nn:9870",)
+    assert set(found.secrets) == {"hush-1", "hush/2"}
+    assert "hush" not in repr(found)
+    monkeypatch.setenv(f"{PREFIX}KAFKA", '{"sasl.password": "of the environment"}')
+    assert load_settings(home).kafka == {"sasl.password": "of the environment"}
+    monkeypatch.setenv(SECRETS, str(tmp_path / "nowhere"))
+    with pytest.raises(SetupError, match="nowhere is no folder"):
+        load_settings(home)
+
+
+def test_passwords_that_everybody_can_read_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = write(tmp_path / "open", '[kafka]\n"sasl.password" = "hush-1"\n')
+    (home / "settings.toml").chmod(0o644)
+    load_settings(home)
+    assert f"chmod 600 {home / 'settings.toml'}" in caplog.text
+    assert "hush" not in caplog.text
+    caplog.clear()
+    for name, text, mode in (
+        ("closed", '[kafka]\n"sasl.password" = "hush-1"\n', 0o600),
+        ("plain", "seed = 1\n", 0o644),
+    ):
+        other = write(tmp_path / name, text)
+        (other / "settings.toml").chmod(mode)
+        load_settings(other)
+    assert not caplog.text

@@ -1,11 +1,11 @@
 """How long a day of NameNode samples takes to train on and to score, and what else a training costs."""
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.bench.samples import describe, machine
+from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES
@@ -15,9 +15,6 @@ from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.series import Series
 from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.settings import Settings
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 DAY_STEPS: Final = 17_280
 """Steps of 24 hours at 5 s."""
@@ -67,20 +64,3 @@ def bench_namenode(settings: Settings, steps: int = DAY_STEPS) -> dict[str, Any]
         ],
         "machine": machine(),
     }
-
-
-def render_namenode(result: dict[str, Any]) -> "Table":
-    """The figures of `bench_namenode` as a table."""
-    from rich.table import Table
-
-    table = Table(title=f"{result['steps']:,} steps of {result['metrics']} metrics, every detector")
-    for name in ("", "measured", "aim", ""):
-        table.add_column(name, justify="left" if not name else "right")
-    for target in result["targets"]:
-        outcome = "met" if target["met"] else "MISSED"
-        table.add_row(target["what"], f"{target['value']:.1f}", f"{target['aim']:g}", outcome)
-    for name, detector in result["detectors"].items():
-        table.add_row(f"seconds to train {name}", f"{detector['train_s']:.1f}", "", "")
-    table.add_row("steps scored in a second", f"{result['steps_per_s']:,.0f}", "", "")
-    table.caption = describe(result["machine"])
-    return table

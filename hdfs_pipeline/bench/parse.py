@@ -10,18 +10,14 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hdfs_pipeline.bench.peers import Watch, peak_mb
-from hdfs_pipeline.bench.samples import BenchFile, describe, machine, make_file
+from hdfs_pipeline.bench.samples import BenchFile, machine, make_file
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import PROJECT, Settings
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from hdfs_pipeline.domains.blocks.records import Layout
 
 PEERS: Final = PROJECT / ".venv-peers" / "bin" / "python"
 """Python of the peers' environment."""
@@ -29,7 +25,7 @@ NOT_MEASURED: Final = "not measured: run `make bench-peers`"
 ROUNDS: Final = 3
 _DRAIN_LIMIT_S = 20.0  # Drain3 is judged by its lines per second, from as many lines as it gets through
 _RUN_LIMIT_S = 1800.0
-_LABELS: Final = {
+LABELS: Final = {
     "ours": "hdfs_pipeline: file to matrix",
     "read_csv": "DuckDB read_csv: count(*) of the lines",
     "loglead_tip": "LogLead, tip: file to matrix",
@@ -43,7 +39,7 @@ def bench_parse(
 ) -> dict[str, Any]:
     """Measure file to matrix on `path` repeated to `lines` lines (see `bench.make_file`), and the peers on that file.
 
-    What is timed in each: ours from detecting the layout to the table of counts per block (numba's compiled code lies
+    What is timed in each: ours from the first byte to the table of counts per block (numba's compiled code lies
     on disk, written by a run before; loading it is not timed, as imports are not anywhere); DuckDB the count of lines;
     LogLead from loading to its sparse count matrix; Drain3 messages to templates, for 20 s of each round at most, its
     lines per second then standing for the whole file. LogLead's drain variant runs in the first round only. LogLead
@@ -56,17 +52,19 @@ def bench_parse(
     less), `targets`, by the clock, and `machine`.
     """
     from hdfs_pipeline.domains.blocks.kernel import connect
-    from hdfs_pipeline.domains.blocks.records import detect_layout
+    from hdfs_pipeline.domains.blocks.records import LogFormat, Tally, split_records
 
     with tempfile.TemporaryDirectory(prefix="bench.") as folder:
         made = make_file(path, lines, Path(folder) / "bench.log", settings.seed)
         with made.path.open("rb") as file:
             sample = file.read(1 << 20)
-        layout = detect_layout(sample)
-        if layout is None:
-            raise DataError(f"{path}: its lines begin with no time stamp that is known")
+        tally = Tally()
+        batches = list(split_records([sample], LogFormat.of(settings), tally))
+        if not tally.layouts:
+            raise DataError(f"{path}: no line of it begins as a known layout says")
+        layout = tally.layouts.most_common(1)[0][0]
         with connect() as con:
-            catalogue = _choose(con, sample, layout, settings)
+            catalogue = _choose(con, batches, layout, settings)
         job = {"path": str(made.path), "catalogue": catalogue, "max_bytes": settings.max_record_bytes}
         job |= {"home_catalogues": str(settings.catalogues), "memory_limit": settings.memory_limit}
         names = ["ours", "read_csv"] + ["loglead_tip", "loglead_drain", "drain3"] * (peers and PEERS.exists())
@@ -79,10 +77,10 @@ def bench_parse(
                 if name in ("ours", "read_csv"):
                     tries[name].append(_worker(name, job, folder))
                 elif number == 0 or (name != "loglead_drain" and "failed" not in tries[name][0]):
-                    tries[name].append(_peer(name, made.path, layout.name, folder))
+                    tries[name].append(_peer(name, made.path, layout, folder))
     result = {
         "sample": path.name,
-        "layout": layout.name,
+        "layout": layout,
         "catalogue": catalogue,
         "lines": made.lines,
         "records": tries["ours"][0]["records"],
@@ -90,7 +88,7 @@ def bench_parse(
         "bytes": made.bytes,
         "repetitions": made.repetitions,
         "rounds": rounds,
-        "runs": {name: _best(tries.get(name, []), made, NOT_MEASURED if peers else "left out") for name in _LABELS},
+        "runs": {name: _best(tries.get(name, []), made, NOT_MEASURED if peers else "left out") for name in LABELS},
         "machine": machine(),
     }
     ours = result["runs"]["ours"]
@@ -101,18 +99,17 @@ def bench_parse(
     return {**result, "targets": _targets(result["runs"])}
 
 
-def _choose(con: Any, sample: bytes, layout: "Layout", settings: Settings) -> str:
+def _choose(con: Any, batches: Sequence[Any], layout: str, settings: Settings) -> str:
     """Label of the catalogue that the settings name, or else of the one that matches most of the sample's records."""
     import pyarrow as pa
 
     from hdfs_pipeline.domains.blocks.catalogue import catalogues
     from hdfs_pipeline.domains.blocks.parse import best_catalogue
-    from hdfs_pipeline.domains.blocks.records import split_records
 
     if settings.catalogue != "auto":
         return settings.catalogue
-    con.register("bench_sample", pa.Table.from_batches(split_records([sample], layout)))
-    return best_catalogue(con, "bench_sample", catalogues(settings.catalogues), {layout.name}).label
+    con.register("bench_sample", pa.Table.from_batches(batches))
+    return best_catalogue(con, "bench_sample", catalogues(settings.catalogues), {layout}).label
 
 
 def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
@@ -121,7 +118,7 @@ def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
         [sys.executable, "-c", code, name, json.dumps(job)], cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise DataError(f"the benchmark of {_LABELS[name]} failed: {done.stderr.strip().splitlines()[-1:]}")
+        raise DataError(f"the benchmark of {LABELS[name]} failed: {done.stderr.strip().splitlines()[-1:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -148,19 +145,18 @@ def work(name: str, job: str) -> None:
 def _ours(job: dict[str, Any]) -> dict[str, Any]:
     from hdfs_pipeline.domains.blocks.catalogue import catalogues
     from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
-    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LAYOUTS, Tally, detect_layout, split_records
+    from hdfs_pipeline.domains.blocks.layouts import known_layouts
+    from hdfs_pipeline.domains.blocks.pools import Pool
+    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat, Tally, split_records
     from hdfs_pipeline.sources.files import LogFile
 
     catalogue = catalogues(Path(job["home_catalogues"]))[job["catalogue"]]
-    for known in LAYOUTS.values():  # loads the compiled code
-        detect_layout(b"x\n")
-        list(split_records([b"x\n"], known))
+    log_format = LogFormat(known_layouts(), "UTC", {}, Pool())
+    list(split_records([b"x\n"], log_format))  # loads the compiled code
     watch = Watch()
     file, tally = LogFile(Path(job["path"])), Tally()
-    layout = detect_layout(next(file.chunks(1 << 20)))
-    assert layout is not None
     with connect(memory_limit=job["memory_limit"]) as con:
-        records = split_records(file.chunks(CHUNK_BYTES), layout, tally)
+        records = split_records(file.chunks(CHUNK_BYTES), log_format, tally)
         matrix = event_matrix(count_events(con, records, catalogue, job["max_bytes"]), catalogue)
     times = watch.read()
     return {**times, "lines": tally.lines, "records": tally.records, "blocks": len(matrix)}
@@ -168,13 +164,14 @@ def _ours(job: dict[str, Any]) -> dict[str, Any]:
 
 def _read_csv(job: dict[str, Any]) -> dict[str, Any]:
     from hdfs_pipeline.domains.blocks.kernel import connect
+    from hdfs_pipeline.store.quoting import one_file
 
     watch = Watch()
     with connect() as con:
         lines = con.execute(
             """SELECT count(*) FROM read_csv(?, columns = {'line': 'VARCHAR'}, header = false, delim = '\x01',
             quote = '', escape = '', comment = '', auto_detect = false, strict_mode = false)""",
-            [job["path"]],
+            [one_file(job["path"])],
         ).fetchall()[0][0]
     return {**watch.read(), "lines": lines}
 
@@ -209,38 +206,3 @@ def _targets(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         {"what": what, "value": value, "aim": aim, "met": None if value is None else (value >= aim) is least}
         for what, value, aim, least in aims
     ]
-
-
-def render_parse(result: dict[str, Any]) -> "Table":
-    """The figures of `bench_parse` as a table."""
-    from rich.table import Table
-
-    title = (
-        f"{result['sample']}, {result['repetitions']} times: {result['lines']:,} lines, {result['records']:,} records, "
-        f"{result['blocks']:,} blocks, {result['bytes'] / 1e6:,.0f} MB; best of {result['rounds']}"
-    )
-    table = Table(title=title)
-    table.add_column("")
-    for name in ("seconds", "CPU s", "lines/s", "MB/s", "peak MB", "ours is faster by", "by CPU"):
-        table.add_column(name, justify="right")
-    for name, run in result["runs"].items():
-        if "missing" in run:
-            table.add_row(_LABELS[name], run["missing"])
-            continue
-        part = "" if run["lines"] == result["lines"] else f" ({run['lines']:,} lines)"
-        figures = [
-            f"{run['seconds']:.2f}{part}",
-            f"{run['cpu_s']:.2f}",
-            f"{run['lines_per_s']:,.0f}",
-            f"{run['mb_per_s']:.1f}",
-        ]
-        table.add_row(
-            _LABELS[name], *figures, f"{run['peak_mb']:,.0f}", f"{run['ratio']:.2f}", f"{run['cpu_ratio']:.2f}"
-        )
-    words = {True: "met", False: "MISSED", None: "not measured"}
-    aims = [
-        f"{t['what']} {t['aim']:g}: {'' if t['value'] is None else format(t['value'], ',.1f') + ', '}{words[t['met']]}"
-        for t in result["targets"]
-    ]
-    table.caption = "\n".join([*aims, describe(result["machine"])])
-    return table

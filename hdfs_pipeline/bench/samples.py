@@ -36,9 +36,9 @@ def make_file(sample: Path, lines: int, target: Path, seed: int = 7) -> BenchFil
     Raises: DataError where the sample has no line.
     """
     from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES
-    from hdfs_pipeline.sources.files import find_files
+    from hdfs_pipeline.sources.finding import find_files
 
-    texts = [b"".join(file.chunks(CHUNK_BYTES)) for file in find_files([str(sample)], target.parent)]
+    texts = [b"".join(file.chunks(CHUNK_BYTES)) for file in find_files([str(sample)], target.parent).files]
     data = b"".join(text if text.endswith(b"\n") else text + b"\n" for text in texts if text)
     if not data:
         raise DataError(f"{sample}: nothing in it to measure on")

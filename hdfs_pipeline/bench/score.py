@@ -3,16 +3,13 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.bench.samples import describe, machine
+from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import Settings
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 ROUNDS: Final = 3
 _WARM_UP = 50
@@ -103,24 +100,3 @@ def _targets(result: dict[str, Any]) -> list[dict[str, Any]]:
             "met": difference < 1e-5,
         },
     ]
-
-
-def render_score(result: dict[str, Any]) -> "Table":
-    """The figures of `bench_score` as a table."""
-    from rich.table import Table
-
-    table = Table(
-        title=f"Random forest on {result['sample_blocks']:,} blocks ({result['anomalies']:,} anomalies, "
-        f"{result['distinct_rows']:,} distinct rows); {result['blocks']:,} resampled blocks"
-    )
-    for name in ("", "measured", "aim", ""):
-        table.add_column(name, justify="left" if not name else "right")
-    for target in result["targets"]:
-        table.add_row(
-            target["what"], f"{target['value']:,.5g}", f"{target['aim']:g}", "met" if target["met"] else "MISSED"
-        )
-    table.add_row("ms for one row (p50)", f"{result['row_p50_ms']:.3f}", "", "")
-    table.add_row("blocks/s without deduplication", f"{result['blocks_per_s_without_dedup']:,.0f}", "", "")
-    table.add_row("seconds to train", f"{result['fit_s']:.2f}", "", "")
-    table.caption = describe(result["machine"])
-    return table

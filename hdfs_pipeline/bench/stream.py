@@ -24,7 +24,6 @@ from typing import Any, Final
 
 import httpx
 import psutil
-from rich.table import Table
 
 from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
@@ -261,30 +260,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def render_stream(result: dict[str, Any]) -> Table:
-    """The figures of `bench_stream` as a table."""
-    names = list(result["brokers"])
-    table = Table("", *(f"{name} broker" for name in names), title="One worker, one producer, one broker")
-
-    def row(label: str, value: Callable[[dict[str, Any]], str]) -> None:
-        table.add_row(label, *(value(result["brokers"][name]) for name in names))
-
-    row(f"lines/s held ({result['rate_asked']:,} asked)", lambda b: f"{b['throughput']['lines_per_s']:,}")
-    row("blocks closed and scored/s", lambda b: f"{b['throughput']['blocks_per_s']:,}")
-    row("lag, begin → end", lambda b: "{lag_at_begin:,} → {lag_at_end:,}".format(**b["throughput"]))
-    for part in ("worker", "producer", "broker"):
-        row(
-            f"CPU s per 100,000 lines: {part}",
-            lambda b, part=part: str(b["throughput"]["cpu_s_per_100k_lines"].get(part, "not ours")),  # type: ignore[misc]
-        )
-    row("worker's memory, MB", lambda b: f"{b['throughput']['worker_rss_mb']:,}")
-    row(f"ms to the anomaly at {LATENCY_RATE:,} lines/s, p50", lambda b: _list(b["latency"]["p50_ms"]))
-    row("p99, each of 10 s", lambda b: _list(b["latency"]["p99_ms"]))
-    row("anomalies behind it", lambda b: _list(b["latency"]["anomalies"]))
-    return table
-
-
-def _list(values: list[float]) -> str:
-    return "  ".join(f"{value:g}" for value in values)

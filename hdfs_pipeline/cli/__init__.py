@@ -2,18 +2,17 @@
 
 import os
 import sys
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from hdfs_pipeline.cli import (
     bench,
     demo,
     experiments,
+    failures,
     feedback,
     home,
     items,
@@ -26,7 +25,6 @@ from hdfs_pipeline.cli import (
     watching,
     worker,
 )
-from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.settings import PREFIX
 
 app = typer.Typer(
@@ -42,8 +40,19 @@ app.add_typer(bench.app, name="bench")
 namenode.group.add_typer(namenode_models.app)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        terminal.say(f"hdfs-pipeline {version('hdfs_pipeline')}")
+        raise typer.Exit
+
+
 @app.callback()
 def one_home(
+    version: Annotated[  # noqa: ARG001 - its callback has done all
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
     home: Annotated[
         Path, typer.Option("--home", envvar=f"{PREFIX}HOME", help="Folder of one cluster; before or after the command.")
     ] = Path("data"),
@@ -77,9 +86,8 @@ def _arrange(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Entry point: errors for people go to standard error, and the exit code tells their kind."""
-    code = _run()
-    with suppress(OSError):  # the reader of the output may be gone, as in `… | head`
-        sys.stdout.flush()
+    code = _run() or failures.flush()
+    with suppress(OSError):
         sys.stderr.flush()
     # All work is done and closed. An orderly shutdown would let DuckDB's bindings print pages about objects that
     # Dagster's caches still hold.
@@ -91,14 +99,9 @@ def _run() -> int:
         app(_arrange(sys.argv[1:]))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except PipelineError as error:
-        terminal.err.print(f"[bold red]hdfs-pipeline:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return error.exit_code
     except KeyboardInterrupt:
         terminal.err.print("interrupted")
         return 130
-    except Exception:  # noqa: BLE001 - an error of ours: a report needs the traceback
-        # Not rich's traceback: it never ends if a cause leads back to its effect, as in errors of Dagster runs.
-        traceback.print_exc()
-        return 1
+    except Exception as error:  # noqa: BLE001 - the one place where errors become words
+        return failures.tell(error)
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Json
 from hdfs_pipeline.settings import PROJECT, load_settings
 
@@ -15,30 +16,32 @@ app = typer.Typer(no_args_is_help=True, help="Benchmarks: figures as ratios with
 @app.command("parse")
 def bench_parse_command(
     path: Annotated[Path, typer.Argument(help="Sample to repeat with fresh block ids: a log, or a folder of logs.")],
-    lines: Annotated[int, typer.Option(help="Lines to measure on, at least.")] = 2_000_000,
+    lines: Annotated[int, typer.Option(min=1, max=10**9, help="Lines to measure on, at least.")] = 2_000_000,
     peers: Annotated[bool, typer.Option(help="LogLead and Drain3 too (`make bench-peers` installs them).")] = True,
     as_json: Json = False,
 ) -> None:
     """Raw file → event matrix of every block, beside DuckDB's line count, LogLead and Drain3."""
-    from hdfs_pipeline.bench.parse import bench_parse, render_parse
+    from hdfs_pipeline.bench.parse import bench_parse
+    from hdfs_pipeline.cli.tables.bench import parse_table
 
     with terminal.err.status("measuring"):
         result = bench_parse(path, lines=lines, peers=peers, settings=load_settings())
-    terminal.print_json(result) if as_json else terminal.out.print(render_parse(result))
+    terminal.print_json(result) if as_json else terminal.out.print(parse_table(result))
 
 
 @app.command("score")
 def bench_score_command(as_json: Json = False) -> None:
     """One row and batches through the random forest, and its distance from scikit-learn's probabilities."""
-    from hdfs_pipeline.bench.score import bench_score, render_score
+    from hdfs_pipeline.bench.score import bench_score
+    from hdfs_pipeline.cli.tables.bench import score_table
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.store.store import Store
 
-    settings = load_settings()
+    settings = existing_home()
     data = domain_named().features(Store.open(settings), settings).labelled()
     with terminal.err.status("measuring"):
         result = bench_score(data.main, data.labels, settings=settings)
-    terminal.print_json(result) if as_json else terminal.out.print(render_score(result))
+    terminal.print_json(result) if as_json else terminal.out.print(score_table(result))
 
 
 @app.command("stream")
@@ -47,23 +50,27 @@ def bench_stream_command(
         PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
     ),
     bootstrap: Annotated[str, typer.Option(help="A real broker to measure on as well; its topics must be empty.")] = "",
-    rate: Annotated[int, typer.Option(help="Lines a second to ask of the worker.")] = 120_000,
-    seconds: Annotated[float, typer.Option(help="Seconds of each measurement.")] = 30.0,
+    rate: Annotated[int, typer.Option(min=1, max=10**8, help="Lines a second to ask of the worker.")] = 120_000,
+    seconds: Annotated[
+        float, typer.Option(callback=terminal.finite, min=0.1, max=86_400, help="Seconds of each measurement.")
+    ] = 30.0,
     as_json: Json = False,
 ) -> None:
     """Lines a second through a stream worker, and milliseconds to the anomaly; with what broker and producer cost."""
-    from hdfs_pipeline.bench.stream import bench_stream, render_stream
+    from hdfs_pipeline.bench.stream import bench_stream
+    from hdfs_pipeline.cli.tables.bench import stream_table
 
     with terminal.err.status("measuring") as status:
         result = bench_stream(load_settings(), path, bootstrap=bootstrap, rate=rate, seconds=seconds, say=status.update)
-    terminal.print_json(result) if as_json else terminal.out.print(render_stream(result))
+    terminal.print_json(result) if as_json else terminal.out.print(stream_table(result))
 
 
 @app.command("namenode")
 def bench_namenode_command(as_json: Json = False) -> None:
     """A day of NameNode samples (17,280 steps of every metric): seconds to train every detector, and to score."""
-    from hdfs_pipeline.bench.namenode import bench_namenode, render_namenode
+    from hdfs_pipeline.bench.namenode import bench_namenode
+    from hdfs_pipeline.cli.tables.bench import namenode_table
 
     with terminal.err.status("measuring"):
         result = bench_namenode(load_settings())
-    terminal.print_json(result) if as_json else terminal.out.print(render_namenode(result))
+    terminal.print_json(result) if as_json else terminal.out.print(namenode_table(result))

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
-from hdfs_pipeline.errors import DataError, PipelineError
+from hdfs_pipeline.errors import DataError, PipelineError, UsageError, unknown
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def demo(
     from hdfs_pipeline.domains import domain_named
 
     if sample not in SAMPLES:
-        raise DataError(f"no sample {sample!r}; there are {' and '.join(SAMPLES)}")
+        raise UsageError(unknown("sample", sample, SAMPLES))
     if sample != SAMPLES[0] and os.environ[f"{PREFIX}HOME"] == str(Path("data")):
         os.environ[f"{PREFIX}HOME"] = str(Path("data") / "homes" / sample)
     settings = load_settings()
@@ -76,12 +78,15 @@ class DemoResult:
             console.print(table)
         console.print(items_table(self.worst, f"Most anomalous {item.plural}", item))
         console.print(f"\nDone in {self.seconds:.0f} s. What to do next:")
-        home = "" if self.settings.home == Path("data") else f" HDFS_PIPELINE_HOME={self.settings.home}"
+        home = "" if self.settings.home == Path("data") else f" HDFS_PIPELINE_HOME={quote(str(self.settings.home))}"
         address = f"http://127.0.0.1:{self.settings.dagster_port}"
-        console.print(f"  [bold]make up{home}[/]   then open {address}: the assets, their plots and checks")
+        console.print(
+            f"  [bold]make up{escape(home)}[/]   then open {address}: the assets, their plots and checks",
+            soft_wrap=True,
+        )
         if self.worst:
-            command = f"hdfs-pipeline --home {self.settings.home} explain {self.worst[0][item.column]}"
-            console.print(f"  [bold].venv/bin/{command}[/]", soft_wrap=True, highlight=False)
+            command = f"hdfs-pipeline --home {quote(str(self.settings.home))} explain {self.worst[0][item.column]}"
+            console.print(f"  [bold].venv/bin/{escape(command)}[/]", soft_wrap=True, highlight=False)
 
 
 def run_demo(

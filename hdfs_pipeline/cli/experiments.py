@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Domain, Json, Labels, Logs
 from hdfs_pipeline.settings import Settings, load_settings
 
@@ -53,7 +54,7 @@ def compare(  # noqa: PLR0917 - options, which are given by name
         raise typer.BadParameter("--test-logs and --test-labels go together")
     if test_logs and split:
         raise typer.BadParameter("--test-logs names the data to judge on: leave --split out")
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = load_settings() if logs else existing_home(), domain_named(domain)
     sources = {"logs": logs or [], "labels": labels, "test_logs": test_logs or [], "test_labels": test_labels}
     comparison = _compare(settings, kind, detector or ["all"], split or "chronological", without or [], sources, html)
     if as_json:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Domain, Json
-from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
 _WAYS = {  # which of these may be given together: item, --from, --to, --verdict, --withdraw
@@ -54,7 +54,7 @@ def feedback(  # noqa: PLR0917 - options, which are given by name
     from hdfs_pipeline.store.store import Store
     from hdfs_pipeline.verdicts.feedback import all_feedback, give_feedback, give_feedback_on_stretch, take_back
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     given = (item is not None, begin is not None, end is not None, verdict is not None, withdraw)
     if given not in _WAYS:
         raise typer.BadParameter(

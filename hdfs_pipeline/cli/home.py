@@ -7,8 +7,9 @@ import typer
 from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Json
-from hdfs_pipeline.settings import PREFIX, Settings, load_settings
+from hdfs_pipeline.settings import PREFIX, Settings, load_settings, settings_file
 
 app = typer.Typer()
 
@@ -18,7 +19,7 @@ def backup(target: Annotated[Path, typer.Argument(help="New file for a consisten
     """Copy the store while others may use it."""
     from hdfs_pipeline.store.store import Store
 
-    Store.open(load_settings()).backup(target)
+    Store.open(existing_home()).backup(target)
     terminal.out.print(f"copied to {target}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -31,26 +32,30 @@ def export(
     """Write the store's tables to files that other tools read."""
     from hdfs_pipeline.store.store import Store
 
-    for name, path in Store.open(load_settings()).export(folder, format=format, tables=table).items():
+    for name, path in Store.open(existing_home()).export(folder, format=format, tables=table).items():
         terminal.out.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def settings(as_json: Json = False) -> None:
-    """Show every setting: value, environment variable and meaning. Passwords and other secrets are hidden."""
-    from rich.table import Column, Table
-
+    """Show every setting with its value and meaning. Passwords and other secrets are hidden."""
+    from hdfs_pipeline.cli.tables.style import Column, Listing, name
     from hdfs_pipeline.domains.namenode.jmx import without_password
     from hdfs_pipeline.sources.kafka import masked
 
     current = load_settings()
+    if not current.home.is_dir():
+        terminal.err.print(f"there is no home at {current.home} yet", markup=False, highlight=False, soft_wrap=True)
     addresses = tuple(without_password(address) for address in current.namenode_urls)
     shown = current.model_copy(update={"kafka": masked(current.kafka), "namenode_urls": addresses})
     if as_json:
         terminal.print_json(shown.model_dump(mode="json"))
         return
-    table = Table(Column("setting", no_wrap=True), "value", "environment", "meaning")
-    for name, field in Settings.model_fields.items():
-        value = escape(str(getattr(shown, name)))
-        table.add_row(name, value, f"{PREFIX}{name.upper()}", escape(field.description or ""))
+    caption = (
+        f"From the environment, where {PREFIX} stands before the name in capitals ({PREFIX}SEED for seed), "
+        f"or from {settings_file(current.home)}."
+    )
+    table = Listing("", (name("setting"), Column("value"), Column("meaning")), escape(caption))
+    for setting, field in Settings.model_fields.items():
+        table.add_row(setting, escape(str(getattr(shown, setting))), escape(field.description or ""))
     terminal.out.print(table)

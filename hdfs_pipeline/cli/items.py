@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Detector, Domain, Json, Labels, Logs, Paths
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings, load_settings
@@ -30,9 +31,18 @@ def ingest(paths: Paths, labels: Labels = None, domain: Domain = None, as_json: 
     read = _read(settings, kind, paths, labels)
     if as_json:
         facts = asdict(read)
-        terminal.print_json(facts | {"catalogue": facts.pop("source")}, kind.item)
-        return
-    terminal.out.print(read_notes(read, kind.item, settings.home), markup=False, highlight=False, soft_wrap=True)
+        left = [{"path": path, "why": why} for path, why in facts.pop("left_out")]
+        terminal.print_json(facts | {"catalogue": facts.pop("source"), "left_out": left}, kind.item)
+    else:
+        terminal.out.print(read_notes(read, kind.item, settings.home), markup=False, highlight=False, soft_wrap=True)
+    _complain(read)
+
+
+def _complain(read: "contract.Read") -> None:
+    """Raises: DataError naming what could not be read, after all else was stored."""
+    if read.unread:
+        listed = "".join(f"\n  {sentence}" for sentence in read.unread)
+        raise DataError(f"not everything could be read; all else is stored:{listed}")
 
 
 def _read(settings: Settings, kind: "contract.Domain", paths: list[str], labels: Path | None) -> "contract.Read":
@@ -59,16 +69,17 @@ def train(
     from hdfs_pipeline.cli.tables.detectors import detectors_table
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import families, named_detectors
-    from hdfs_pipeline.learning.tracking import publish_evaluations, train_and_track
+    from hdfs_pipeline.learning.challenge import train_and_track
+    from hdfs_pipeline.learning.tracking import publish_evaluations
     from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.store.store import Store
 
     kind = domain_named(domain)
     names = named_detectors(kind, [detector])
-    settings = load_settings()
+    settings = load_settings() if logs else existing_home()
     store = Store.open(settings)
     if logs or labels:
-        _read(settings, kind, logs or [], labels)
+        _complain(_read(settings, kind, logs or [], labels))
     data = kind.features(store, settings, families(kind, names))
 
     def work(name: str, on_step: Callable[[str], None]) -> dict[str, Any]:
@@ -85,9 +96,16 @@ def train(
     rows = [(card["detector"], split, metrics) for card in cards for split, metrics in card["metrics"].items()]
     plural = kind.item.plural
     title = f"Judged on {plural} not trained on ({len(data):,} {plural} in {settings.home})"
-    terminal.out.print(detectors_table(escape(title), rows))
-    models = ", ".join(f"{card['detector']} version {card['version']}" for card in cards)
-    terminal.out.print(f"Models, trained on all {plural}: {models}")
+    if rows:
+        terminal.out.print(detectors_table(escape(title), rows))
+    else:
+        words = f"learned from {len(data):,} {plural} without labels, so that there are no figures of how well"
+        terminal.out.print(words, markup=False, highlight=False, soft_wrap=True)
+    for card in cards:
+        verdict = card["judgement"].get("verdict", f"serves, and learned from all {plural}")
+        terminal.out.print(
+            f"{card['detector']} version {card['version']}: {verdict}", markup=False, highlight=False, soft_wrap=True
+        )
     for card in cards:
         if card["feedback"]:
             sentence = f"feedback: {card['detector']}: {feedback_sentence(card['feedback'])}"
@@ -103,13 +121,19 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge the home's models on files that they have never seen, in a store of its own."""
-    from hdfs_pipeline.cli.tables.detectors import detectors_table, holdout_notes, kinds_table, unseen_notes
+    from hdfs_pipeline.cli.tables.detectors import (
+        detectors_table,
+        doubt_notes,
+        holdout_notes,
+        kinds_table,
+        unseen_notes,
+    )
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import named_detectors
     from hdfs_pipeline.learning.holdout import evaluate_files
     from hdfs_pipeline.scoring.models import trained_detectors
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     names = named_detectors(kind, [detector], trained_detectors(settings, kind.name)) or [kind.default_detector]
     with terminal.steps() as progress:
         bar = progress.add_task("reading", total=None)
@@ -119,11 +143,15 @@ def evaluate(
     evaluations = {name: tested.evaluation.to_json() for name, tested in held_out.tests.items()}
     if as_json:
         read = {name: getattr(held_out.read, name) for name in ("lines", "records", "dead_letters")}
-        counts = {name: getattr(held_out, name) for name in ("items", "ambiguous", "unlabelled")}
+        counts = {name: getattr(held_out, name) for name in ("items", "ambiguous", "unlabelled", "unfinished")}
         source = {"catalogue": held_out.read.source, "coverage": held_out.read.coverage}
-        facts = read | counts | source | {"absent": held_out.absent, "detectors": evaluations}
+        told = {name: [doubt.to_json() for doubt in found] for name, found in held_out.doubts.items()}
+        facts = read | counts | source | {"absent": held_out.absent, "doubts": told, "detectors": evaluations}
         terminal.print_json(facts, kind.item)
         return
+    for name, found in held_out.doubts.items():
+        for note in doubt_notes(found, name):
+            terminal.out.print(note, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
     terminal.out.print(holdout_notes(held_out, kind.item), markup=False, highlight=False, soft_wrap=True)
     ranked = sorted(evaluations.items(), key=lambda pair: -pair[1]["f1"])
     terminal.out.print(detectors_table("Unseen data", [(name, "logs", figures) for name, figures in ranked]))
@@ -134,28 +162,34 @@ def evaluate(
 
 @app.command()
 def score(
-    paths: Paths,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files (.gz, .zst too), folders, globs; - for standard input.")
+    ] = None,
     detector: Annotated[str | None, typer.Option(help="Detector; the setting `champion` by default.")] = None,
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Score the items of files with a trained model; nothing is kept."""
-    from hdfs_pipeline.cli.tables.detectors import items_table
+    """Score the home's items with a trained model, or those of files, which the home does not take in."""
+    from hdfs_pipeline.cli.tables.detectors import doubt_notes, scored_notes, scored_table
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import serving_detector
-    from hdfs_pipeline.learning.holdout import score_files
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.files import score_files, score_home
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
+    name = detector or serving_detector(settings, kind)
     with terminal.err.status("scoring"):
-        rows = score_files(settings, kind, paths, detector or serving_detector(settings, kind))
+        if paths:
+            found = score_files(settings, kind, paths, name)
+        else:
+            found = score_home(Store.open(settings), settings, kind, name)
     if as_json:
-        terminal.print_json(rows)
+        terminal.print_json(found.to_json(), kind.item)
         return
-    anomalies = [row for row in rows if row["is_anomaly"]]
-    title = f"{len(anomalies):,} anomalies in {len(rows):,} {kind.item.plural}"
-    terminal.out.print(items_table(anomalies[:20], title, kind.item))
-    if len(anomalies) > 20:
-        terminal.out.print(f"{len(anomalies) - 20:,} more with --json")
+    for note in doubt_notes(found.doubts):
+        terminal.out.print(note, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
+    terminal.out.print(scored_table(found, kind.item))
+    terminal.out.print(scored_notes(found, kind.item), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -164,40 +198,29 @@ def explain(
         str, typer.Argument(metavar="ITEM", help="Id, such as blk_1073741825 (one that begins with -: -- ITEM).")
     ],
     detector: Annotated[str | None, typer.Option(help="Detector; the setting `champion` by default.")] = None,
+    scored: Annotated[
+        bool, typer.Option("--scored", help="The item as it is in the files that `score` was given last.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All raw records, not only those that tell why.")] = False,
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Say why an item of the home is anomalous or normal: the differences, their weights, and its raw records."""
-    from dataclasses import asdict
-
-    from hdfs_pipeline.cli.tables.detectors import explanation_table
-    from hdfs_pipeline.cli.tables.feedback import feedback_json, feedback_sentence
+    """Say why an item is anomalous or normal: what differs, the cause first, and the raw records that tell of it."""
+    from hdfs_pipeline.cli.tables.explanations import explanation_table, record_lines, report_json, summary
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import serving_detector
     from hdfs_pipeline.store.store import Store
     from hdfs_pipeline.verdicts.explain import explain_item
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     name = detector or serving_detector(settings, kind)
-    report = explain_item(Store.open(settings), settings, kind, item, name)
+    report = explain_item(Store.open(settings), settings, kind, item, name, scored=scored)
     if as_json:
-        given = {"feedback": feedback_json(report.feedback)} if report.feedback else {}
-        terminal.print_json(asdict(report) | given, kind.item)
+        terminal.print_json(report_json(report, everything=everything), kind.item)
         return
-    verdict = "[red]anomalous[/]" if report.is_anomaly else "[green]normal[/]"
-    terminal.out.print(
-        f"[bold]{report.item}[/] is {verdict}: {report.detector} {report.score:.4g}, "
-        f"threshold {report.threshold:.4g}" + (f"; labelled {report.label}" if report.label else ""),
-        highlight=False,
-    )
-    if report.feedback:
-        terminal.out.print(feedback_sentence(report.feedback), markup=False, highlight=False, soft_wrap=True)
-    terminal.out.print(f"{report.explanation.reason}\n", markup=False, highlight=False, soft_wrap=True)
-    terminal.out.print(explanation_table(report, kind.item.noun))
-    for line in report.lines:
-        place = escape("@".join(part for part in (line.get("daemon"), line.get("host")) if part))
-        terminal.out.print(f"[dim]{line.get('event_id', ''):>7} {place}[/] ", end="")
-        terminal.out.print(line["line"], markup=False, highlight=False, soft_wrap=True)
-    if report.records > len(report.lines):
-        more = report.records - len(report.lines)
-        terminal.out.print(f"[dim]{more:,} more records in the store[/]", highlight=False)
+    for line in summary(report):
+        terminal.out.print(line, highlight=False, soft_wrap=True)
+    if report.explanation.differences:
+        terminal.out.print(explanation_table(report, kind.item.noun))
+    for line in record_lines(report, everything=everything):
+        terminal.out.print(line, highlight=False, soft_wrap=True)

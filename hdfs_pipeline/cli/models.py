@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Detector, Domain, Json
 from hdfs_pipeline.errors import DataError, PipelineError
-from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
 
@@ -19,7 +19,7 @@ def retrain(
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Train a challenger on new items; it serves only if it is not worse than the champion on the latest items."""
+    """Train a challenger on new items; it serves only if it leads the champion beyond chance on the latest items."""
     from hdfs_pipeline.cli.tables.detectors import retrainings_table
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import named_detectors
@@ -30,7 +30,7 @@ def retrain(
     from hdfs_pipeline.scoring.models import trained_detectors
     from hdfs_pipeline.store.store import Store
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     store = Store.open(settings)
     names = named_detectors(kind, [detector], trained_detectors(settings, kind.name))
     if not names:
@@ -65,7 +65,9 @@ def retrain(
 @app.command()
 def rollback(
     detector: Annotated[str, typer.Option("--detector", help="Name of a detector.")],
-    to: Annotated[int | None, typer.Option("--to", help="Version; the one that served before by default.")] = None,
+    to: Annotated[
+        int | None, typer.Option("--to", min=1, help="Version; the one that served before by default.")
+    ] = None,
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +77,7 @@ def rollback(
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.learning.retraining import roll_back
 
-    done = roll_back(load_settings(), domain_named(domain), detector, to)
+    done = roll_back(existing_home(), domain_named(domain), detector, to)
     if as_json:
         terminal.print_json(asdict(done))
         return
@@ -95,7 +97,7 @@ def models(detector: Detector = "all", domain: Domain = None, as_json: Json = Fa
     from hdfs_pipeline.scoring.feedback import feedback_sentence
     from hdfs_pipeline.scoring.models import cards, champion_version, read_choice, trained_detectors
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     names = named_detectors(kind, [detector], trained_detectors(settings, kind.name))
     rows = [
         (card, card.version == champion_version(settings, kind.name, name))
@@ -105,7 +107,10 @@ def models(detector: Detector = "all", domain: Domain = None, as_json: Json = Fa
     if as_json:
         terminal.print_json([card.to_json() | {"serves": serves} for card, serves in rows], kind.item)
         return
-    terminal.out.print(models_table(rows, kind.item.plural))
+    if not rows:
+        terminal.out.print(f"no model yet: `hdfs-pipeline train` makes one from the {kind.item.plural} of this home")
+    else:
+        terminal.out.print(models_table(rows, kind.item.plural))
     choice = read_choice(settings, kind.name) if kind.champion(settings) == BEST else None
     policy, serving = policy_of(settings, kind), serving_detector(settings, kind)
     lines = [f"Policy: {policy}. Verdicts come from {serving}."]

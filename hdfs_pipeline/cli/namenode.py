@@ -15,8 +15,7 @@ from hdfs_pipeline.cli.terminal import Json
 from hdfs_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from hdfs_pipeline.cli.tables.style import Listing
     from hdfs_pipeline.domains.namenode.collect import Polled
 
 app = typer.Typer()
@@ -122,20 +121,19 @@ class _Changes:
                 note = health.error or health.note
                 when = f"{health.polled_at:%Y-%m-%d %H:%M:%S}Z"
                 line = f"{when} {health.namenode} {health.role} {_milliseconds(health.fetch_ms)} {note} {trouble}"
-                print(line.rstrip(), flush=True)
+                terminal.say(line.rstrip())
 
 
 def _milliseconds(value: float | None) -> str:
     return "" if value is None else f"{value:.0f} ms"
 
 
-def _health(polled: list["Polled"], trouble: str) -> "Table":
+def _health(polled: list["Polled"], trouble: str) -> "Listing":
     """The state of each NameNode, one line each."""
-    from rich.table import Table
+    from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 
-    table = Table(
-        "NameNode", "role", "RPC", "polled", "fetch", "requests/s", "queue", "", caption=escape(trouble) or None
-    )
+    figures = (number("RPC"), name("polled"), number("fetch"), number("requests/s"), number("queue"), Column(""))
+    table = Listing("", (name("NameNode"), name("role"), *figures), escape(trouble))
     for answer in polled:
         health = answer.health
         values = answer.sample.values if answer.sample is not None else {}
@@ -143,11 +141,13 @@ def _health(polled: list["Polled"], trouble: str) -> "Table":
         if health.failures > 1:
             note += f" [red]({health.failures} polls in a row)[/]"
         numbers = (
-            f"{values[name]:,.0f}" if name in values else "" for name in ("RpcProcessingRate", "CallQueueLength")
+            f"{values[metric]:,.0f}" if metric in values else "" for metric in ("RpcProcessingRate", "CallQueueLength")
         )
         port = "" if health.port is None else str(health.port)
         when = f"{health.polled_at:%H:%M:%S}Z"
-        table.add_row(health.namenode, health.role, port, when, _milliseconds(health.fetch_ms), *numbers, note)
+        table.add_row(
+            escape(health.namenode), escape(health.role), port, when, _milliseconds(health.fetch_ms), *numbers, note
+        )
     return table
 
 
@@ -156,7 +156,9 @@ def replay(
     series: Annotated[
         Path | None, typer.Argument(help="Recording of polls (.jsonl, .jsonl.gz); default: the one that ships.")
     ] = None,
-    speed: Annotated[float, typer.Option(min=0.001, help="Times as fast as it was recorded.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(callback=terminal.finite, min=0.001, help="Times as fast as it was recorded.")
+    ] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on the loopback; 0 takes a free one.")] = 9870,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     loop: Annotated[

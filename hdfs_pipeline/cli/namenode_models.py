@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Json
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
@@ -29,7 +30,7 @@ def _known_time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise DataError(f"{text!r} is no time: write 2026-11-21T18:00:00, with +01:00 for another zone") from None
+        raise UsageError(f"{text!r} is no time: write 2026-11-21T18:00:00, with +01:00 for another zone") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -43,29 +44,34 @@ def train(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train every NameNode detector on a window, by default the last `namenode_baseline_hours`; it serves at once."""
+    """Train every NameNode detector on a window, by default the last `namenode_baseline_hours`; serves if as quiet."""
     from hdfs_pipeline.cli.tables.namenode import findings_text, status_table
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.namenode.detectors import LEARNING
     from hdfs_pipeline.domains.namenode.features import load_baseline
     from hdfs_pipeline.domains.namenode.reports import model_status
-    from hdfs_pipeline.learning.tracking import train_and_track
+    from hdfs_pipeline.learning.challenge import train_and_track
     from hdfs_pipeline.store.store import Store
 
-    settings, kind = load_settings(), domain_named(DOMAIN)
+    settings, kind = existing_home(), domain_named(DOMAIN)
     store = Store.open(settings)
     with terminal.steps() as progress:
         bar = progress.add_task("reading", total=None)
         data = load_baseline(
             store, settings, namenode=namenode, start=_time(start), end=_time(end), with_incidents=with_incidents
         )
-        for name in LEARNING:
-            train_and_track(store, data, kind, name, settings, lambda step: progress.update(bar, description=step))
+        cards = [
+            train_and_track(store, data, kind, name, settings, lambda step: progress.update(bar, description=step))[0]
+            for name in LEARNING
+        ]
     models = model_status(settings)
     if as_json:
         terminal.print_json(models)
         return
     terminal.out.print(status_table(models))
+    for card in cards:
+        if card.judgement:
+            _say(f"{card.detector} version {card.version}: {card.judgement['verdict']}")
     _say(findings_text(models["findings"]))
 
 
@@ -75,7 +81,7 @@ def status(as_json: Json = False) -> None:
     from hdfs_pipeline.cli.tables.namenode import findings_text, status_table
     from hdfs_pipeline.domains.namenode.reports import model_status
 
-    models = model_status(load_settings())
+    models = model_status(existing_home())
     if as_json:
         terminal.print_json(models)
     elif not models["trained"]:
@@ -93,7 +99,7 @@ def score(namenode: NameNode = None, as_json: Json = False) -> None:
     from hdfs_pipeline.store.store import Store
     from hdfs_pipeline.verdicts.update import score_new
 
-    settings = load_settings()
+    settings = existing_home()
     store = Store.open(settings)
     with terminal.err.status("scoring"):
         done = score_new(store, settings, domain_named(DOMAIN), the_namenode(store, namenode))
@@ -122,7 +128,10 @@ def report(
     end: To = None,
     namenode: NameNode = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Threshold of the LSTM autoencoder; the others move in proportion.")
+        float | None,
+        typer.Option(
+            callback=terminal.finite, help="Threshold of the LSTM autoencoder; the others move in proportion."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -131,7 +140,7 @@ def report(
     from hdfs_pipeline.domains.namenode.reports import window_report
     from hdfs_pipeline.store.store import Store
 
-    settings = load_settings()
+    settings = existing_home()
     with terminal.err.status("scoring"):
         window = window_report(
             Store.open(settings),
@@ -157,7 +166,7 @@ def incidents(
     start: From = None,
     end: To = None,
     namenode: NameNode = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the latest incidents.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many of the latest incidents.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List the stored incidents, the latest first, and show the latest in full."""
@@ -165,7 +174,7 @@ def incidents(
     from hdfs_pipeline.domains.namenode.reports import list_incidents
     from hdfs_pipeline.store.store import Store
 
-    store = Store.open(load_settings())
+    store = Store.open(existing_home())
     listed = list_incidents(store, namenode=namenode, start=_time(start), end=_time(end), limit=limit)
     if as_json:
         terminal.print_json(listed)
@@ -193,8 +202,8 @@ def mark(
 
     begin, until = _known_time(start), _known_time(end)
     if kind not in _KINDS:
-        raise DataError(f"a stretch can be marked as {' or '.join(_KINDS)}, not as {kind!r}")
-    store = Store.open(load_settings())
+        raise UsageError(f"a stretch can be marked as {' or '.join(_KINDS)}, not as {kind!r}")
+    store = Store.open(existing_home())
     entity = the_namenode(store, namenode)
     row = give_feedback_on_stretch(store, domain_named(DOMAIN), begin, until, kind, entity=entity, note=note)
     concerned = row["incidents"]
@@ -210,7 +219,7 @@ def rollback(as_json: Json = False) -> None:
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.learning.retraining import roll_back_all
 
-    done = roll_back_all(load_settings(), domain_named(DOMAIN))
+    done = roll_back_all(existing_home(), domain_named(DOMAIN))
     first = done[0]
     if as_json:
         terminal.print_json({"before": first.before, "serving": first.now})
@@ -227,9 +236,14 @@ def evaluate(
     labels: Annotated[
         Path | None, typer.Option(help="Faults of the recording, JSON lines; or which metrics each anomaly is about.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; the setting by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Seed; the setting by default.")] = None,
     baseline: Annotated[
-        float | None, typer.Option(help="Seconds of the recording to train on; the rest up to the fault is quiet.")
+        float | None,
+        typer.Option(
+            callback=terminal.finite,
+            min=1,
+            help="Seconds of the recording to train on; the rest up to the fault is quiet.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -254,7 +268,7 @@ def evaluate(
         else:
             default = series.parent / "labels.jsonl"
             if labels is None and not default.is_file():
-                raise DataError("a recording needs --labels: JSON lines with fault, start, end, expected_metrics")
+                raise UsageError("a recording needs --labels: JSON lines with fault, start, end, expected_metrics")
             result = evaluate_series(
                 series,
                 labels or default,

@@ -6,6 +6,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hdfs_pipeline.cli import terminal
@@ -38,8 +39,7 @@ def topics(as_json: Json = False) -> None:
     """Make the Kafka topics that are missing, check the others, and count their messages."""
     from dataclasses import asdict
 
-    from rich.table import Table
-
+    from hdfs_pipeline.cli.tables.style import Listing, name, number
     from hdfs_pipeline.sources.kafka import bootstrap_servers
     from hdfs_pipeline.streaming.topics import describe_topics, ensure_topics
 
@@ -49,9 +49,10 @@ def topics(as_json: Json = False) -> None:
     if as_json:
         terminal.print_json([{**asdict(topic), "made": topic.name in made} for topic in described])
         return
-    table = Table("topic", "partitions", "messages", "", title=bootstrap_servers(settings))
+    columns = (name("topic"), number("partitions"), number("messages"), name(""))
+    table = Listing(escape(bootstrap_servers(settings)), columns)
     for topic in described:
-        table.add_row(topic.name, str(topic.partitions), f"{topic.messages:,}", "made" * (topic.name in made))
+        table.add_row(escape(topic.name), str(topic.partitions), f"{topic.messages:,}", "made" * (topic.name in made))
     terminal.out.print(table)
 
 
@@ -86,8 +87,11 @@ def route(as_json: Json = False) -> None:
 
 produce = typer.Typer(no_args_is_help=True, help="Send logs, feature rows and labels to Kafka.")
 app.add_typer(produce, name="produce")
-Rate = Annotated[float | None, typer.Option(min=0.001, help="Records a second.")]
-Speed = Annotated[float | None, typer.Option(min=0.001, help="Pace by the records' times; 2 is twice as fast.")]
+Rate = Annotated[float | None, typer.Option(callback=terminal.finite, min=0.001, help="Records a second.")]
+Speed = Annotated[
+    float | None,
+    typer.Option(callback=terminal.finite, min=0.001, help="Pace by the records' times; 2 is twice as fast."),
+]
 
 
 @produce.command("raw")
@@ -135,7 +139,7 @@ def produce_features_command(
     path: Annotated[Path, typer.Argument(help="CSV (.gz too) of BlockId, Label, E1, E2, …: counts per block.")],
     catalogue: Annotated[str, typer.Option(help="Template catalogue that names the columns.")] = "hdfs_v1.v1",
     batch: Annotated[int, typer.Option(min=1, help="Rows to send at once.")] = 1,
-    delay: Annotated[float, typer.Option(min=0, help="Seconds between the batches.")] = 0.0,
+    delay: Annotated[float, typer.Option(callback=terminal.finite, min=0, help="Seconds between the batches.")] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Send ready-made feature rows into `hdfs_logs`, in mini-batches."""
@@ -180,8 +184,8 @@ def produce_labels_command(
 
 def _counting() -> Progress:
     """Progress of work without a known end, on standard error."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    return Progress(*columns, console=terminal.err, transient=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    return Progress(*columns, console=terminal.err, transient=True, disable=not terminal.err.is_terminal)
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,6 @@
 """The whole pipeline at once, and the anomalies as they arrive."""
 
+import json
 from threading import Lock
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from rich.text import Text
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.terminal import Json
 from hdfs_pipeline.settings import load_settings
+from hdfs_pipeline.shown import without_secrets
 
 app = typer.Typer()
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta")
@@ -27,7 +29,7 @@ class Lines:
         with self._mutex:
             colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
             for line in text.split("\n"):
-                shown = Text.assemble((f"{name:<{_WIDTH}} | ", colour), line)
+                shown = Text.assemble((f"{name:<{_WIDTH}} | ", colour), without_secrets(line))
                 if line.startswith(("anomaly", "withdrawn")):
                     shown.stylize("bold", _WIDTH + 3)
                 terminal.err.print(shown, soft_wrap=True)
@@ -44,8 +46,10 @@ def up(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Stream workers; metrics on consecutive ports.")] = 1,
-    rate: Annotated[float, typer.Option(min=0.001, help="Records a second of the replay.")] = 500.0,
+    workers: Annotated[int, typer.Option(min=1, max=1_000, help="Stream workers; metrics on consecutive ports.")] = 1,
+    rate: Annotated[
+        float, typer.Option(callback=terminal.finite, min=0.001, help="Records a second of the replay.")
+    ] = 500.0,
 ) -> None:
     """Start everything: Kafka if none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
 
@@ -59,7 +63,10 @@ def up(
 @app.command()
 def watch(
     everything: Annotated[bool, typer.Option("--all", help="Begin with those that are on the topic already.")] = False,
-    every: Annotated[float, typer.Option(min=0, help="Least seconds between two lines; others are counted.")] = 0.0,
+    every: Annotated[
+        float,
+        typer.Option(callback=terminal.finite, min=0, help="Least seconds between two lines; others are counted."),
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Show the anomalies that the stream workers find, as they arrive on Kafka; with --json one object a line."""
@@ -74,7 +81,7 @@ def watch(
 
     with stop_on_signals() as stopped:
         for verdict in verdicts(load_settings(), stopped, everything=everything, ready=waiting):
-            line = encode_verdict(verdict).decode() if as_json else modestly.line(verdict)
+            line = json.dumps(json.loads(encode_verdict(verdict))) if as_json else modestly.line(verdict)
             if line is not None and not _printed(line):
                 return
 
@@ -82,7 +89,7 @@ def watch(
 def _printed(line: str) -> bool:
     """Print a line at once. Returns whether somebody still reads; a reader such as `head` stops at some point."""
     try:
-        print(line, flush=True)
+        terminal.say(line)
     except BrokenPipeError:
         return False
     return True

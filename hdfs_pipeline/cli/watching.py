@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Domain, Json
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
 
@@ -28,7 +28,7 @@ def drift(detector: Detector = None, png: Png = None, domain: Domain = None, as_
     from hdfs_pipeline.monitoring.drift_plot import drift_png
     from hdfs_pipeline.store.store import Store
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     name = detector or serving_detector(settings, kind)
     measured = measure_drift(Store.open(settings), settings, kind, name)
     if png is not None:
@@ -48,8 +48,10 @@ def drift(detector: Detector = None, png: Png = None, domain: Domain = None, as_
 @app.command()
 def backtest(
     detector: Detector = None,
-    threshold: Annotated[float | None, typer.Option(help="Score to flag from; the model's own by default.")] = None,
-    version: Annotated[int | None, typer.Option(help="Version of the model; its champion by default.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(callback=terminal.finite, help="Score to flag from; the model's own by default.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version of the model; its champion by default.")] = None,
     first: Annotated[datetime | None, typer.Option("--from", formats=_DATE, help="First UTC day.")] = None,
     last: Annotated[datetime | None, typer.Option("--to", formats=_DATE, help="Last UTC day, included.")] = None,
     png: Png = None,
@@ -64,7 +66,7 @@ def backtest(
     from hdfs_pipeline.running.orchestration import run_backtest
     from hdfs_pipeline.store.store import Store
 
-    settings, kind = load_settings(), domain_named(domain)
+    settings, kind = existing_home(), domain_named(domain)
     store = Store.open(settings)
     trial = Trial.of(settings, kind, detector, version, threshold)
     bounds = (first.date() if first else None, last.date() if last else None)

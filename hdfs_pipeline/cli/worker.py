@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.settings import load_settings
 
 app = typer.Typer()
@@ -15,7 +16,10 @@ app = typer.Typer()
 def stream(
     detector: Annotated[str | None, typer.Option(help="Detector; the setting `champion` by default.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Score from which a block is anomalous; the model's own by default.")
+        float | None,
+        typer.Option(
+            callback=terminal.finite, help="Score from which a block is anomalous; the model's own by default."
+        ),
     ] = None,
     begin: Annotated[str, typer.Option("--from", help="raw_logs, aggregated_events or hdfs_logs.")] = "raw_logs",
     end: Annotated[str, typer.Option("--to", help="anomalies, or aggregated_events to count only.")] = "anomalies",
@@ -26,7 +30,9 @@ def stream(
     """
     from hdfs_pipeline.streaming.stream import stream as run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(terminal.PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("hdfs_pipeline.kafka").addFilter(_now_and_then())
     run(load_settings(), begin, end, detector=detector, threshold=threshold)

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import UsageError, unknown
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.thresholds import Fixed, Quantile, Quiet, Threshold
 from hdfs_pipeline.settings import Settings
@@ -156,13 +155,10 @@ DETECTORS: dict[str, Row] = {
 
 
 def detector_row(name: str) -> Row:
-    """The row of a detector. Raises: DataError that suggests the near name."""
+    """The row of a detector. Raises: UsageError that suggests the near name."""
     if name in DETECTORS:
         return DETECTORS[name]
-    near = get_close_matches(name, DETECTORS, n=1)
-    raise DataError(
-        f"no detector {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DETECTORS)}")
-    )
+    raise UsageError(unknown("detector", name, DETECTORS))
 
 
 def make_detector(name: str, settings: Settings, **params: Any) -> Detector:

@@ -4,11 +4,10 @@ A domain is a folder here, a row in `DOMAINS` and a folder under `defs/`; what i
 """
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from hdfs_pipeline.domains.contract import Domain
@@ -35,15 +34,12 @@ DOMAINS: dict[str, Row] = {
 
 
 def domain_named(name: str | None = None) -> "Domain":
-    """The domain of a name; without one the first. Raises: DataError that suggests the near name."""
+    """The domain of a name; without one the first. Raises: UsageError that suggests the near name."""
     if name is None:
         name = next(iter(DOMAINS))
     if name in DOMAINS:
         return DOMAINS[name].load()
-    near = get_close_matches(name, DOMAINS, n=1)
-    raise DataError(
-        f"no domain {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DOMAINS)}")
-    )
+    raise UsageError(unknown("domain", name, DOMAINS))
 
 
 def all_domains() -> "list[Domain]":

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.detectors import DETECTORS, detector_row
 from hdfs_pipeline.detectors import Row as DetectorRow
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
@@ -76,7 +76,9 @@ class Read:
     """What reading files came to.
 
     `source` gives the columns their meaning; `coverage` is the share of records that it knows, 0 to 1; `notes` are for
-    people; `skipped` are files whose content was read before.
+    people; `skipped` are files whose content was read before; `unread` says which files and folders could not be read,
+    and why; `left_out` are the files (path and reason) that a scan of a folder did not take; `forms` counts how the
+    lines were written.
     """
 
     files: int
@@ -89,6 +91,9 @@ class Read:
     labels: int | None = None
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    forms: dict[str, int] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,14 @@ class Facts:
     last_time: datetime
     records: int
     label: str | None = None
+
+
+class Place(NamedTuple):
+    """Host and file of a record, '' where that is not known, and when it was written."""
+
+    host: str
+    path: str
+    time: datetime
 
 
 @dataclass(frozen=True)
@@ -154,6 +167,12 @@ class Figures(Protocol):
     def acknowledged(self, seconds: float) -> None:
         """The brokers have a verdict, so long after the record that closed its item."""
 
+    def odd_clocks(self, leads: Mapping[str, float]) -> None:
+        """Hosts whose clocks cannot be right, each with the seconds by which it is ahead."""
+
+    def refused(self, why: str) -> None:
+        """A model is to serve that cannot; "" where none is."""
+
     def held(self, still_open: int, remembered: int) -> None:
         """Items in memory: those that are open, and all."""
 
@@ -164,8 +183,8 @@ class Stage(Protocol):
     topic: str
     group: str
 
-    def begin(self, places: dict[int, str | None]) -> None:
-        """Take over partitions, each with the note that was committed with its offset."""
+    def begin(self, places: dict[int, str | None], life: str) -> None:
+        """Take over partitions of this life of the topic, each with the note that was committed with its offset."""
 
     def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
         """Work on messages; `stamps` is when the first of each partition was produced, in seconds since 1970."""
@@ -228,6 +247,9 @@ class Shipping(Protocol):
 
     def position(self, partition: int) -> tuple[int, int]:
         """The offset to begin at after a restart, and below which messages were worked on (`until`)."""
+
+    def skip(self, partition: int, offset: int) -> bool:
+        """Go on at `offset`, since what stands before it cannot be read. Whether that is to be told: once."""
 
     def take(self, message: Any) -> list[DeadLetter]:
         """Take a message of confluent_kafka; what of it cannot be used."""
@@ -297,7 +319,7 @@ class Domain(ABC):
         """What is known beforehand of a detector of this domain. Raises: DataError for any other."""
         row = detector_row(detector)
         if row.cls.features not in self.families:
-            raise DataError(f"{detector} reads no features of {self.name}; there are {', '.join(self.detectors)}")
+            raise UsageError(f"{detector} reads no features of {self.name}; there are {', '.join(self.detectors)}")
         return row
 
     def make(self, settings: Settings, detector: str) -> Detector:
@@ -376,8 +398,22 @@ class Domain(ABC):
         """What is known of items by key, of all by default; of those that the home does not have, nothing."""
 
     @abstractmethod
-    def evidence(self, store: Store, settings: Settings, key: Key, limit: int) -> list[dict[str, Any]]:
-        """The first raw records of an item in the order of time: of each at least its `time` and `line`."""
+    def evidence(
+        self, store: Store, settings: Settings, key: Key, limit: int, telling: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """The first raw records of an item in the order of time: of each at least its `time` and `line`.
+
+        Where records can be told apart by columns, those behind `telling` have `telling` true, and are among
+        the returned ones before any other.
+        """
+
+    def places(self, store: Store, telling: Mapping[Key, Sequence[str]]) -> dict[Key, Place]:
+        """Where each item's first record behind the columns `telling` was written, or else its very first record."""
+        return {}
+
+    def about(self, store: Store, key: Key) -> dict[str, Any]:
+        """What its raw records say of an item beside its features, by names that a person reads."""
+        return {}
 
     def nearest(self, store: Store, key: Key) -> Key | None:
         """The item of the home whose id is nearest to one that it does not have, where it can be a slip of the hand."""

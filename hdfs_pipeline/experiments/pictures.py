@@ -25,6 +25,7 @@ from hdfs_pipeline.learning.training import Tested
 
 _BINS = 48
 _SQUEEZED = 0.05  # a threshold in this lowest part of a linear axis is hard to see: the axis becomes logarithmic
+_LEAST = 1e-300  # smaller thresholds leave no room for a logarithmic axis
 _COLOURS = 12
 _EDGE, _WIDE = 320, 520  # right end of the curves, and of the names beside them
 
@@ -162,7 +163,7 @@ def score_axis(tested: Tested) -> tuple[Axis, bool]:
     """
     scores, threshold = tested.scores, tested.evaluation.threshold
     low, high = float(min(scores.min(), threshold)), float(max(scores.max(), threshold))
-    if low < 0 or threshold <= 0 or low == high or threshold - low > _SQUEEZED * (high - low):
+    if low < 0 or threshold < _LEAST or low == high or threshold - low > _SQUEEZED * (high - low):
         low = 0.0 if 0 <= low < 0.2 * high else low
         room = (high - low) * 0.02 or max(abs(high), 1.0) * 0.02
         return Axis(low, high + room, 46, 446), False

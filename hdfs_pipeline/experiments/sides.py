@@ -9,7 +9,7 @@ import numpy as np
 
 from hdfs_pipeline.domains.champions import families
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, UsageError, unknown
 from hdfs_pipeline.learning.holdout import read_apart
 from hdfs_pipeline.scoring.dataset import Dataset, split_chronological, split_random, split_unseen
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, UNLABELLED
@@ -50,7 +50,7 @@ def divide(data: Dataset, split: str, settings: Settings) -> tuple[Dataset, Data
         "unseen": lambda: split_unseen(known, share, seed),
     }
     if split not in ways:
-        raise DataError(f"no split {split!r}; there are {', '.join(ways)}")
+        raise UsageError(unknown("split", split, ways))
     learn, test = (known.take(rows) for rows in ways[split]())
     for side, what in ((learn, "learn from"), (test, "judge on")):
         if len(set(side.labels.tolist())) < 2:

@@ -47,7 +47,7 @@ class Axis:
 
 def number(value: float) -> str:
     """A tick's text: short, with a power of ten for a number that would be long."""
-    if value == 0:
+    if abs(value) < 1e-300:  # no power of ten has so small a number
         return "0"
     if abs(value) >= 100_000 or abs(value) < 0.001:
         power = int(np.floor(np.log10(abs(value)) + 1e-9))

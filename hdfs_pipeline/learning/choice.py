@@ -14,7 +14,7 @@ import numpy as np
 from hdfs_pipeline.domains.champions import BEST, load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import PipelineError
-from hdfs_pipeline.learning.judgement import METRICS, figure, policy_sentence, too_few
+from hdfs_pipeline.learning.judgement import METRICS, beyond_chance, figure, leads, policy_sentence, too_few
 from hdfs_pipeline.learning.training import judge
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.models import champion_version, keep_choice, marked_items, trained_detectors
@@ -51,7 +51,7 @@ class Choice:
 def choose_detector(store: Store, settings: Settings, domain: Domain) -> Choice | None:
     """Judge the serving versions of all detectors on the same items, and let the best one serve if it leads enough.
 
-    It must lead the serving detector by more than `champion_margin`. None if the settings name a detector.
+    It must lead the serving detector as a challenger must lead a champion. None if the settings name a detector.
     Raises: DataError if nothing was ingested yet.
     """
     if domain.champion(settings) != BEST:
@@ -63,17 +63,21 @@ def choose_detector(store: Store, settings: Settings, domain: Domain) -> Choice 
     test = _unlearned(domain.features(store, settings), scorers, settings)
     few = too_few(test, settings)
     if few or not scorers:
-        why = f"{few.rstrip(',')}, none of which a candidate has learned" if scorers else "without a model"
-        return Choice(serving, serving, False, f"{serving} serves on: {why}, nothing can be chosen", *about)
+        why = f"{few}; no candidate has learned any of these" if scorers else "there is no model"
+        return Choice(serving, serving, False, f"{serving} serves on, nothing can be chosen: {why}", *about)
     metric = settings.champion_metric
     tested = {name: judge(scorer, test, settings) for name, scorer in scorers.items()}
     figures = {
         name: {"version": scorers[name].card.version, metric: figure(judged, metric)} for name, judged in tested.items()
     }
     best = max(figures, key=lambda name: (figures[name][metric], name == serving))
-    lead = figures[best][metric] - figures.get(serving, {}).get(metric, -np.inf)
-    chosen = best if lead > settings.champion_margin else serving
     compared = ", ".join(f"{name} {figures[name][metric]:.3f}" for name in figures)
+    chosen = best
+    if best != serving and serving in tested:
+        sides = [(tested[name], scorers[name].card.threshold) for name in (best, serving)]
+        found = leads(sides[0], sides[1], settings)
+        chosen = best if beyond_chance(found, settings) else serving
+        compared += f", where chance gives {best} such a lead in {found.p:.1%} of cases,"
     anomalies = next(iter(tested.values())).evaluation.anomalies
     sentence = f"{chosen} serves{' on' if chosen == serving else f', in place of {serving}'}"
     sentence += f": {METRICS[metric]} {compared}"

@@ -1,4 +1,4 @@
-"""Retraining: a challenger learns what is new, is judged beside the champion, and serves only if it is not worse.
+"""Retraining: a challenger learns what is new, is judged beside the champion, and serves only if it is shown better.
 
 The rules, and why they are so: docs/decisions/08-retraining.md.
 """
@@ -14,11 +14,11 @@ from filelock import FileLock, Timeout
 from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError, SetupError
-from hdfs_pipeline.learning.judgement import compare, latest
-from hdfs_pipeline.learning.tracking import log_training, move_alias, publish_evaluations, publish_model
-from hdfs_pipeline.learning.training import Trained, fit, learnable, with_labels_of_feedback
+from hdfs_pipeline.learning.challenge import challenge, record
+from hdfs_pipeline.learning.tracking import move_alias
+from hdfs_pipeline.learning.training import learnable, whole_ones, with_labels_of_feedback
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.scoring.feedback import feedback_figures, words_of
+from hdfs_pipeline.scoring.feedback import words_of
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, NORMAL, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.models import (
     champion_version,
@@ -28,7 +28,6 @@ from hdfs_pipeline.scoring.models import (
     previous_version,
     promote_model,
     read_card,
-    save_model,
 )
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
@@ -83,8 +82,11 @@ class Material:
             scored = np.isin(data.keys, [domain.item.parse(item) for (item,) in rows])
             labels[(labels == UNLABELLED) & scored] = NORMAL
         cls_of = domain.row(name).cls
+        # Items whose beginning or end lies outside the records were not learned before either: they are no news.
         # All steps of a series stay: those that are not learned lie between others, and are judged on false alarms.
-        kept = np.ones(len(labels), bool) if cls_of.ordered else learnable(labels, cls_of.learns_from)
+        kept = np.ones(len(labels), bool)
+        if not cls_of.ordered:
+            kept = whole_ones(learnable(labels, cls_of.learns_from), data.cut)
         # Feedback also rules the vectors of items that are left out, as real ones are in a home without labels.
         material = replace(replace(data, labels=labels).take(kept), feedback=data.feedback)
         return cls(material, loaded.labels[kept] >= 0)
@@ -139,8 +141,8 @@ def retrain(
     """Train a challenger if `at_least` items are new (`retrain_batch_size`), and judge it beside the champion.
 
     It is also trained if people gave, changed or withdrew feedback on `retrain_feedback` items. It is saved, recorded
-    in `models` and in MLflow, and becomes the champion only if it is not worse. Whatever goes wrong on the way, the
-    champion serves on.
+    in `models` and in MLflow, and becomes the champion only if it passes (`judgement.compare`). Whatever goes wrong on
+    the way, the champion serves on.
 
     Raises: NotTrainedError if there is no champion; DataError if the items do not fit it or allow no judgement;
     SetupError if another retraining is under way.
@@ -175,19 +177,13 @@ def _retrain(
             + ": nothing to do (--force does it now)"
         )
         return Retraining(name, "waiting", new, verdict, version)
-    on_step(f"{name}: training a challenger on what is new")
-    known = marked_items(settings, domain.name, name, version)
-    fresh = np.zeros(len(marks), bool) if known is None else ~np.isin(marks, known[0])
-    held = latest(data, material.judged_by, fresh, settings)
-    challenger = fit(data.take(~held), domain, name, settings, before=champion)
-    on_step(f"{name}: judging it beside version {version}")
-    judgement, tests = compare(champion, challenger, data, held, settings)
-    judgement["known_to_champion"] = None if known is None else int((held & ~fresh).sum())
-    metrics = {split: tested.evaluation.to_json() for split, tested in tests.items()}
-    figures = feedback_figures(data.feedback, challenger, champion, domain.item.show)
-    card = replace(challenger.card, metrics=metrics, judgement=judgement, feedback=figures)
-    saved = save_model(replace(challenger, card=card), settings, promote=False, judged_on=marks[held])
-    return _record(store, settings, Trained(saved, tests), version, new, on_step)
+    trained = challenge(champion, data, material.judged_by, domain, settings, on_step, resume=True)
+    on_step(f"{name}: recording")
+    run_id = record(store, settings, trained, champion)
+    card = trained.scorer.card
+    status: Status = "promoted" if card.judgement["passed"] else "kept"
+    verdict = card.judgement["verdict"]
+    return Retraining(name, status, new, verdict, version, card.version, card.judgement, run_id, card.feedback)
 
 
 def _newest(store: Store, settings: Settings, domain: Domain, name: str) -> int:
@@ -208,26 +204,6 @@ def _new_items(settings: Settings, domain: Domain, name: str, newest: int, data:
     if domain.row(name).cls.ordered:
         return int((data.time > datetime.fromisoformat(card.created_at).timestamp() * 1e6).sum())
     return max(0, len(marks) - card.items)
-
-
-def _record(
-    store: Store, settings: Settings, trained: Trained, champion: int, new: int, on_step: Callable[[str], None]
-) -> Retraining:
-    """Put a saved challenger into the store and MLflow; make it the champion if its judgement says so."""
-    card = trained.scorer.card
-    name, judged = card.detector, card.judgement
-    on_step(f"{name}: recording")
-    tags = {"promoted": judged["passed"], "verdict": judged["verdict"], "champion_version": champion}
-    for side in ("champion", "challenger"):
-        tags |= {f"{side}_{figure}": value for figure, value in judged[side].items() if value is not None}
-    run_id = log_training(trained, settings, champion=False, tags=tags)
-    if judged["passed"]:
-        promote_model(settings, card.domain, name, card.version, instead_of=champion)
-        move_alias(settings, card.domain, name, card.version)
-        publish_evaluations(store, card)
-    publish_model(store, settings, card)  # last: this row says that all the rest was done
-    status: Status = "promoted" if judged["passed"] else "kept"
-    return Retraining(name, status, new, judged["verdict"], champion, card.version, judged, run_id, card.feedback)
 
 
 @dataclass(frozen=True)

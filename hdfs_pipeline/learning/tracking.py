@@ -2,17 +2,15 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.learning.curves import curves_png
-from hdfs_pipeline.learning.training import Trained, train
-from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.learning.training import Trained
 from hdfs_pipeline.scoring.models import model_folder
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
@@ -121,22 +119,6 @@ def move_alias(settings: Settings, domain: str, name: str, version: int) -> bool
     newest = max(fitting, key=lambda candidate: int(candidate.version))
     client.set_registered_model_alias(model, "champion", newest.version)
     return True
-
-
-def train_and_track(
-    store: Store,
-    data: Dataset,
-    domain: Domain,
-    name: str,
-    settings: Settings,
-    on_step: Callable[[str], None] = lambda _: None,
-) -> tuple[Card, str]:
-    """Train a detector, save it, and record it in `models` and in MLflow. Returns its card and the id of the run."""
-    trained = train(data, domain, name, settings, on_step)
-    on_step(f"{name}: recording")
-    card = trained.scorer.card
-    publish_model(store, settings, card)
-    return card, log_training(trained, settings)
 
 
 def publish_model(store: Store, settings: Settings, card: Card) -> None:

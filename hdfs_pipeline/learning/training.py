@@ -46,7 +46,9 @@ class Trained:
 
 
 def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Scorer | None = None) -> Scorer:
-    """Train a detector on `data` and fix its threshold there. Ambiguous items are left out.
+    """Train a detector on `data` and fix its threshold there.
+
+    Ambiguous items are left out, and so are those whose beginning or end lies outside the records.
 
     A detector that can resume goes on from the model `before`, if there is one.
 
@@ -58,7 +60,7 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
     ruled, ruled_labels = _ruled(data, detector)
     data = with_labels_of_feedback(data, domain, name, settings)
     feedback = data.feedback
-    data = data.take(learnable(data.labels, detector.learns_from))
+    data = data.take(whole_ones(learnable(data.labels, detector.learns_from), data.cut))
     labelled = bool((data.labels >= 0).any())
     if not labelled and detector.learns_from == "labels":
         advice = _GIVE.format(settings.feedback_labels, domain.item.plural, domain.item.noun.upper())
@@ -178,6 +180,12 @@ def learnable(labels: np.ndarray, learns_from: str = "labels") -> np.ndarray:
     return labels >= 0 if learns_from != "all" and (labels >= 0).any() else labels != AMBIGUOUS
 
 
+def whole_ones(rows: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """Of the items `rows` (n,) bool those that are not `cut` (n,) bool; all of them where no other is left."""
+    whole = rows & ~cut
+    return whole if whole.any() else rows
+
+
 def judge(scorer: Scorer, data: Dataset, settings: Settings, seen: np.ndarray | None = None) -> Tested:
     """Figures of a trained model on the labelled items of `data`. Raises: DataError without both kinds of labels.
 
@@ -187,7 +195,7 @@ def judge(scorer: Scorer, data: Dataset, settings: Settings, seen: np.ndarray | 
     data = data.labelled()
     matrix = data.matrix(scorer.card.family)
     if known is None and scorer.card.family == data.family and not scorer.detector.ordered:
-        known = scorer.knows(matrix.values)
+        known = scorer.knows(scorer.completed(matrix))
     return figures(scorer.score(matrix), scorer.card.threshold, data, settings, known)
 
 
@@ -212,20 +220,11 @@ def train(
 ) -> Trained:
     """Judge a detector on a random and on a chronological split of `data`, then fit it on all and save it.
 
-    A detector of series is judged on the chronological split only. Raises: DataError if the detector cannot learn from
-    `data`, for instance if it learns from labels and there are none.
+    It serves at once: `challenge` is for a version that has another one's place to take. A detector of series is judged
+    on the chronological split only. Raises: DataError if the detector cannot learn from `data`, for instance if it
+    learns from labels and there are none.
     """
-    tests: dict[str, Tested] = {}
-    if {NORMAL, ANOMALY} <= set(data.labels.tolist()):
-        known = data.labelled()
-        splits = {"chronological": split_chronological(known, settings.test_share)}
-        if not domain.row(name).cls.ordered:
-            splits = {"random": split_random(known, settings.test_share, settings.seed)} | splits
-        for split, (learn, test) in splits.items():
-            on_step(f"{name}: {split} split")
-            if all(len(set(known.labels[rows].tolist())) == 2 for rows in (learn, test)):
-                scorer = fit(known.take(learn), domain, name, settings)
-                tests[split] = judge(scorer, known.take(test), settings)
+    tests = judge_splits(data, domain, name, settings, on_step)
     on_step(f"{name}: all {domain.item.plural}")
     scorer = fit(data, domain, name, settings)
     metrics = {split: tested.evaluation.to_json() for split, tested in tests.items()}
@@ -233,6 +232,25 @@ def train(
     figures = feedback_figures(data.feedback, scorer, before, domain.item.show)
     scorer = save_model(replace(scorer, card=replace(scorer.card, metrics=metrics, feedback=figures)), settings)
     return Trained(scorer, tests)
+
+
+def judge_splits(
+    data: Dataset, domain: Domain, name: str, settings: Settings, on_step: Callable[[str], None]
+) -> dict[str, Tested]:
+    """Evaluations of a detector by split, "random" and "chronological": fitted on one part, judged on the other."""
+    tests: dict[str, Tested] = {}
+    if not {NORMAL, ANOMALY} <= set(data.labels.tolist()):
+        return tests
+    known = data.labelled()
+    splits = {"chronological": split_chronological(known, settings.test_share)}
+    if not domain.row(name).cls.ordered:
+        splits = {"random": split_random(known, settings.test_share, settings.seed)} | splits
+    for split, (learn, test) in splits.items():
+        on_step(f"{name}: {split} split")
+        if all(len(set(known.labels[rows].tolist())) == 2 for rows in (learn, test)):
+            scorer = fit(known.take(learn), domain, name, settings)
+            tests[split] = judge(scorer, known.take(test), settings)
+    return tests
 
 
 def _serving(domain: Domain, name: str, settings: Settings) -> Scorer | None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Selection
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 from hdfs_pipeline.scoring.scorer import Scorer
@@ -83,7 +83,7 @@ def days_there(store: Store, domain: Domain) -> dict[date, int]:
 def chosen_days(there: Collection[date], first: date | None, last: date | None, noun: str) -> list[date]:
     """The days of `there` from `first` to `last`, both included. Raises: DataError that names the days there are."""
     if first and last and first > last:
-        raise DataError(f"--from {first} is after --to {last}")
+        raise UsageError(f"--from {first} is after --to {last}")
     chosen = [day for day in sorted(there) if (first or day) <= day <= (last or day)]
     if not chosen:
         days = [str(day) for day in sorted(there)]

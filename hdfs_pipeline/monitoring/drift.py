@@ -115,7 +115,7 @@ def measure_drift(store: Store, settings: Settings, domain: Domain, name: str) -
             f"{domain.item.plural} it learned from: run `hdfs-pipeline retrain --detector {name} --force`"
         )
     data = domain.features(store, settings, families(domain, [name]))
-    data = data.take(data.labels != AMBIGUOUS)  # no model learns from them: they would always be new
+    data = data.take((data.labels != AMBIGUOUS) & ~data.cut)  # no model learns from them: they would always be new
     data = data.take(np.argsort(data.time, kind="stable"))
     known = learned_rows(data, scorer.card.family, marked[0])
     latest = np.flatnonzero(~known)[-settings.drift_blocks :]
@@ -139,14 +139,15 @@ def _measure(scorer: Scorer, domain: Domain, reference: Dataset, current: Datase
     if min(len(reference), len(current)) < least:
         return drift
     before, after = (data.main for data in (reference, current))
-    values = (before.values.astype(np.float64), after.values.astype(np.float64))
+    repeats = card.family == reference.family and not scorer.detector.ordered
+    old, new = (scorer.completed(matrix) if repeats else matrix.values for matrix in (before, after))
+    values = (old.astype(np.float64), new.astype(np.float64))
     samples = [(name, _known(values[0][:, at]), _known(values[1][:, at])) for at, name in enumerate(before.columns)]
     columns = [shift(name, old, new, settings.drift_psi) for name, old, new in samples if len(old) and len(new)]
     old, new = (_known(scorer.score(data.matrix(card.family))) for data in (reference, current))
     if min(len(old), len(new)) < least:
         return drift
     unknown = before.columns.index(domain.unknown) if domain.unknown else None
-    repeats = card.family == reference.family and not scorer.detector.ordered
     return replace(
         drift,
         began=_instant(current.time[0]),

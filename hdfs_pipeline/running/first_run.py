@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,9 +28,10 @@ def first_champion(settings: Settings, domain: "Domain", sample: Path, tell: Tel
     """Read the sample and train the champion's detector on all of its items. Returns the model's card.
 
     The model is not judged and not recorded in MLflow: both take most of the time of a training, and stream workers
-    need only the model. The main job does both with the next version.
+    need only the model. The main job does both with the next version, which takes its place.
     """
     from hdfs_pipeline.domains.champions import families, named_champion
+    from hdfs_pipeline.learning.challenge import PROVISIONAL
     from hdfs_pipeline.learning.tracking import publish_model
     from hdfs_pipeline.learning.training import fit
     from hdfs_pipeline.scoring.models import save_model
@@ -41,7 +43,8 @@ def first_champion(settings: Settings, domain: "Domain", sample: Path, tell: Tel
     name = named_champion(settings, domain)
     data = domain.features(store, settings, families(domain, [name]))
     tell(f"{name} learns from {len(data):,} {domain.item.plural}")
-    card = save_model(fit(data, domain, name, settings), settings).card
+    scorer = fit(data, domain, name, settings)
+    card = save_model(replace(scorer, card=replace(scorer.card, judgement=PROVISIONAL)), settings).card
     publish_model(store, settings, card)
     tell(f"{card.detector} version {card.version} is ready to serve")
     return card

@@ -17,6 +17,7 @@ from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.processes.supervisor import Process, Say, supervise
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
+from hdfs_pipeline.shown import plain
 
 Progress = Callable[[str, int, int], None]
 """Takes the name of a finished asset, how many are finished, and how many there are."""
@@ -157,7 +158,7 @@ def dagster_answers(settings: Settings) -> bool:
         return False
 
 
-def serve(settings: Settings, say: Say = lambda _name, line: print(line, file=sys.stderr)) -> int:
+def serve(settings: Settings, say: Say = lambda _name, line: print(plain(line), file=sys.stderr)) -> int:
     """Serve Dagster's web page and run its daemon until a signal. Returns the exit code.
 
     SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.

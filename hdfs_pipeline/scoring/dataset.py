@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.features import FeatureMatrix, joined_unfinished
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 
 
@@ -92,6 +92,18 @@ class Dataset:
         """The keys (n,) of the items."""
         return self.main.keys
 
+    @property
+    def unfinished(self) -> np.ndarray:
+        """How each item (n,) is unfinished, as a word for people; '' for one whose whole life the records show."""
+        known = self.main.unfinished
+        return np.full(len(self), "", object) if known is None else known.words
+
+    @property
+    def cut(self) -> np.ndarray:
+        """Which items (n,) bool begin or end outside the records: nothing is learned from them without a word."""
+        known = self.main.unfinished
+        return np.zeros(len(self), bool) if known is None else known.cut & ~self.with_feedback
+
     def matrix(self, family: str) -> FeatureMatrix:
         """The matrix of one family of features. Raises: DataError for one that was not loaded."""
         if family not in self.matrices:
@@ -136,8 +148,10 @@ class Dataset:
         """The rows whose label is normal or anomaly. Raises: DataError where both do not occur."""
         rows = self.labels >= 0
         if not {NORMAL, ANOMALY} <= set(self.labels[rows].tolist()):
+            kinds = f"{(self.labels == ANOMALY).sum():,} anomalies and {(self.labels == NORMAL).sum():,} normal ones"
             raise DataError(
-                f"needs labelled {self.plural} of both kinds, normal and anomaly: give labels with --labels CSV"
+                f"needs labelled {self.plural} of both kinds, and of {len(self):,} {self.plural} there are {kinds}: "
+                "give more labels with --labels CSV"
             )
         return self.take(rows)
 
@@ -149,7 +163,8 @@ def joined(first: Dataset, second: Dataset) -> Dataset:
         other = second.matrix(family)
         other.require(matrix.columns, matrix.source, matrix.fingerprint)
         rows, keys = np.concatenate([matrix.values, other.values]), np.concatenate([matrix.keys, other.keys])
-        matrices[family] = replace(matrix, values=rows, keys=keys)
+        unfinished = joined_unfinished(matrix, other)
+        matrices[family] = replace(matrix, values=rows, keys=keys, unfinished=unfinished)
     time, labels, kinds = (
         np.concatenate([getattr(data, name) for data in (first, second)]) for name in ("time", "labels", "kinds")
     )

@@ -134,13 +134,17 @@ def _bootstrap(steps: _Steps, threshold: float, samples: int, seed: int) -> dict
     cells = np.concatenate([steps.positives, steps.negatives])
     drawn = np.random.default_rng(seed).multinomial(int(cells.sum()), cells / cells.sum(), samples)
     positives, negatives = np.split(drawn.astype(np.float64), 2, axis=1)
-    flagged = steps.scores >= threshold
+    values_by_figure = figures_of_draws(positives, negatives, steps.scores >= threshold)
+    return {name: tuple(np.percentile(values, _Z).tolist()) for name, values in values_by_figure.items()}
+
+
+def figures_of_draws(positives: np.ndarray, negatives: np.ndarray, flagged: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures (s,) of s draws of anomalous and normal items (s, k), by score, highest first; `flagged` (k,) bool."""
     hits, false = positives[:, flagged].sum(1), negatives[:, flagged].sum(1)
     total = np.maximum(positives.sum(1), 1)
-    figures = {
+    return {
         "precision": hits / np.maximum(hits + false, 1),
         "recall": hits / total,
         "f1": 2 * hits / np.maximum(hits + false + total, 1),
         "pr_auc": _average_precision(positives, negatives),
     }
-    return {name: tuple(np.percentile(values, _Z).tolist()) for name, values in figures.items()}

@@ -1,13 +1,18 @@
-"""Why an item is anomalous: what differs from the nearest normal item, and each column's share of the score."""
+"""Why an item is anomalous: failures first, then what differs from the nearest normal item, by share of the score."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from hdfs_pipeline.scoring.normals import nearest_rows
 
+SEVERITIES = ("routine", "notable", "failure")
+"""What a column's event means to an operator, the gravest last."""
+FAILURE = SEVERITIES[-1]
+USUAL = "usual"
+"""Kind of an event that is named although normal items have it just as often."""
 _NAMED = 3  # differences that the one-line reason names
 _LEAST_SHARE = 0.01  # of a step's score: every measurement differs somewhat from what was expected
 
@@ -16,13 +21,16 @@ _LEAST_SHARE = 0.01  # of a step's score: every measurement differs somewhat fro
 class Vocabulary:
     """What columns are called, the noun of the item, and what two items with the same row have in common.
 
-    `codes` are the columns that the numbers 1, 2, … stand for in a matrix of sequences.
+    `codes` are the columns that the numbers 1, 2, … stand for in a matrix of sequences. `severity` is one of
+    `SEVERITIES` and `cause` what is likely behind a column's event; '' where nobody knows.
     """
 
     describe: Callable[[str], str]
     noun: str = "item"
     alike: str = "the same values"
     codes: tuple[str, ...] = ()
+    severity: Callable[[str], str] = lambda _: ""
+    cause: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Difference:
     """One column in which an item differs from the nearest normal item. `share` of the score is 0 to 1.
 
     `count` and `expected` are whole numbers if the matrix holds counts, and any numbers if it holds measurements.
+    `severity` and `cause` are what the vocabulary says of an event that the item has more of than the normal one.
     """
 
     event_id: str
@@ -38,8 +47,12 @@ class Difference:
     count: float
     expected: float
     share: float
+    severity: str = ""
+    cause: str = ""
 
     def __str__(self) -> str:
+        if self.kind == USUAL:
+            return f"{self.count} × {self.name}"
         if self.kind == "off":
             return f"{self.name} {self.count} instead of {self.expected}"
         if self.kind == "extra":
@@ -51,14 +64,29 @@ class Difference:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The differences of one item, the weightiest first, and the reason in one line."""
+    """The differences of one item, the weightiest first, and the reason in one line.
+
+    Without any difference they are the item's events, all of them `USUAL`.
+    """
 
     reason: str
     differences: tuple[Difference, ...]
 
+    @property
+    def differs(self) -> bool:
+        """Whether anything is not as in a normal item."""
+        return any(difference.kind != USUAL for difference in self.differences)
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """The columns whose events tell why: failures, or else what the reason names and the item has too much of."""
+        failures = tuple(each.event_id for each in self.differences if each.severity == FAILURE)
+        named = self.differences[:_NAMED]
+        return failures or tuple(each.event_id for each in named if each.count > each.expected)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return asdict(self) | {"telling": list(self.telling)}
 
 
 def nearest_normals(values: np.ndarray, normals: np.ndarray) -> np.ndarray:
@@ -85,8 +113,14 @@ def explain_rows(
 def _explain(
     row: np.ndarray, normal: np.ndarray, shares: np.ndarray, columns: Sequence[str], vocabulary: Vocabulary
 ) -> Explanation:
-    differs = np.flatnonzero(row != normal)
-    order = differs[np.lexsort((-np.abs(row - normal)[differs], -shares[differs]))]
+    severities = [vocabulary.severity(column) if row[at] else "" for at, column in enumerate(columns)]
+    failed = np.array([severity == FAILURE for severity in severities])
+    shown = np.flatnonzero((row != normal) | failed)
+    if not (row != normal).any():
+        shown = np.flatnonzero(row)
+    # An event that is missing, or rarer than usual, has no severity: whatever it means, it did not happen.
+    weights = [SEVERITIES.index(severities[at] or SEVERITIES[0]) * (row[at] > normal[at] or failed[at]) for at in shown]
+    order = shown[np.lexsort((-row[shown], -np.abs(row - normal)[shown], -shares[shown], -np.array(weights, np.int64)))]
     differences = tuple(
         Difference(
             event_id=columns[at],
@@ -95,6 +129,8 @@ def _explain(
             count=_plain(row[at]),
             expected=_plain(normal[at]),
             share=float(shares[at]),
+            severity=severities[at],
+            cause=vocabulary.cause(columns[at]) if row[at] > normal[at] or failed[at] else "",
         )
         for at in order
     )
@@ -102,11 +138,17 @@ def _explain(
 
 
 def _in_one_line(differences: tuple[Difference, ...], vocabulary: Vocabulary) -> Explanation:
+    same = f"{vocabulary.alike} as a normal {vocabulary.noun}"
     if not differences:
-        return Explanation(f"{vocabulary.alike} as a normal {vocabulary.noun}", differences)
+        return Explanation(same, differences)
     more = len(differences) - _NAMED
     reason = "; ".join(str(difference) for difference in differences[:_NAMED])
-    return Explanation(reason + (f"; and {more} more" if more > 0 else ""), differences)
+    reason += f"; and {more} more" if more > 0 else ""
+    first = differences[0]
+    if first.severity == FAILURE and first.cause:
+        reason += f" (likely cause: {first.cause})"
+    explanation = Explanation(reason, differences)
+    return explanation if explanation.differs else replace(explanation, reason=f"{same}: {reason}")
 
 
 def explain_steps(
@@ -140,6 +182,8 @@ def _plain(value: float) -> float:
 
 
 def _kind(count: float, expected: float) -> str:
+    if count == expected:
+        return USUAL
     if expected == 0:
         return "extra"
     return "missing" if count == 0 else "out of proportion"

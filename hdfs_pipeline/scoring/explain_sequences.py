@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows
-from hdfs_pipeline.scoring.normals import nearest_rows
+from hdfs_pipeline.scoring.normals import event_counts, nearest_rows
 
 
 def explain_sequences(
@@ -31,21 +31,14 @@ def explain_sequences(
         by_event[row] = np.bincount(codes, weights, minlength=len(events) + 1)[1:]
         missing = counts[row] < nearest[row]
         by_event[row, missing] += weights[codes == 0].sum() / max(missing.sum(), 1)
+    same = f"{vocabulary.alike} as a normal {vocabulary.noun}"
     explanations = explain_rows(counts, nearest, by_event, events, vocabulary)
     return [
         explanation
-        if explanation.differences
-        else replace(explanation, reason=f"{explanation.reason}, {_order(row, normals, weights, vocabulary)}")
+        if explanation.differs
+        else replace(explanation, reason=f"{same}, {_order(row, normals, weights, vocabulary)}")
         for explanation, row, weights in zip(explanations, values, shares, strict=True)
     ]
-
-
-def event_counts(values: np.ndarray, events: int) -> np.ndarray:
-    """How often each event stands in each row: (n, events) float32."""
-    rows, steps = np.nonzero(values)
-    counts = np.zeros((len(values), events), np.float32)
-    np.add.at(counts, (rows, values[rows, steps].astype(np.int64) - 1), 1)
-    return counts
 
 
 def _order(row: np.ndarray, normals: np.ndarray, shares: np.ndarray, vocabulary: Vocabulary) -> str:

@@ -11,12 +11,52 @@ from hdfs_pipeline.errors import DataError
 
 
 @dataclass(frozen=True)
+class Partly:
+    """How an item is unfinished: `word` says it to people.
+
+    `outside` (d,) bool: events that may have happened where the records do not reach. `begins_before`: whether they may
+    lie before the item's first record. From an item that is `cut` nothing is learned: nobody knows what it was.
+    """
+
+    word: str
+    outside: np.ndarray
+    begins_before: bool = False
+    cut: bool = True
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """How much of each item's life the records show: `code` (n,) int8 is 0 for all of it, else 1 + the index of a kind.
+
+    `scoring.unfinished` judges such items by what can be known.
+    """
+
+    code: np.ndarray
+    kinds: tuple[Partly, ...]
+
+    def take(self, rows: np.ndarray) -> "Unfinished":
+        """The items at `rows` (indices or a mask)."""
+        return Unfinished(self.code[rows], self.kinds)
+
+    @property
+    def words(self) -> np.ndarray:
+        """The word (n,) object of each item; '' for a whole one."""
+        return np.array(["", *(kind.word for kind in self.kinds)], object)[self.code]
+
+    @property
+    def cut(self) -> np.ndarray:
+        """Which items (n,) bool nothing is learned from."""
+        return np.array([False, *(kind.cut for kind in self.kinds)])[self.code]
+
+
+@dataclass(frozen=True)
 class FeatureMatrix:
     """What every detector learns from and scores.
 
     `values` (n, d) float32; `keys` (n,) int64 or text name the items; `columns` are d names. `source` names what gives
     the columns their meaning (a catalogue of templates, for instance); a model is bound to it. `fingerprint` is a hash
-    of the source's content if that can change under the same name, else ''.
+    of the source's content if that can change under the same name, else ''. `unfinished` says which items the records
+    show only in part, None where all are whole.
     """
 
     values: np.ndarray
@@ -24,6 +64,7 @@ class FeatureMatrix:
     columns: tuple[str, ...]
     source: str = ""
     fingerprint: str = ""
+    unfinished: Unfinished | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != (len(self.keys), len(self.columns)):
@@ -34,7 +75,10 @@ class FeatureMatrix:
 
     def take(self, rows: np.ndarray) -> "FeatureMatrix":
         """The rows at `rows` (indices or a mask)."""
-        return FeatureMatrix(self.values[rows], self.keys[rows], self.columns, self.source, self.fingerprint)
+        unfinished = None if self.unfinished is None else self.unfinished.take(rows)
+        return FeatureMatrix(
+            self.values[rows], self.keys[rows], self.columns, self.source, self.fingerprint, unfinished
+        )
 
     @property
     def inputs(self) -> Any:
@@ -77,6 +121,18 @@ class FeatureMatrix:
             raise DataError(f"not the model's columns: missing {missing or 'none'}, unexpected {extra or 'none'}")
         what = "the same columns in another order" if self.source == source else f"columns of {self.source!r}"
         raise DataError(f"{what}, but the model was trained on {source!r}: train it again in this home")
+
+
+def joined_unfinished(first: FeatureMatrix, second: FeatureMatrix) -> Unfinished | None:
+    """What is unfinished among the rows of one matrix and then of another, which has the same columns."""
+    known = first.unfinished or second.unfinished
+    if known is None:
+        return None
+    sides = [
+        np.zeros(len(matrix), np.int8) if matrix.unfinished is None else matrix.unfinished.code
+        for matrix in (first, second)
+    ]
+    return Unfinished(np.concatenate(sides), known.kinds)
 
 
 def repeats(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ have served. Beside the detectors of a domain lies `best.json`, the latest choic
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -20,6 +21,8 @@ from filelock import FileLock
 
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.contracts import Detector, reading
+from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.migration.models import migrate_models
@@ -29,6 +32,8 @@ _CHOICE = "best.json"
 _SERVED = "served.jsonl"
 _VECTORS = "vectors.safetensors"
 _LEARNED = "blocks.safetensors"  # the name from the first release; it holds marks of items of any domain
+_DIGEST = "digest"  # in a card's JSON: of everything else in it
+_TRIED = 200  # rows that a model is tried on
 _OPTIONAL = {field.name for field in fields(Card) if (field.default, field.default_factory) != (MISSING, MISSING)}
 
 
@@ -49,7 +54,13 @@ def save_model(
     """Write the next version of a model, and make it the champion if `promote`. Returns the scorer with its full card.
 
     The folder appears whole or not at all. `judged_on` (n,) uint64 are marks of items that the model was judged on.
+    Raises: DataError for a threshold that is not finite.
     """
+    if not math.isfinite(scorer.card.threshold):
+        raise DataError(
+            f"the threshold of {scorer.card.detector} is {scorer.card.threshold}: it would flag nothing, or all. "
+            "Train it on data whose scores are numbers"
+        )
     folder = detector_folder(settings, scorer.card.domain, scorer.card.detector)
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging.", dir=folder))
@@ -103,7 +114,8 @@ def _publish(card: Card, staging: Path, folder: Path) -> Card:
     """Write the card with the next version's number, and rename `staging` to that version. Returns the card."""
     while True:
         card = replace(card, version=max(_versions(folder), default=0) + 1)
-        (staging / "card.json").write_text(json.dumps(card.to_json(), indent=1))
+        raw = json.loads(json.dumps(card.to_json()))
+        (staging / "card.json").write_text(json.dumps(raw | {_DIGEST: _card_digest(raw)}, indent=1))
         target = folder / f"{card.version:04d}"
         try:
             staging.rename(target)
@@ -151,15 +163,18 @@ def write_whole(path: Path, text: str) -> None:
 
 def _remember(folder: Path, version: int, *, back: bool) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    with (folder / _SERVED).open("a") as file:
-        file.write(json.dumps({"version": version, "at": at, "back": back}) + "\n")
+    path = folder / _SERVED
+    cut_off = path.exists() and not (path.read_bytes() or b"\n").endswith(b"\n")
+    with path.open("a") as file:
+        file.write("\n" * cut_off + json.dumps({"version": version, "at": at, "back": back}) + "\n")
 
 
 def _served(folder: Path) -> list[tuple[int, bool]]:
-    """The versions that have served, oldest first, and whether each was brought back. Cut-off lines are skipped."""
+    """The versions that have served, oldest first, and whether each was brought back; broken lines are skipped."""
     entries = []
-    for line in (folder / _SERVED).read_text().splitlines() if (folder / _SERVED).exists() else []:
-        with suppress(ValueError, KeyError):
+    path = folder / _SERVED
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
             entry = json.loads(line)
             entries.append((int(entry["version"]), bool(entry["back"])))
     return entries
@@ -178,6 +193,11 @@ def newest_version(settings: Settings, domain: str, name: str) -> int:
     return max(_versions(detector_folder(settings, domain, name)), default=0)
 
 
+def saved_versions(settings: Settings, domain: str, name: str) -> list[int]:
+    """The versions of a detector's model whose files are there, in no order."""
+    return _versions(detector_folder(settings, domain, name))
+
+
 def previous_version(settings: Settings, domain: str, name: str) -> int:
     """The version that served before the champion; versions that were rolled back do not count.
 
@@ -185,7 +205,8 @@ def previous_version(settings: Settings, domain: str, name: str) -> int:
     """
     serving = int(model_folder(settings, domain, name).name)
     folder = detector_folder(settings, domain, name)
-    entries = _served(folder)
+    saved = set(_versions(folder))
+    entries = [(version, back) for version, back in _served(folder) if version in saved]
     stack: list[int] = []
     for version, back in [*entries, (serving, True)]:
         if back and version in stack:
@@ -207,8 +228,12 @@ def read_card(settings: Settings, domain: str, name: str, version: int) -> Card:
         known = {field.name for field in fields(Card)} - (_OPTIONAL - set(raw))
         card = Card(**{field: raw[field] for field in known})
         card = replace(card, columns=tuple(card.columns), files=dict(card.files), threshold=float(card.threshold))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotTrainedError(f"{folder}: its card is missing or damaged ({error}); {advice}") from None
+    if raw.get(_DIGEST, _card_digest(raw)) != _card_digest(raw):  # cards of older releases have none
+        raise NotTrainedError(f"{folder}: its card is damaged: it is not the one that was saved; {advice}")
+    if not math.isfinite(card.threshold):
+        raise NotTrainedError(f"{folder}: its card is damaged: the threshold is {card.threshold}; {advice}")
     for file, digest in card.files.items():
         if not (folder / file).is_file() or _digest(folder / file) != digest:
             raise NotTrainedError(f"{folder / file}: missing, or not the file that was saved; {advice}")
@@ -285,6 +310,28 @@ def load_model(cls: type[Detector], settings: Settings, domain: str, version: in
     return Scorer(detector, card, vectors["normals"], vectors["seen"], ruled=ruled, ruled_labels=ruled_labels)
 
 
+def try_out(scorer: Scorer, vocabulary: Vocabulary) -> None:
+    """Let a model of rows score and explain some that it has learned, as it would where it serves.
+
+    Raises: NotTrainedError for one that cannot, or whose scores are no numbers.
+    """
+    card = scorer.card
+    advice = f"run `hdfs-pipeline train --detector {card.detector}`"
+    rows = scorer.seen[:_TRIED] if len(scorer.seen) else np.zeros((1, len(card.columns)), np.float32)
+    try:
+        matrix = FeatureMatrix(rows, np.arange(len(rows)), card.columns, card.source, card.source_fingerprint)
+        scores = scorer.score(matrix)
+        told = scorer.explain(matrix, vocabulary, np.arange(len(rows))[:1])
+    except Exception as error:
+        raise NotTrainedError(
+            f"{card.detector} version {card.version} cannot score or explain what it has learned ({error}); {advice}"
+        ) from error
+    if scores.shape != (len(rows),) or not np.isfinite(scores).all() or len(told) != 1:
+        raise NotTrainedError(
+            f"{card.detector} version {card.version} gives scores that are no numbers for what it has learned; {advice}"
+        )
+
+
 def read_choice(settings: Settings, domain: str) -> dict[str, Any] | None:
     """The latest choice between the detectors of a domain, as `keep_choice` wrote it; None before the first."""
     try:
@@ -308,6 +355,12 @@ def trained_detectors(settings: Settings, domain: str) -> list[str]:
 
 def _versions(folder: Path) -> list[int]:
     return [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+
+
+def _card_digest(raw: dict[str, Any]) -> str:
+    """SHA-256 of a card's values, without the digest itself."""
+    values = {name: value for name, value in raw.items() if name != _DIGEST}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

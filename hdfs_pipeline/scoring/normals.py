@@ -37,3 +37,11 @@ def nearest_rows(values: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, n
         index[part] = table.argmin(axis=1)
         distance[part] = table.min(axis=1)
     return index, distance
+
+
+def event_counts(values: np.ndarray, events: int) -> np.ndarray:
+    """How often each event stands in each row: (n, events) float32."""
+    rows, steps = np.nonzero(values)
+    counts = np.zeros((len(values), events), np.float32)
+    np.add.at(counts, (rows, values[rows, steps].astype(np.int64) - 1), 1)
+    return counts

@@ -10,8 +10,9 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows, explain_steps, nearest_normals
 from hdfs_pipeline.scoring.explain_sequences import explain_sequences
-from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL, UNLABELLED
+from hdfs_pipeline.scoring.unfinished import completed, completed_sequences
 
 _RULED: Final = {
     ANOMALY: "people called a {noun} with {alike} a real anomaly; ",
@@ -82,22 +83,31 @@ class Scorer:
         """Scores (n,) float64. Raises: DataError for columns other than the model's.
 
         They are the detector's scores, except that a vector which people called normal stays below the threshold, and
-        one which they called an anomaly reaches it.
+        one which they called an anomaly reaches it. Unfinished items are scored as `completed` gives them.
         """
         if self.card.columns:  # a detector that was not trained has none, and takes any columns
             matrix.require(self.card.columns, self.card.source, self.card.source_fingerprint)
         if self.detector.ordered:
             steps, at = matrix.context
             return self.detector.score(steps)[at]
-        distinct = matrix.distinct
-        values = matrix.values[distinct.first]
-        scores = self.detector.score(values)
+        values = self.completed(matrix)
+        distinct = matrix.distinct if values is matrix.values else distinct_rows(values)
+        scores: np.ndarray = self.detector.score(values[distinct.first])[distinct.inverse]
         if self._rulings:
-            ruling = self.ruling(values)
+            ruling = self.ruling(matrix.values[matrix.distinct.first])[matrix.distinct.inverse]
             below = np.nextafter(self.card.threshold, -np.inf)
             scores = np.where(ruling == NORMAL, np.minimum(scores, below), scores)
             scores = np.where(ruling == ANOMALY, np.maximum(scores, self.card.threshold), scores)
-        return scores[distinct.inverse]
+        return scores
+
+    def completed(self, matrix: FeatureMatrix) -> np.ndarray:
+        """The rows (n, d) of a matrix of the model's family as they are judged.
+
+        A row of an unfinished item that is a part of a normal life of training is that life, for what is missing may
+        lie outside the records. All other rows stay as they are.
+        """
+        complete = completed_sequences if self.detector.sequential else completed
+        return complete(matrix.values, matrix.unfinished, self.normals)
 
     @cached_property
     def _rulings(self) -> dict[bytes, int]:
@@ -128,8 +138,9 @@ class Scorer:
         """
         if self.detector.ordered:
             return self._explain_steps(matrix, vocabulary, rows)
-        values = matrix.values if isinstance(matrix, FeatureMatrix) else matrix
-        values = values if rows is None else values[rows]
+        given = matrix.values if isinstance(matrix, FeatureMatrix) else matrix
+        values = self.completed(matrix) if isinstance(matrix, FeatureMatrix) else matrix
+        given, values = (part if rows is None else part[rows] for part in (given, values))
         if not len(values):
             return []
         distinct, inverse = np.unique(values, axis=0, return_inverse=True)
@@ -144,11 +155,13 @@ class Scorer:
             nearest = nearest_normals(distinct, self.normals)
             shares = self.detector.explain(distinct, nearest)
             explanations = explain_rows(distinct, nearest, shares, self.card.columns, vocabulary)
-        explanations = [
+        explanations = [explanations[row] for row in inverse.reshape(-1)]
+        if not self._rulings:
+            return explanations
+        return [
             replace(explanation, reason=_RULED.get(label, "").format(**vars(vocabulary)) + explanation.reason)
-            for explanation, label in zip(explanations, self.ruling(distinct).tolist(), strict=True)
+            for explanation, label in zip(explanations, self.ruling(given).tolist(), strict=True)
         ]
-        return [explanations[row] for row in inverse.reshape(-1)]
 
     def _explain_steps(
         self, matrix: FeatureMatrix | np.ndarray, vocabulary: Vocabulary, rows: np.ndarray | None

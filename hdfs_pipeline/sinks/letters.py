@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hdfs_pipeline.sources.wire import excerpt
+from hdfs_pipeline.sources.wire import excerpt, valid
 
 _SCHEMA: Final = pa.schema(
     [
@@ -47,7 +47,7 @@ class Letters:
                 "source_id": source_id,
                 "source": source_path(self.topic, self.epoch, part),
                 "position": offset,
-                "reason": reason,
+                "reason": valid(reason),
                 "text": excerpt(value),
                 "seen_at": datetime.now(UTC),
             }

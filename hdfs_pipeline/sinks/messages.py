@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,9 +18,11 @@ import pyarrow.parquet as pq
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
+from hdfs_pipeline.sources.halves import by_halves
 from hdfs_pipeline.sources.ranges import Batch, Range
 from hdfs_pipeline.sources.wire import decode_verdict
-from hdfs_pipeline.store.schema import TABLES, quoted
+from hdfs_pipeline.store.quoting import parquet
+from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 if TYPE_CHECKING:
@@ -100,38 +103,34 @@ class MessageStage:
         with pq.ParquetWriter(self._path, self._schema) as writer:
             for batch in batches:
                 self.messages += len(batch.messages)
-                rows = [row for message in batch.messages if (row := self._row(message)) is not None]
-                writer.write_table(self._arrow(rows))
+                rows: list[Row] = []
+                kept: list[Message] = []
+                for message in batch.messages:
+                    found, bad = by_halves(partial(self._row, message), 0, 1)
+                    rows += found
+                    kept += [message] * len(found)
+                    self._bury([message], bad)
+                # A value that does not fit its column shows only here.
+                tables, bad = by_halves(partial(self._arrow, rows), 0, len(rows))
+                self._bury(kept, bad)
+                for table in tables:
+                    writer.write_table(table)
                 self.letters.flush()
         self.letters.close()
 
-    def _row(self, message: "Message") -> Row | None:
-        """The row of a message with its place; None where it has become a dead letter."""
-        try:
-            if len(message) > self._max_bytes:
-                raise DataError(f"longer than {self._max_bytes} bytes")
-            row = self._sink.row(message)
-        except DataError as error:
-            self._bury(message, str(error))
-            return None
-        except (ValueError, OverflowError, RecursionError) as error:
-            self._bury(message, f"a value that cannot be kept: {error}")
-            return None
-        return row | {"epoch": self.epoch, "position": message.offset(), "message": message}
+    def _arrow(self, rows: list[Row], start: int, end: int) -> pa.Table:
+        return pa.Table.from_pylist(rows[start:end], self._schema)
 
-    def _bury(self, message: "Message", reason: str) -> None:
-        self.letters.add(message.partition(), message.offset(), reason, message.value())
+    def _row(self, message: "Message", *_: int) -> Row:
+        """The row of a message with its place. Raises: DataError; whatever a bad message raises."""
+        if len(message) > self._max_bytes:
+            raise DataError(f"longer than {self._max_bytes} bytes")
+        return self._sink.row(message) | {"epoch": self.epoch, "position": message.offset()}
 
-    def _arrow(self, rows: list[Row]) -> pa.Table:
-        """The rows as a table; those with a value that does not fit its column become dead letters."""
-        try:
-            return pa.Table.from_pylist(rows, self._schema)
-        except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
-            if len(rows) == 1:
-                self._bury(rows[0]["message"], f"a value that does not fit: {error}")
-                return self._schema.empty_table()
-            half = len(rows) // 2
-            return pa.concat_tables([self._arrow(rows[:half]), self._arrow(rows[half:])])
+    def _bury(self, messages: "Sequence[Message]", bad: Sequence[tuple[int, str]]) -> None:
+        for index, reason in bad:
+            message = messages[index]
+            self.letters.add(message.partition(), message.offset(), reason, message.value())
 
     def withdraw(self, con: Connection, ranges: Mapping[int, Range]) -> None:
         """Delete by offsets: the rows of a sink that only inserts, and the dead letters."""
@@ -151,7 +150,7 @@ class MessageStage:
         """Put the staged rows and the dead letters into the store; return how many rows are new or have changed."""
         publish_into(con, "dead_letters", self.letters.files)
         names = ", ".join(self._table.columns)
-        staged = f"read_parquet({quoted(str(self._path))}, hive_partitioning = false)"
+        staged = parquet([self._path])
         if self._sink.inserts:
             return count(con.execute(f"INSERT INTO {self._table.name} BY NAME SELECT {names} FROM {staged}"))
         key, order = self._table.key, self._sink.order

@@ -22,9 +22,11 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters
 from hdfs_pipeline.sources.kafka import fewer_collections, is_embedded
 from hdfs_pipeline.sources.ranges import Batch, Plan, Range, RangeReader, Watermarks, plan, watermarks
+from hdfs_pipeline.sources.undecodable import Gap
 from hdfs_pipeline.store.offsets import OffsetConflict, advance_offsets, begin_epoch, find_epoch, offsets
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
+GONE: Final = "gone before they could be read: Kafka's retention passed them"
 _TURN_S: Final = 600.0  # seconds to wait for another run of the same topic
 
 
@@ -69,8 +71,8 @@ class TopicSink(Protocol):
 class Sunk:
     """What one run did: which offsets of which life of a topic, and what became of the messages.
 
-    `rows` are stored or changed; `copies` and `unkeyed` are the staging's. `left` is how many offsets wait still.
-    `notes` are for people.
+    `rows` are stored or changed; `copies` and `unkeyed` are the staging's. `gaps` were gone before they could be read,
+    `undecodable` are there and cannot be. `left` is how many offsets wait still. `notes` are for people.
     """
 
     topic: str
@@ -84,14 +86,15 @@ class Sunk:
     copies: int = 0
     unkeyed: int = 0
     gaps: dict[int, list[Range]] = field(default_factory=dict)
+    undecodable: list[Gap] = field(default_factory=list)
     left: int = 0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> int:
-        """Offsets that were gone before they could be read."""
-        return sum(end - start for gaps in self.gaps.values() for start, end in gaps)
+        """Offsets that were gone before they could be read, or cannot be decoded."""
+        return sum(end - start for gaps in self.gaps.values() for start, end in gaps) + sum(map(len, self.undecodable))
 
 
 @dataclass(frozen=True)
@@ -271,18 +274,19 @@ def _ingest(
     now = watermarks(settings, topic)
     if (now.cluster_id, now.topic_id) != tuple(task.ids.values()):
         raise DataError(f"topic {topic} was made anew while it was read: nothing is stored; run this again")
-    done.gaps = {} if task.again else _joined(task.gaps, reader.gaps)
+    if not task.again:  # what cannot be decoded was noted the first time
+        done.gaps, done.undecodable = _joined(task.gaps, reader.gaps), reader.undecodable
     with ExitStack() as stack:
         if task.again:  # a parse that is under way would bring back what it saw of the old rows
             stack.enter_context(FileLock(settings.home / "parse.lock", timeout=_TURN_S))
-        done.rows = _publish(store, task, stage, done.gaps)
+        done.rows = _publish(store, task, stage, done)
     done.messages, done.copies, done.unkeyed = stage.messages, stage.copies, stage.unkeyed
     done.dead_letters = stage.letters.count
     ends = task.stored | {part: end for part, (_, end) in task.ranges.items()} if not task.again else task.stored
     done.left = sum(max(high - max(ends.get(part, 0), now.low[part]), 0) for part, high in now.high.items())
     done.notes += stage.notes
     if done.missing:
-        done.notes.append(f"{done.missing:,} messages were gone before they could be read: see stream_gaps")
+        done.notes.append(f"{done.missing:,} messages were gone or cannot be decoded: see stream_gaps")
 
 
 def _joined(before: Mapping[int, list[Range]], while_reading: Mapping[int, list[Range]]) -> dict[int, list[Range]]:
@@ -298,16 +302,17 @@ def _joined(before: Mapping[int, list[Range]], while_reading: Mapping[int, list[
     return merged
 
 
-def _publish(store: Store, task: _Task, stage: Staging, gaps: Mapping[int, list[Range]]) -> int:
+def _publish(store: Store, task: _Task, stage: Staging, done: Sunk) -> int:
     """Store rows, gaps and offsets in one transaction; return how many rows.
 
     Raises: OffsetConflict where another run was quicker.
     """
-    topic, now = task.marks.topic, datetime.now(UTC)
+    topic = task.marks.topic
+    gaps = [Gap(topic, part, *span, GONE) for part, spans in done.gaps.items() for span in spans] + done.undecodable
+    common = {"topic": topic, "epoch": task.epoch, "seen_at": datetime.now(UTC)}
     missing = [
-        {"topic": topic, "part": part, "from_offset": start, "to_offset": end, "seen_at": now, "epoch": task.epoch}
-        for part, spans in gaps.items()
-        for start, end in spans
+        common | {"part": gap.partition, "from_offset": gap.start, "to_offset": gap.end, "reason": gap.reason}
+        for gap in gaps
     ]
     with store.write() as con:
         # First of all: another run that was quicker ends this one before it writes a row.

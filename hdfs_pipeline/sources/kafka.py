@@ -2,27 +2,30 @@
 
 import gc
 import logging
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, Settings
+from hdfs_pipeline.shown import HIDDEN, is_secret, without_secrets
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Producer, TopicPartition
+    from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 ANOMALIES: Final = "anomalies"
 DEAD_LETTERS: Final = "dead_letters"
 """The topics of all domains; each domain has others of its own."""
 
+Headers = list[tuple[str, bytes | None]]
+"""The headers of a message: names and values, in their order."""
+
 ADDRESS_FILE: Final = "address"  # in `Settings.broker`, written by the embedded broker once it answers
-HIDDEN: Final = "…"
-_SECRET: Final = re.compile(r"passw|passphrase|secret|token|jaas|oauthbearer\.config|key\.pem", re.IGNORECASE)
+_HEADERS: Final = methodcaller("headers")
 
 
 def is_embedded(settings: Settings) -> bool:
@@ -102,6 +105,17 @@ def consumer(settings: Settings, **extra: Any) -> "Consumer":
         raise explained(error, settings=settings) from None
 
 
+def headers_of(message: "Message") -> Headers:
+    """The headers of a message; none where the name of one is no UTF-8."""
+    try:
+        # For such a name the client sets an error and returns a list all the same, with names that are no objects. A
+        # plain call would let that pass once Python has specialised it; this one is always checked.
+        return _HEADERS(message) or []
+    except (SystemError, UnicodeDecodeError):
+        message.set_headers([])  # it keeps that list
+        return []
+
+
 def committed(client: "Consumer", places: list["TopicPartition"], limit_s: float = 30.0) -> list["TopicPartition"]:
     """What a group has committed of `places`. A broker that has just started is asked again, for `limit_s`.
 
@@ -132,8 +146,7 @@ def explained(error: Exception, what: str = "Kafka", *, settings: Settings | Non
     cause = error.args[0] if error.args else error
     code = cause.code() if isinstance(cause, KafkaError) else KafkaError._INVALID_ARG
     text = cause.str() if isinstance(cause, KafkaError) else str(error)
-    for value in _secrets(settings):
-        text = text.replace(value, HIDDEN)
+    text = without_secrets(text, settings.secrets if settings else ())
     unreachable = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE)
     if code in unreachable:
         text += f"; is the broker running, and does {BOOTSTRAP} (or the setting kafka_bootstrap_servers) name it?"
@@ -144,8 +157,4 @@ def explained(error: Exception, what: str = "Kafka", *, settings: Settings | Non
 
 def masked(kafka: dict[str, str]) -> dict[str, str]:
     """The setting `kafka` with its secrets hidden."""
-    return {name: HIDDEN if _SECRET.search(name) else value for name, value in kafka.items()}
-
-
-def _secrets(settings: Settings | None) -> list[str]:
-    return [value for name, value in (settings.kafka if settings else {}).items() if value and _SECRET.search(name)]
+    return {name: HIDDEN if is_secret(name) else value for name, value in kafka.items()}

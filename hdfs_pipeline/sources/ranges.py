@@ -5,17 +5,20 @@ Nothing here remembers how far it has read, and no consumer group commits: the r
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import bootstrap_servers, client_config, consumer, explained
+from hdfs_pipeline.sources.undecodable import Gap, Undecodable, is_of_decoding
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, KafkaError, Message
+    from confluent_kafka import Consumer, Message
 
+_Answer = TypeVar("_Answer")
 Range = tuple[int, int]
 """Offsets from the first to before the second."""
 
@@ -94,21 +97,44 @@ def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0) -> Water
             raise SetupError(f"Kafka has no topic {topic}: make it with `hdfs-pipeline topics`")
         described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic].result(timeout_s)
         places = [TopicPartition(topic, part) for part in metadata.topics[topic].partitions]
-        edges = []
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest()):
+
+        def edge(spec: OffsetSpec) -> dict[int, int]:
             futures = admin.list_offsets(
                 dict.fromkeys(places, spec),
                 isolation_level=IsolationLevel.READ_COMMITTED,  # the same as when they are read
                 request_timeout=timeout_s,
             )
-            edges.append(
-                {place.partition: future.result(timeout_s).offset for place, future in sorted(futures.items())}
-            )
+            return {place.partition: future.result(timeout_s).offset for place, future in sorted(futures.items())}
+
+        low, high = (patiently(partial(edge, spec), timeout_s) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
     except KafkaException as error:
         raise explained(error, f"topic {topic}", settings=settings) from None
     except TimeoutError:
         raise SetupError(f"topic {topic}: Kafka gave no answer within {timeout_s:g} s") from None
-    return Watermarks(topic, metadata.cluster_id or "", str(described.topic_id), edges[0], edges[1])
+    return Watermarks(topic, metadata.cluster_id or "", str(described.topic_id), low, high)
+
+
+def patiently(ask: Callable[[], _Answer], limit_s: float) -> _Answer:
+    """The answer of Kafka, asked again for `limit_s` where partitions were just made and have no leader yet.
+
+    Raises: KafkaException for any other error.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+
+    young = (
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+    )
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in young or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def plan(marks: Watermarks, stored: Mapping[int, int], max_records: int, *, from_zero: bool = False) -> Plan:
@@ -144,7 +170,8 @@ def plan(marks: Watermarks, stored: Mapping[int, int], max_records: int, *, from
 class RangeReader:
     """Reads exactly the given ranges of one topic, once.
 
-    `gaps` is filled while it reads: what retention took meanwhile, before it could be read.
+    `gaps` and `undecodable` are filled while it reads: what retention took meanwhile, before it could be read, and the
+    batches that cannot be decoded.
     """
 
     settings: Settings
@@ -152,6 +179,7 @@ class RangeReader:
     ranges: Mapping[int, Range]
     stall_s: float = _STALL_S
     gaps: dict[int, list[Range]] = field(default_factory=dict)
+    undecodable: list[Gap] = field(default_factory=list)
 
     def batches(self) -> Iterator[Batch]:
         """The messages in batches of some 20,000 (32 MiB); per partition in order. Transaction markers are left out.
@@ -170,8 +198,10 @@ class RangeReader:
             auto_offset_reset="error",
             isolation_level="read_committed",
             fetch_queue_backoff_ms=5,
+            fetch_error_backoff_ms=100,
             queued_max_messages_kbytes=65_536,
         )
+        self._unread = Undecodable(self.settings, self.topic)
         try:
             yield from self._read(client)
         except KafkaException as error:
@@ -225,7 +255,7 @@ class RangeReader:
         for message in messages:
             part, offset = message.partition(), message.offset()
             if message.error() is not None:
-                self._handle(client, message.error(), part, offset)
+                self._handle(client, message, part, offset)
                 continue
             end = todo.get(part)
             if end is None or offset < positions[part]:
@@ -238,12 +268,22 @@ class RangeReader:
             if offset >= end - 1:
                 self._finish(client, part)
 
-    def _handle(self, client: "Consumer", error: "KafkaError", part: int, offset: int) -> None:
+    def _handle(self, client: "Consumer", message: "Message", part: int, offset: int) -> None:
         """Handle what comes in place of a message: the end of a partition, an offset that is gone, an error."""
         from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+        error = message.error()
+        assert error is not None
         code = error.code()
-        if code == KafkaError._PARTITION_EOF:
+        if is_of_decoding(message):
+            if part in self._todo and (gap := self._unread.gap(message, self._positions[part])):
+                end = min(gap.end, self._todo[part])
+                if gap.start < end:
+                    self.undecodable.append(replace(gap, end=end))
+                self._positions[part], self._skipped = end, True
+                if end >= self._todo[part]:
+                    self._finish(client, part)
+        elif code == KafkaError._PARTITION_EOF:
             if offset >= self._todo.get(part, offset + 1):
                 self._finish(client, part)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):

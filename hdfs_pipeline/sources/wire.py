@@ -61,10 +61,18 @@ class DeadLetter:
     text: str
     seen_at: datetime
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", valid(self.reason))
+
     @property
     def key(self) -> bytes:
         """The letter's key: all letters about one message have the same."""
         return f"{self.topic}/{self.partition}/{self.offset}".encode()
+
+
+def valid(text: str) -> str:
+    """The text with U+FFFD in place of what no encoding takes: JSON can spell half a surrogate pair."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def excerpt(value: bytes | None) -> str:
@@ -130,10 +138,13 @@ class Reader:
             allowed = _TYPES.get(kind)
             if allowed and (not isinstance(value, allowed) or isinstance(value, bool)):
                 raise DataError(f"{name} {value!r} is not of type {kind}")
+            if kind == "int" and not -_BEYOND <= value < _BEYOND:
+                raise DataError(f"{name} {value!r} takes more than 64 bits")
             taken[name] = value
         return taken
 
 
+_BEYOND: Final = 2**63
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,),
     "str | None": (str, type(None)),

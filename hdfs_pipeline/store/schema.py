@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-SCHEMA_VERSION = 4
+from hdfs_pipeline.store.quoting import quoted
+
+SCHEMA_VERSION = 5
 _TABLES = "tables.txt"
 
 
@@ -45,11 +47,6 @@ class Table:
         yield f'COMMENT ON TABLE {database}."{self.name}" IS {quoted(self.comment + note)}'
         for name, column in self.columns.items():
             yield f'COMMENT ON COLUMN {database}."{self.name}"."{name}" IS {quoted(column.comment)}'
-
-
-def quoted(text: str) -> str:
-    """A SQL string of `text`."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def read_tables(folder: Path) -> dict[str, Table]:

@@ -23,15 +23,17 @@ import psutil
 import pyarrow as pa
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
-from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.errors import DataError, SetupError, UsageError, unknown
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.errors import EXHAUSTED, in_plain_words
+from hdfs_pipeline.store.errors import MIDWAY, WRITING, in_plain_words, nameable
 from hdfs_pipeline.store.migration.backups import free_name
 from hdfs_pipeline.store.migration.tables import upgrade
+from hdfs_pipeline.store.quoting import identifier, one_file
 from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES, Table
 
 Connection = duckdb.DuckDBPyConnection
 _log = logging.getLogger("hdfs_pipeline.store")
+_FORMATS = ("parquet", "csv")  # of an export
 
 
 def _is_locked(error: BaseException) -> bool:
@@ -109,7 +111,7 @@ class Store:
             except _OldSchemaError:
                 self._bring_up_to_date()
                 con = stack.enter_context(self._unit(write=False))
-            stack.enter_context(in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)))
+            stack.enter_context(in_plain_words(self.path, MIDWAY, (duckdb.Error,)))
             yield con
 
     @contextmanager
@@ -123,7 +125,7 @@ class Store:
         with self._unit(write=True) as con:
             con.execute("BEGIN TRANSACTION")
             try:
-                with in_plain_words(self.path, EXHAUSTED, (duckdb.Error,)):
+                with in_plain_words(self.path, MIDWAY, (duckdb.Error,)):
                     yield con
                 with in_plain_words(self.path):
                     con.execute("COMMIT")
@@ -150,17 +152,17 @@ class Store:
         """Write each of `tables` (all of them by default) to `<folder>/<table>.<format>`, replacing what is there.
 
         `format` is 'parquet' or 'csv'; CSV holds lists as JSON text. Returns the file of each table.
-        Raises: DataError for another format or an unknown table; SetupError.
+        Raises: UsageError for another format or an unknown table; SetupError.
         """
         names = list(TABLES) if tables is None else list(tables)
-        if format not in ("parquet", "csv"):
-            raise DataError(f"export format {format!r}: there are parquet and csv.")
-        if unknown := [name for name in names if name not in TABLES]:
-            raise DataError(f"no table {unknown[0]!r} in the store. There are: {', '.join(TABLES)}.")
+        if format not in _FORMATS:
+            raise UsageError(unknown("format", format, _FORMATS))
+        if strangers := [name for name in names if name not in TABLES]:
+            raise UsageError(unknown("table", strangers[0], TABLES))
         files = {name: Path(folder).resolve() / f"{name}.{format}" for name in names}
         with self.read() as con:
             for name, file in files.items():
-                with in_plain_words(file):
+                with in_plain_words(file, WRITING):
                     _export_table(con, TABLES[name], file)
         return files
 
@@ -169,7 +171,7 @@ class Store:
         """Lock, attach, lend the connection, detach, unlock. `in_plain_words` guards the way in only."""
         deadline = time.monotonic() + self.lock_timeout_s
         with ExitStack() as stack:
-            with in_plain_words(self.path):
+            with in_plain_words(nameable(self.path)):
                 if write:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                 elif not self.path.exists():
@@ -224,7 +226,7 @@ class Store:
         who = "another process" if pid is None else f"process {pid}"
         if pid is not None:
             with suppress(psutil.Error):
-                who += f" ({' '.join(psutil.Process(pid).cmdline())})"
+                who += f" ({_program(psutil.Process(pid))})"
         own = (
             " That is this program: another thread, or an Arrow reader or connection left open."
             if pid == os.getpid()
@@ -367,6 +369,12 @@ class Store:
             ) from error
 
 
+def _program(process: psutil.Process) -> str:
+    """What a process is, without its arguments, which may hold passwords: its program, and an interpreter's script."""
+    script = (Path(part).name for part in process.cmdline()[1:2] if Path(process.cwd(), part).is_file())
+    return " ".join([process.name(), *script])
+
+
 @cache
 def _shared(path: Path, lock_timeout_s: float, memory_limit: str) -> Store:
     return Store(path, lock_timeout_s=lock_timeout_s, memory_limit=memory_limit)
@@ -376,7 +384,7 @@ def _copy_database(con: Connection, target: Path) -> None:
     """Copy the store to the new file `target`, which appears only once it is whole. Raises: SetupError."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     alias = f"backup_{threading.get_ident()}"
-    with in_plain_words(target):
+    with in_plain_words(nameable(target), WRITING):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             con.execute(f"ATTACH ? AS {alias}", [str(partial)])
@@ -400,7 +408,7 @@ def _export_table(con: Connection, table: Table, file: Path) -> None:
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     csv = file.suffix == ".csv"
     lists = [name for name, column in table.columns.items() if csv and column.type.endswith("[]")]
-    as_text = f" REPLACE ({', '.join(f'to_json({name}) AS {name}' for name in lists)})" if lists else ""
+    as_text = f" REPLACE ({', '.join(f'to_json({n}) AS {n}' for n in map(identifier, lists))})" if lists else ""
     options = "FORMAT csv, HEADER" if csv else "FORMAT parquet, COMPRESSION zstd"
     try:
         con.execute(f"COPY (SELECT *{as_text} FROM {table.name}) TO ? ({options})", [str(partial)])
@@ -428,7 +436,7 @@ def publish_into(
     arrow = isinstance(source, pa.Table)
     # Not by folder names: a parent folder called `detector=…` must not become a column.
     rows = "publish_source" if arrow else "read_parquet(?, hive_partitioning = false)"
-    paths = [] if arrow else [[str(path) for path in source]]
+    paths = [] if arrow else [[one_file(path) for path in source]]
     if arrow:
         con.register("publish_source", source)
     try:

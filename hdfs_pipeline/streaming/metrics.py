@@ -2,12 +2,14 @@
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.processes.hosts import answers_to
 from hdfs_pipeline.settings import Settings
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -44,6 +46,8 @@ class Metrics:
         )
         self._open = make(Gauge, "open_blocks", "Items that are open.")
         self._held = make(Gauge, "held_blocks", "Items in memory, open and remembered.")
+        self._refused = make(Gauge, "model_refused", "1 while a model is to serve that cannot: an older one serves on.")
+        self._odd_clocks = make(Gauge, "implausible_clocks", "Hosts whose clocks are too far ahead to be right.")
         self._lag = make(Gauge, "consumer_lag_messages", "Messages not read yet.", "partition")
         self.recent = Recent()
 
@@ -59,6 +63,7 @@ class Metrics:
                 f"{host}:{port} cannot be listened on ({error.strerror}): set another port for the metrics with "
                 "HDFS_PIPELINE_METRICS_PORT, 0 for any that is free"
             ) from None
+        server.set_app(_for_own_names(server.get_app(), host))
         return int(server.server_port)
 
     def read(self, messages: int) -> None:
@@ -98,6 +103,16 @@ class Metrics:
         self._latency.observe(seconds)
         self.recent.latency(seconds)
 
+    def odd_clocks(self, leads: Mapping[str, float]) -> None:
+        """Hosts whose clocks cannot be right, each with the seconds by which it is ahead."""
+        self._odd_clocks.set(len(leads))
+        self.recent.odd_clocks = ", ".join(f"{host or '?'} +{lead:.0f} s" for host, lead in list(leads.items())[:10])
+
+    def refused(self, why: str) -> None:
+        """A model is to serve that cannot; "" where none is."""
+        self._refused.set(bool(why))
+        self.recent.refused_model = why
+
     def held(self, still_open: int, remembered: int) -> None:
         """How many items are in memory: those that are open, and all."""
         self._open.set(still_open)
@@ -116,12 +131,26 @@ class Metrics:
             self._lag.remove(self.stage, str(partition))
 
 
+def _for_own_names(app: Any, bound: str) -> Any:
+    """A WSGI application that answers 421 to a request by a name that is not this machine's."""
+
+    def checked(environ: dict[str, Any], start_response: Any) -> Any:
+        if answers_to(environ.get("HTTP_HOST"), bound):
+            return app(environ, start_response)
+        start_response("421 Misdirected Request", [("Content-Type", "text/plain")])
+        return [b"ask by the address of this machine, or by the name in metrics_host\n"]
+
+    return checked
+
+
 @dataclass
 class Recent:
     """Figures since the last report; written by the worker's thread, taken by the reporter's."""
 
     still_open: int = 0
     lag: int = 0
+    refused_model: str = ""
+    odd_clocks: str = ""
     _counts: Counter[str] = field(default_factory=Counter)
     _latencies: list[float] = field(default_factory=list)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
@@ -137,15 +166,17 @@ class Recent:
             if len(self._latencies) < _KEPT:
                 self._latencies.append(seconds)
 
-    def take(self, seconds: float) -> dict[str, float | int]:
+    def take(self, seconds: float) -> dict[str, float | int | str]:
         """The figures of the last `seconds`, which begin anew."""
         with self._mutex:
             counts, self._counts = self._counts, Counter()
             latencies, self._latencies = np.array(self._latencies), []
         names = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")
-        figures: dict[str, float | int] = {name: int(counts[name]) for name in names}
+        figures: dict[str, float | int | str] = {name: int(counts[name]) for name in names}
         figures |= {"lines_per_s": round(counts["messages"] / seconds, 1), "lag": self.lag}
         figures["open_blocks"] = self.still_open
+        told = {"refused_model": self.refused_model, "implausible_clocks": self.odd_clocks}
+        figures |= {name: text for name, text in told.items() if text}
         if len(latencies):
             p50, p99 = np.percentile(latencies, [50, 99]) * 1000
             figures |= {"latency_p50_ms": round(float(p50), 1), "latency_p99_ms": round(float(p99), 1)}

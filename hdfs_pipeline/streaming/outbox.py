@@ -29,7 +29,7 @@ class Outbox:
 
     def send(self, topic: str, key: bytes, value: bytes, partition: int, heard: Heard | None = None) -> None:
         """Queue a message. Raises: SetupError where the brokers take nothing any more, or have refused a message."""
-        from confluent_kafka import KafkaException
+        from confluent_kafka import KafkaError, KafkaException
 
         deadline = time.monotonic() + _PATIENCE_S
         on_delivery = partial(self._delivered, self._next, heard)
@@ -41,7 +41,12 @@ class Outbox:
                 if time.monotonic() > deadline:
                     raise SetupError(f"the brokers have taken nothing for {_PATIENCE_S:g} s: see their logs") from None
                 self.poll(0.1)
-            except KafkaException as error:  # refused before it is sent: too long, or no such partition
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError._UNKNOWN_PARTITION and time.monotonic() < deadline:
+                    self._producer.list_topics(topic, _PATIENCE_S)  # it was added after this client last looked
+                    self.poll(0.1)
+                    continue
+                # Refused before it is sent: too long, or no such partition.
                 raise SetupError(f"a message was not taken: {topic}/{partition}: {error.args[0].str()}") from None
         self._waiting[self._next] += 1
 

@@ -56,7 +56,7 @@ class Reporter:
                 if last:
                     return
 
-    def _post(self, client: httpx.Client, figures: dict[str, float | int]) -> None:
+    def _post(self, client: httpx.Client, figures: dict[str, float | int | str]) -> None:
         try:
             body = {
                 "metadata": {"stage": self._metrics.stage, **figures},

@@ -5,6 +5,7 @@ and the progress behind it change in one transaction: however a router ends, no 
 embedded broker keeps no transactions: there a router that was killed sends its last records again.
 """
 
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ from hdfs_pipeline.domains.contract import Domain, Outgoing
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import DEAD_LETTERS, committed, consumer, explained, is_embedded, producer
+from hdfs_pipeline.sources.lives import EVERY_S, Life
+from hdfs_pipeline.sources.undecodable import Undecodable
 from hdfs_pipeline.sources.wire import DeadLetter, encode
-from hdfs_pipeline.streaming.topics import ensure_topics
+from hdfs_pipeline.streaming.topics import REFRESH_MS, ensure_topics
+
+_log = logging.getLogger(__name__)
 
 _BATCH: Final = 2000
 _GATHER_S: Final = 0.2
@@ -63,9 +68,12 @@ class Router:
         ensure_topics(settings, (self._shipping.source, self._shipping.target, DEAD_LETTERS))
         self._committed: dict[int, tuple[int, int]] = {}
         self._group = f"{settings.stream_group}.route"
+        self._life = Life(settings, self._shipping.source)
+        self._undecodable = Undecodable(settings, self._shipping.source)
         self._failed = ""
         self._producer = self._make_producer()
-        extra = {"enable_auto_commit": "false", "auto_offset_reset": "earliest"}
+        extra: dict[str, Any] = {"enable_auto_commit": "false", "auto_offset_reset": "earliest"}
+        extra |= {"fetch_error_backoff_ms": 100, "topic_metadata_refresh_interval_ms": REFRESH_MS}
         self._consumer = consumer(settings, group_id=self._group, session_timeout_ms=session_timeout_ms, **extra)
         self._consumer.subscribe([self._shipping.source], on_assign=self._assigned, on_revoke=self._revoked)
 
@@ -94,6 +102,10 @@ class Router:
             messages = self._consumer.consume(_BATCH, _GATHER_S)
         except KafkaException as error:
             raise explained(error, self._shipping.source) from None
+        # Asked after these were read and before they are sent: records of a new life would be sent twice.
+        if self._life.is_over(0.0 if messages else EVERY_S):
+            self._start_over()
+            return
         bad: list[DeadLetter] = []
         assigned = set(self._shipping.partitions())
         for message in messages:
@@ -102,6 +114,7 @@ class Router:
             if message.error():
                 if message.error().fatal():
                     raise explained(KafkaException(message.error()), self._shipping.source)
+                bad += self._skip(message)
                 continue
             self.done.messages += 1
             bad += self._shipping.take(message)
@@ -111,6 +124,17 @@ class Router:
         moved = {part: where for part, where in positions.items() if self._committed.get(part) != where}
         if bad or records or any(self._committed.get(part, (0,))[0] != where[0] for part, where in moved.items()):
             self._publish(records, bad, moved)
+
+    def _skip(self, error: Any) -> list[DeadLetter]:
+        """Pass over a batch that cannot be decoded; the letter that tells of it."""
+        part = error.partition()
+        gap = self._undecodable.gap(error)
+        if gap is None:
+            return []
+        from confluent_kafka import TopicPartition
+
+        self._consumer.seek(TopicPartition(gap.topic, part, gap.end))
+        return [gap.letter()] if self._shipping.skip(part, gap.end) else []
 
     def close(self) -> None:
         """Leave the group."""
@@ -123,7 +147,10 @@ class Router:
         from confluent_kafka import KafkaException, TopicPartition
 
         source, target = self._shipping.source, self._shipping.target
-        offsets = [TopicPartition(source, part, at, metadata=str(until)) for part, (at, until) in moved.items()]
+        offsets = [
+            TopicPartition(source, part, at, metadata=self._life.mark(str(until)))
+            for part, (at, until) in moved.items()
+        ]
         try:
             if self._transactions:
                 self._producer.begin_transaction()
@@ -158,16 +185,18 @@ class Router:
             elif error.args[0].code() not in late:
                 raise explained(error, f"the router cannot go on: {self._shipping.target}")
             self._assigned(self._consumer, self._consumer.assignment())
-            for part in self._shipping.partitions():
-                self._consumer.seek(self._place(part))
         except KafkaException as other:
             raise explained(other, f"the router cannot go on: {self._shipping.target}") from None
 
-    def _place(self, part: int) -> Any:
-        from confluent_kafka import OFFSET_BEGINNING, TopicPartition
-
-        at, _ = self._shipping.position(part)
-        return TopicPartition(self._shipping.source, part, at if at else OFFSET_BEGINNING)
+    def _start_over(self) -> None:
+        """Go on with a topic that was made anew: what waits of the old one is dropped."""
+        _log.warning(
+            "%s was deleted and made anew: what waits of the old topic is dropped, and the new one is read from its "
+            "start", self._shipping.source,
+        )  # fmt: skip
+        places = self._consumer.assignment()
+        self._revoked(self._consumer, places)
+        self._assigned(self._consumer, places)
 
     def _produce(self, records: Sequence[Outgoing], bad: Sequence[DeadLetter]) -> Routed:
         """Hand messages to the producer, and count them."""
@@ -187,10 +216,25 @@ class Router:
                 self._producer.poll(0.1)
 
     def _assigned(self, client: Any, places: list[Any]) -> None:
-        for place in committed(client, places) if places else []:
-            until = int(place.metadata) if (place.metadata or "").isdecimal() else 0
+        from confluent_kafka import OFFSET_BEGINNING
+
+        found = committed(client, places) if places else []
+        self._life.look()
+        others = 0
+        for place in found:
+            note = self._life.note(place.metadata)
+            if note is None:
+                others += 1
+                place.offset = OFFSET_BEGINNING
+            until = int(note) if note and note.isdecimal() else 0
             self._shipping.assigned(place.partition, max(place.offset, 0), until)
             self._committed[place.partition] = (max(place.offset, 0), until)
+        if others:
+            _log.warning(
+                "the group's offsets of %d partitions belong to another %s, which was deleted: they are read from "
+                "their start", others, self._shipping.source,
+            )  # fmt: skip
+        client.assign(found)
 
     def _revoked(self, _client: Any, places: list[Any]) -> None:
         for place in places:

@@ -4,7 +4,7 @@ import logging
 
 from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.errors import SetupError, UsageError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES, bootstrap_servers, fewer_collections
 from hdfs_pipeline.sources.ranges import reachable
@@ -45,10 +45,10 @@ def stream(
 
 
 def _domain(begin: str, end: str) -> Domain:
-    """The domain with a stage from `begin` to `end`. Raises: DataError where none has one."""
+    """The domain with a stage from `begin` to `end`. Raises: UsageError where none has one."""
     domains = all_domains()
     for domain in domains:
         if end in domain.ways.get(begin, ()):
             return domain
     ways = [f"{start} to {' or '.join(ends)}" for domain in domains for start, ends in domain.ways.items()]
-    raise DataError(f"no stage leads from {begin} to {end}; there are {', '.join(ways)}")
+    raise UsageError(f"no stage leads from {begin} to {end}; there are {', '.join(ways)}")

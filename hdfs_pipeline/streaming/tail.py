@@ -9,6 +9,7 @@ from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES, consumer
 from hdfs_pipeline.sources.ranges import watermarks
+from hdfs_pipeline.sources.undecodable import Undecodable
 from hdfs_pipeline.sources.wire import Verdict, decode_verdict
 from hdfs_pipeline.streaming.topics import ensure_topics, item_readers
 
@@ -28,7 +29,7 @@ def verdicts(
 
     ensure_topics(settings, [ANOMALIES])
     items = item_readers()
-    marks = watermarks(settings, ANOMALIES)
+    marks, undecodable = watermarks(settings, ANOMALIES), Undecodable(settings, ANOMALIES)
     begin = marks.low if everything else marks.high
     client = consumer(
         settings,
@@ -47,6 +48,8 @@ def verdicts(
                         yield decode_verdict(message.value(), message.key(), items)
                     except DataError:
                         continue
+                elif gap := undecodable.gap(message):
+                    client.seek(TopicPartition(ANOMALIES, gap.partition, gap.end))
     finally:
         client.close()
 

@@ -11,11 +11,14 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.messages import verdict_sink
 from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, client_config, explained, is_embedded
+from hdfs_pipeline.sources.ranges import patiently
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 TIMEOUT_S: Final = 20.0
+REFRESH_MS: Final = 5_000
+"""Milliseconds after which clients that read on and on look for partitions that were added."""
 BROKER_DEFAULT: Final = -1  # replication factor: what the broker's `default.replication.factor` says
 
 _DAY_MS: Final = 24 * 3600 * 1000
@@ -92,6 +95,27 @@ def _other_count(name: str, count: int, settings: Settings) -> str:
     )
 
 
+def raise_partitions(settings: Settings, source: str, partitions: int) -> None:
+    """Give the topics that workers write at least so many partitions, since `source` has been given as many.
+
+    Returns once all of them answer. Raises: SetupError where the broker refuses.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import NewPartitions
+
+    written = [name for name, topic in all_topics().items() if topic.from_stage or name == DEAD_LETTERS]
+    admin = _admin(settings)
+    there = _partitions(admin)
+    few = [NewPartitions(name, partitions) for name in written if there.get(name, partitions) < partitions]
+    for name, future in admin.create_partitions(few, request_timeout=TIMEOUT_S).items() if few else ():
+        try:
+            future.result(TIMEOUT_S * 2)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.INVALID_PARTITIONS:  # another worker was quicker
+                raise explained(error, f"topic {name} cannot be given {partitions} partitions") from None
+    _wait_until_there(admin, [name for name in (source, *written) if name in there], partitions)
+
+
 def describe_topics(settings: Settings) -> list[TopicSize]:
     """The topics that are there, with what they hold. Raises: SetupError where no broker answers."""
     from confluent_kafka import TopicPartition
@@ -108,19 +132,17 @@ def describe_topics(settings: Settings) -> list[TopicSize]:
 
 
 def _offsets(admin: "AdminClient", wanted: dict[Any, Any]) -> list[tuple[str, int]]:
-    """Topic and offset of each place. Asks again while partitions that were just made have no leader."""
-    from confluent_kafka import KafkaError, KafkaException
+    """Topic and offset of each place, once partitions that were just made have their leader."""
+    from confluent_kafka import KafkaException
 
-    young = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            answers = admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
-            return [(place.topic, future.result(TIMEOUT_S).offset) for place, future in answers.items()]
-        except KafkaException as error:
-            if error.args[0].code() not in young or time.monotonic() > deadline:
-                raise explained(error) from None
-            time.sleep(0.1)
+    def ask() -> list[tuple[str, int]]:
+        answers = admin.list_offsets(wanted, request_timeout=TIMEOUT_S)
+        return [(place.topic, future.result(TIMEOUT_S).offset) for place, future in answers.items()]
+
+    try:
+        return patiently(ask, TIMEOUT_S)
+    except KafkaException as error:
+        raise explained(error) from None
 
 
 def _admin(settings: Settings) -> "AdminClient":
@@ -162,15 +184,15 @@ def _create(admin: "AdminClient", topics: list[Topic], partitions: int) -> None:
                 raise explained(error, f"topic {name} cannot be made") from None
 
 
-def _wait_until_there(admin: "AdminClient", names: Iterable[str]) -> dict[str, int]:
-    """Partitions by topic, once the broker lists all `names` and each of their partitions answers."""
+def _wait_until_there(admin: "AdminClient", names: Iterable[str], least: int = 1) -> dict[str, int]:
+    """Partitions by topic, once the broker lists `least` partitions of all `names` and each of them answers."""
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import OffsetSpec
 
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         partitions = _partitions(admin)
-        missing = [name for name in names if not partitions.get(name)]
+        missing = [name for name in names if partitions.get(name, 0) < least]
         if not missing:
             places = [TopicPartition(name, part) for name in names for part in range(partitions[name])]
             _offsets(admin, dict.fromkeys(places, OffsetSpec.latest()))  # every partition has its leader

@@ -18,10 +18,14 @@ from hdfs_pipeline.domains.contract import Batch, Stage
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import committed, consumer
+from hdfs_pipeline.sources.kafka import DEAD_LETTERS, committed, consumer
+from hdfs_pipeline.sources.lives import Life
 from hdfs_pipeline.sources.ranges import reachable
+from hdfs_pipeline.sources.undecodable import Gap, Undecodable, is_of_decoding
+from hdfs_pipeline.sources.wire import encode
 from hdfs_pipeline.streaming.metrics import Metrics
 from hdfs_pipeline.streaming.outbox import Outbox
+from hdfs_pipeline.streaming.topics import REFRESH_MS, raise_partitions
 
 _log = logging.getLogger(__name__)
 _BATCH: Final = 4000  # messages parsed together at most
@@ -44,6 +48,8 @@ class Worker:
         self._mine: set[int] = set()
         self._silent_since: float | None = None  # when the last broker went away
         self._failure: Exception | None = None  # of a callback
+        self._life = Life(settings, stage.topic)
+        self._undecodable = Undecodable(settings, stage.topic)
         self._generation = 0  # of the assignment: what was gathered under another one is not worked on
         self._consumer = consumer(
             settings,
@@ -55,6 +61,8 @@ class Worker:
             heartbeat_interval_ms=2000,
             fetch_wait_max_ms=15,
             fetch_min_bytes=64 << 10,
+            fetch_error_backoff_ms=100,
+            topic_metadata_refresh_interval_ms=REFRESH_MS,
             queued_max_messages_kbytes=128 << 10,
             on_commit=_log_refusal,
             error_cb=self._on_error,
@@ -72,9 +80,11 @@ class Worker:
         with stop_on_signals() as stopped:
             try:
                 while not stopped.is_set():
-                    messages = self._gather()
+                    messages, gaps = self._gather()
                     if messages:
                         self._work(messages)
+                    for gap in gaps:
+                        self._pass_over(gap)
                     self._outbox.poll()
                     self._commit()
                     self._check_brokers(bool(messages))
@@ -117,8 +127,8 @@ class Worker:
         elif silent_s > _PATIENCE_S:
             raise SetupError(f"no Kafka broker has answered for {_PATIENCE_S:g} s: start it, then this worker")
 
-    def _gather(self) -> list[Any]:
-        """Messages of the next few milliseconds: a small batch costs nearly as much as a large one."""
+    def _gather(self) -> tuple[list[Any], list[Gap]]:
+        """Messages of the next few milliseconds, since a small batch costs nearly as much as a large one; and gaps."""
         deadline = time.monotonic() + self._gather_s
         generation, gathered = -1, list[Any]()
         # Below a millisecond the client would not wait at all.
@@ -129,15 +139,31 @@ class Worker:
             if generation != self._generation:  # the client delivers their offsets again, after others
                 generation, gathered = self._generation, []
             gathered += fetched
-        messages = []
+        messages, gaps = [], list[Gap]()
         for message in gathered:
             if message.error() is None:
                 messages.append(message)
             elif message.error().fatal():
                 raise SetupError(f"Kafka: {message.error().str()}")
-            else:
+            elif not (is_of_decoding(message) and message.partition() in self._mine):
                 _log.warning("Kafka: %s", message.error().str())
-        return messages
+            elif gap := self._undecodable.gap(message, int(self._positions[message.partition()])):
+                gaps.append(gap)
+        # Each lies behind the messages of its partition that came before it.
+        return messages, gaps
+
+    def _pass_over(self, gap: Gap) -> None:
+        """Go on behind messages that cannot be decoded, and tell of them."""
+        from confluent_kafka import TopicPartition
+
+        if gap.partition not in self._mine:
+            return
+        self._consumer.seek(TopicPartition(gap.topic, gap.partition, gap.end))
+        self._positions[gap.partition] = max(self._positions[gap.partition], gap.end)
+        letter = gap.letter()
+        self._outbox.send(DEAD_LETTERS, letter.key, encode(letter), gap.partition)
+        self._metrics.lost(len(gap))
+        _log.error("%s/%d from offset %d on: %s", gap.topic, gap.partition, gap.start, letter.reason)
 
     def _work(self, messages: list[Any]) -> None:
         partition = np.array([message.partition() for message in messages], np.int32)
@@ -176,6 +202,9 @@ class Worker:
     def _tick(self) -> None:
         if not self._mine:
             return
+        if self._silent_since is None and self._life.is_over():
+            self._start_over()
+            return
         lag = {}
         caught_up = np.zeros(len(self._positions), bool)
         for partition, reached in self._reached().items():
@@ -210,8 +239,10 @@ class Worker:
 
         moved = [p for p in sorted(partitions) if floors[p] > self._committed[p]]
         self._committed[moved] = floors[moved]
-        topic, note = self._stage.topic, self._stage.note
-        return [TopicPartition(topic, p, int(floors[p]), metadata=note(p, int(floors[p]))) for p in moved]
+        topic, stage, life = self._stage.topic, self._stage, self._life
+        return [
+            TopicPartition(topic, p, int(floors[p]), metadata=life.mark(stage.note(p, int(floors[p])))) for p in moved
+        ]
 
     def _settle(self, partitions: list[int]) -> None:
         """Wait until all that was sent has arrived, then commit the given partitions."""
@@ -226,17 +257,43 @@ class Worker:
                 self._consumer.commit(offsets=places, asynchronous=False)
 
     def _assign(self, client: Any, partitions: list[Any]) -> None:
+        from confluent_kafka import OFFSET_BEGINNING
+
         self._generation += 1
-        places = committed(client, partitions)
+        self._make_room(max((place.partition for place in partitions), default=-1) + 1)
+        places, life = committed(client, partitions), self._life.look()
         notes = {}
         for place in places:
-            notes[place.partition] = place.metadata
+            notes[place.partition] = self._life.note(place.metadata)
+            if notes[place.partition] is None:
+                place.offset = OFFSET_BEGINNING
             self._positions[place.partition] = self._committed[place.partition] = max(place.offset, -1)
         self._mine |= notes.keys()
+        if others := list(notes.values()).count(None):
+            _log.warning(
+                "the group's offsets of %d partitions belong to another %s, which was deleted: they are read from "
+                "their start", others, self._stage.topic,
+            )  # fmt: skip
         if notes:
             _log.info("partitions taken over: %d of %s", len(notes), self._stage.topic)
-            self._stage.begin(notes)
+            self._stage.begin(notes, life)
         client.assign(places)
+
+    def _make_room(self, partitions: int) -> None:
+        """Take partitions that were added to the topic while workers run: all that is sent needs as many."""
+        known = len(self._positions)
+        if partitions <= known:
+            return
+        _log.warning(
+            "%s has %d partitions now, not %d: the keys of items that are open may lead to another partition, so that "
+            "they are counted in two parts. Before workers start again, set HDFS_PIPELINE_KAFKA_PARTITIONS=%d",
+            self._stage.topic, partitions, known, partitions,
+        )  # fmt: skip
+        raise_partitions(self._settings, self._stage.topic, partitions)
+        none = np.full(partitions - known, -1, np.int64)
+        self._positions = np.concatenate([self._positions, none])
+        self._committed = np.concatenate([self._committed, none])
+        self._snapshots.clear()  # of fewer partitions
 
     def _revoke(self, client: Any, partitions: list[Any]) -> None:
         numbers = [place.partition for place in partitions]
@@ -256,6 +313,20 @@ class Worker:
         self._positions[numbers] = self._committed[numbers] = -1
         self._stage.forget(numbers)
         self._metrics.without(numbers)
+
+    def _start_over(self) -> None:
+        """Go on with a topic that was made anew: nothing that is known of the old one holds for its messages."""
+        from confluent_kafka import TopicPartition
+
+        numbers = sorted(self._mine)
+        _log.warning(
+            "%s was deleted and made anew: what is open of the old topic is dropped, and the new one is read from its "
+            "start", self._stage.topic,
+        )  # fmt: skip
+        if not self._outbox.flush():
+            _log.warning("not all about the old %s was acknowledged in time", self._stage.topic)
+        self._drop(numbers)
+        self._assign(self._consumer, [TopicPartition(self._stage.topic, number) for number in numbers])
 
     def _begin_anew(self) -> None:
         """Read the open items again, as after a start: what the stage counts has changed."""

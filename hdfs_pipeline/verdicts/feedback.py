@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Key, Selection
-from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.errors import DataError, NotTrainedError, UsageError, unknown
 from hdfs_pipeline.scoring.feedback import agreement
 from hdfs_pipeline.scoring.labels import STRETCHES, WORDS
 from hdfs_pipeline.scoring.models import trained_detectors
@@ -45,7 +45,7 @@ def give_feedback(
     Raises: DataError for an unknown word, or an item that the home does not know (with the nearest that it does).
     """
     if verdict not in WORDS:
-        raise DataError(f"no verdict {verdict!r}; there are {', '.join(WORDS)}")
+        raise UsageError(unknown("verdict", verdict, WORDS))
     key = domain.item.parse(text)
     item = domain.item.show(key)
     read = bool(domain.facts(store, [key]))
@@ -77,9 +77,9 @@ def give_feedback_on_stretch(
     Raises: DataError for an unknown word, or a stretch that ends before it begins.
     """
     if verdict not in STRETCHES:
-        raise DataError(f"a stretch can be marked as {', '.join(STRETCHES)}, not as {verdict!r}")
+        raise UsageError(f"a stretch can be marked as {', '.join(STRETCHES)}, not as {verdict!r}")
     if not begin < end:
-        raise DataError(f"the stretch ends ({end.isoformat()}) before it begins ({begin.isoformat()})")
+        raise UsageError(f"the stretch ends ({end.isoformat()}) before it begins ({begin.isoformat()})")
     row = {"domain": domain.name, "item": "", "entity": entity, "from_at": begin, "to_at": end, "verdict": verdict}
     row |= {"note": note, "given_by": by, "given_at": datetime.now(UTC)}
     return row | {"incidents": _keep(store, row)}

@@ -10,6 +10,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.champions import families, load_scorer
 from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Selection
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.plausibility import Doubt, doubts
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
@@ -21,12 +22,17 @@ _TIME: Final = pa.timestamp("us", "UTC")
 
 def score_items(store: Store, settings: Settings, domain: Domain, name: str) -> pa.Table:
     """Score every item of the home with one detector and publish its rows of `scores`, which are returned."""
+    return score_with_doubts(store, settings, domain, name)[0]
+
+
+def score_with_doubts(store: Store, settings: Settings, domain: Domain, name: str) -> tuple[pa.Table, list[Doubt]]:
+    """As `score_items`, and the reasons not to believe the scores, if there are any."""
     scorer = load_scorer(settings, domain, name)
     data, scores = score_selection(store, settings, domain, scorer)
     table = score_rows(domain, data, scorer, scores)
     with store.write() as con:
         publish_into(con, "scores", table, replace="domain = ? AND detector = ?", parameters=[domain.name, name])
-    return table
+    return table, doubts(scorer, data, scores, settings, domain.unknown)
 
 
 def score_selection(
@@ -52,6 +58,7 @@ def score_rows(domain: Domain, data: Dataset, scorer: Scorer, scores: np.ndarray
             "threshold": np.full(count, card.threshold),
             "is_anomaly": np.nan_to_num(scores, nan=-np.inf) >= card.threshold,
             "scored_at": pa.array([datetime.now(UTC)] * count, _TIME),
+            "unfinished": pa.array(data.unfinished.tolist(), pa.string()),
         }
     )
 
@@ -66,7 +73,7 @@ def publish_anomalies(store: Store, settings: Settings, domain: Domain, name: st
     scorer = load_scorer(settings, domain, name)
     with store.read() as con:
         flagged: pa.Table = con.sql(
-            """SELECT domain, entity, item, detector, version, score, threshold, scored_at FROM scores
+            """SELECT domain, entity, item, detector, version, score, threshold, scored_at, unfinished FROM scores
             WHERE domain = ? AND detector = ? AND is_anomaly""",
             params=[domain.name, name],
         ).to_arrow_table()
@@ -95,11 +102,15 @@ def anomaly_rows(
     vocabulary = domain.vocabulary(settings, scorer.card.source)
     explanations = scorer.explain(data.matrix(scorer.card.family), vocabulary, rows)
     facts = domain.facts(store, list(by_key))
-    fields = ("domain", "entity", "item", "detector", "version", "score", "threshold", "scored_at")
+    keys = data.keys[rows].tolist()
+    places = domain.places(store, {key: each.telling for key, each in zip(keys, explanations, strict=True)})
+    fields = ("domain", "entity", "item", "detector", "version", "score", "threshold", "scored_at", "unfinished")
     return [
         {name: by_key[key][name] for name in fields}
         | {"kind": "", "reason": explanation.reason, "explanation": json.dumps(explanation.to_json())}
         | {"first_time": facts[key].first_time, "last_time": facts[key].last_time, "records": facts[key].records}
         | {"origin": BATCH, "status": "final", "part": -1, "first_offset": -1, "last_offset": -1}
-        for key, explanation in zip(data.keys[rows].tolist(), explanations, strict=True)
+        | {"host": places[key].host if key in places else by_key[key]["entity"]}
+        | {"path": places[key].path if key in places else ""}
+        for key, explanation in zip(keys, explanations, strict=True)
     ]

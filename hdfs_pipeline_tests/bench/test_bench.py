@@ -10,13 +10,15 @@ from rich.console import Console
 
 from hdfs_pipeline.bench import parse as bench_parse
 from hdfs_pipeline.bench import samples as bench
-from hdfs_pipeline.bench.score import bench_score, render_score
+from hdfs_pipeline.bench.score import bench_score
+from hdfs_pipeline.cli.tables.bench import parse_table, score_table
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
-from hdfs_pipeline.domains.blocks.records import detect_layout, split_records
+from hdfs_pipeline.domains.blocks.records import Tally, split_records
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
 V1_IDS = (-1608999687919862906, 7503483334202473044, 9223372036854775807, -9223372036854775808, 42)
 
@@ -39,10 +41,10 @@ def _log4j(block: int) -> str:
 
 
 def _matrix(data: bytes) -> tuple[list[int], np.ndarray]:
-    layout = detect_layout(data)
-    assert layout is not None
-    catalogue = catalogues()["hdfs_v1.v1" if layout.name == "hdfs_v1" else "hdfs_3.v1"]
-    table = event_matrix(count_events(connect(), split_records([data], layout), catalogue, 1 << 20), catalogue)
+    tally = Tally()
+    batches = list(split_records([data], log_format(), tally))
+    catalogue = catalogues()["hdfs_v1.v1" if tally.layout == "hdfs_v1" else "hdfs_3.v1"]
+    table = event_matrix(count_events(connect(), batches, catalogue, 1 << 20), catalogue)
     return table["block_id"].to_pylist(), np.array(table["counts"].to_pylist())
 
 
@@ -121,7 +123,7 @@ def test_parse_without_the_peers_says_so(tmp_path, monkeypatch):
     for name in ("loglead_tip", "loglead_drain", "drain3"):
         assert result["runs"][name] == {"missing": bench_parse.NOT_MEASURED}
     assert [target["met"] for target in result["targets"][:2]] == [None, None]
-    assert "make bench-peers" in _text(bench_parse.render_parse(result))
+    assert "make bench-peers" in _text(parse_table(result))
 
 
 def test_a_peer_that_fails_is_told_and_stops_nothing(tmp_path, monkeypatch):
@@ -134,12 +136,12 @@ def test_a_peer_that_fails_is_told_and_stops_nothing(tmp_path, monkeypatch):
     (tmp_path / "sample.log").write_text("".join(map(_v1, range(10))))
     result = bench_parse.bench_parse(tmp_path / "sample.log", lines=30, settings=Settings(home=tmp_path), rounds=2)
     assert result["runs"]["drain3"] == {"missing": "failed: No module named loglead"}
-    assert "No module named loglead" in _text(bench_parse.render_parse(result))
+    assert "No module named loglead" in _text(parse_table(result))
 
 
 def test_lines_that_are_no_log_are_refused(tmp_path):
     (tmp_path / "sample.log").write_text("hello\n")
-    with pytest.raises(DataError, match="time stamp"):
+    with pytest.raises(DataError, match="known layout"):
         bench_parse.bench_parse(tmp_path / "sample.log", lines=1, settings=Settings(home=tmp_path))
 
 
@@ -156,4 +158,4 @@ def test_score(tmp_path):
     names = ("fit_s", "row_p50_ms", "row_p99_ms", "blocks_per_s", "blocks_per_s_without_dedup", "distinct_rows")
     assert all(result[name] > 0 for name in names)
     assert result["max_difference"] < 1e-5
-    assert "scikit-learn" in _text(render_score(result))
+    assert "scikit-learn" in _text(score_table(result))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from hdfs_pipeline import cli
 from hdfs_pipeline.cli import terminal
@@ -55,8 +54,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     def call(*arguments: object) -> Done:
         monkeypatch.delenv(f"{PREFIX}HOME", raising=False)
         monkeypatch.setattr(sys, "argv", ["hdfs-pipeline", *map(str, arguments)])
-        monkeypatch.setattr(terminal, "out", Console(width=110, file=sys.stdout))
-        monkeypatch.setattr(terminal, "err", Console(width=110, file=sys.stderr))
+        monkeypatch.setattr(
+            terminal, "out", terminal.SafeConsole(width=int(os.environ.get("COLUMNS", "110")), file=sys.stdout)
+        )
+        monkeypatch.setattr(terminal, "err", terminal.SafeConsole(width=110, file=sys.stderr))
         capfd.readouterr()
         code = cli._run()  # what `main` runs before it ends the process
         return Done(code, *capfd.readouterr())
@@ -90,6 +91,12 @@ def log(excerpt: Excerpt, tmp_path: Path) -> Path:
     path = tmp_path / "some.log"
     path.write_bytes(b"".join(excerpt.log.read_bytes().splitlines(keepends=True)[:300]))
     return path
+
+
+def write_settings(home: Path, text: str = "seed = 7\n") -> None:
+    """Makes the folder a home, with nothing in it yet."""
+    home.mkdir(exist_ok=True)
+    (home / "settings.toml").write_text(text)
 
 
 @pytest.mark.parametrize("command", ["", "bench", *commands()])
@@ -151,7 +158,7 @@ def test_ingest_from_standard_input(log: Path, tmp_path: Path) -> None:
 
 def test_the_home_stands_anywhere_and_homes_do_not_touch_each_other(run: Run, log: Path, tmp_path: Path) -> None:
     text = log.read_bytes().splitlines(keepends=True)
-    (tmp_path / "short.log").write_bytes(b"".join(text[:7]))
+    (tmp_path / "short.log").write_bytes(b"".join(text[100:107]))
     for arguments in (["--home", "one", "ingest", log], ["ingest", tmp_path / "short.log", "--home=other"]):
         assert run(*arguments).code == 0
     before = (tmp_path / "other" / "hdfs.duckdb").read_bytes()
@@ -207,6 +214,8 @@ def test_train_reads_logs_and_labels_first(
     assert "both kinds" in done.err
     card = run("--home", "h", "train", "--detector", "exact_match", "--json").json[0]
     assert (card["anomalies"], card["metrics"]) == (0, {})
+    told = run("--home", "h", "train", "--detector", "exact_match").out
+    assert "without labels, so that there are no figures" in told and "precision" not in told
 
 
 def test_evaluate_on_unseen_logs(run: Run, home: Path, unseen: Excerpt, tmp_path: Path) -> None:
@@ -227,29 +236,53 @@ def test_evaluate_on_unseen_logs(run: Run, home: Path, unseen: Excerpt, tmp_path
     assert f"{found['detectors']['exact_match']['f1']:.3f}" in told.out
 
 
-def test_score_keeps_nothing(run: Run, home: Path, unseen: Excerpt) -> None:
+def test_score_of_other_files_leaves_the_home_as_it_is(run: Run, home: Path, unseen: Excerpt) -> None:
     store = (home / "hdfs.duckdb").read_bytes()
-    rows = run("score", unseen.log, "--home", home, "--json").json
-    assert len(rows) == 60
+    found = run("score", unseen.log, "--home", home, "--json").json
+    rows = found["verdicts"]
+    assert (found["detector"], found["blocks"], len(rows)) == ("random_forest", 60, 60)
+    assert [doubt["kind"] for doubt in found["doubts"]] == ["alarms"], "20 of these 60 blocks are anomalies"
     assert {type(row["is_anomaly"]) for row in rows} == {bool}
     assert {type(row["score"]) for row in rows} == {float}
     told = run("--home", home, "score", unseen.log, "--detector", "random_forest")
-    assert f"{sum(row['is_anomaly'] for row in rows):,} anomalies in 60 blocks" in told.out
+    assert told.out.startswith(f"CAUTION: {found['anomalies']} of 60 blocks are flagged")
+    assert f"{found['anomalies']:,} anomalies in 60 blocks" in told.out
     assert rows[0]["block_id"] in told.out
+    for name in ("detector", "host", "path"):  # a path may be longer than its column
+        assert rows[0][name] in "".join(told.out.split())
+    assert rows[0]["time"][:19].replace("T", " ") in " ".join(told.out.split())
     assert (home / "hdfs.duckdb").read_bytes() == store
+    why = run("--home", home, "explain", "--scored", "--json", "--", rows[0]["block_id"]).json
+    assert (why["scored"], why["explanation"]["reason"]) == (True, rows[0]["reason"])
+
+
+def test_score_without_files_fills_the_home_s_tables(run: Run, trained: Home, tmp_path: Path) -> None:
+    home = copy_home(trained, tmp_path / "home")
+    found = run("--home", home.settings.home, "score", "--json").json
+    assert found["blocks"] == 400
+    assert home.rows("SELECT count(*), count(*) FILTER (is_anomaly) FROM scores") == [(400, found["anomalies"])]
+    assert home.rows("SELECT count(*), count(host), count(path) FROM anomalies") == [(found["anomalies"],) * 3]
+
+
+def test_what_cannot_be_read_has_no_anomalies_either(run: Run, home: Path, unseen: Excerpt, tmp_path: Path) -> None:
+    (tmp_path / "x.log").write_bytes(bytes(range(256)) * 20)
+    for arguments in (["score", "x.log"], ["evaluate", "--logs", "x.log", "--labels", unseen.csv]):
+        done = run("--home", home, *arguments)
+        assert (done.code, done.out) == (4, "")
+        assert "not one record could be read" in done.err
 
 
 def test_explain_a_block_with_a_negative_id(run: Run, home: Path, excerpt: Excerpt) -> None:
     block = next(block for block, label in excerpt.labels.items() if "blk_-" in block and label == "Anomaly")
     number = block.removeprefix("blk_")
-    found = run("--home", home, "explain", "--json", "--", number).json
+    found = run("--home", home, "explain", "--json", "--all", "--", number).json
     assert found["block_id"] == block
     assert found["label"] == "anomaly"
-    assert run("--home", home, "explain", block, "--json").json == found
+    assert run("--home", home, "explain", block, "--json", "--all").json == found
     assert [line["line"] for line in found["lines"]] == [
         line for line in excerpt.log.read_text().splitlines() if block in line
     ]
-    told = run("explain", block, "--detector", "exact_match", "--home", home)
+    told = run("explain", block, "--detector", "exact_match", "--home", home, "--all")
     assert told.code == 0
     assert block in told.out.splitlines()[0]
     for line in found["lines"]:
@@ -258,25 +291,49 @@ def test_explain_a_block_with_a_negative_id(run: Run, home: Path, excerpt: Excer
     assert wrong.code == 2, "a number with a minus reads as an option"
 
 
+def test_records_that_tell_nothing_are_folded(run: Run, home: Path, excerpt: Excerpt) -> None:
+    text = excerpt.log.read_text().splitlines()
+    failed = next(line for line in text if "writeBlock" in line and "received exception" in line)
+    block = next(block for block in excerpt.labels if block in failed)
+    found = run("--home", home, "explain", "--json", "--", block).json
+    assert all(line["telling"] for line in found["lines"])
+    assert failed in [line["line"] for line in found["lines"]]
+    assert found["folded"] == found["records"] - len(found["lines"]) > 0
+    assert found["explanation"]["differences"][0]["severity"] == "failure"
+    told = run("--home", home, "explain", "--", block).out.splitlines()
+    assert any(line.startswith("►") and line.endswith(failed) for line in told)
+    assert any("more record" in line and "--all" in line for line in told)
+    assert sum(block in line for line in told[1:]) == len(found["lines"])
+    assert told[1].startswith("1 × writeBlock received an exception"), "the cause first"
+    facts = dict(line.split(maxsplit=1) for line in told[2:8] if line.startswith("  "))
+    assert {"time", "file", "pipeline", "log"} <= facts.keys()
+    assert facts["file"].startswith("/") and facts["pipeline"].endswith(":50010")
+
+
 @pytest.mark.parametrize(
     ("code", "arguments", "message"),
     [
         (2, ["explain"], "Missing argument"),
         (2, ["nothing"], "No such command"),
         (2, ["ingest", "x.log", "--colour"], "No such option"),
-        (3, ["--home", "nowhere", "export", "out"], "hdfs-pipeline ingest PATH"),
-        (3, ["--home", "nowhere", "backup", "copy.duckdb"], "hdfs-pipeline ingest PATH"),
+        (3, ["--home", "nowhere", "export", "out"], "hdfs-pipeline --home nowhere ingest PATH"),
+        (3, ["--home", "nowhere", "backup", "copy.duckdb"], "there is no home at nowhere"),
         (4, ["ingest", "no such.log"], "no such.log: no such file"),
-        (4, ["train", "--detector", "random_forrest"], "did you mean 'random_forest'?"),
-        (4, ["score", "x.log", "--detector", "autoencodr"], "did you mean 'autoencoder'?"),
-        (4, ["explain", "five", "--detector", "keywords"], "'five' is no block id"),
-        (4, ["demo", "--sample", "hdfs_v2"], "no sample 'hdfs_v2'; there are hdfs_v1 and hdfs_3.4"),
-        (5, ["score", "x.log", "--detector", "autoencoder"], "hdfs-pipeline train --detector autoencoder"),
-        (5, ["--home", "nowhere", "explain", "blk_1"], "hdfs-pipeline train --detector random_forest"),
-        (5, ["--home", "nowhere", "evaluate", "--logs", "x", "--labels", "y"], "train --detector random_forest"),
+        (2, ["--home", "h", "train", "--detector", "random_forrest"], "did you mean 'random_forest'?"),
+        (2, ["--home", "h", "score", "x.log", "--detector", "autoencodr"], "did you mean 'autoencoder'?"),
+        (2, ["--home", "h", "explain", "five", "--detector", "keywords"], "'five' is no block id"),
+        (2, ["demo", "--sample", "hdfs_v2"], "no sample 'hdfs_v2'; did you mean 'hdfs_v1'?"),
+        (
+            5,
+            ["--home", "h", "score", "x.log", "--detector", "autoencoder"],
+            "hdfs-pipeline train --detector autoencoder",
+        ),
+        (5, ["--home", "h", "explain", "blk_1"], "hdfs-pipeline train --detector random_forest"),
+        (5, ["--home", "h", "evaluate", "--logs", "x", "--labels", "y"], "train --detector random_forest"),
     ],
 )
-def test_exit_codes_tell_the_kind(run: Run, code: int, arguments: list[str], message: str) -> None:
+def test_exit_codes_tell_the_kind(run: Run, tmp_path: Path, code: int, arguments: list[str], message: str) -> None:
+    write_settings(tmp_path / "h")
     done = run(*arguments)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
@@ -300,7 +357,7 @@ def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_errors_come_without_a_traceback(tmp_path: Path) -> None:
     done = start("--home", tmp_path, "train", "--detector", "keyword")
-    assert (done.code, done.out) == (4, "")
+    assert (done.code, done.out) == (2, "")
     assert done.err.strip() == "hdfs-pipeline: no detector 'keyword'; did you mean 'keywords'?"
     (tmp_path / "settings.toml").write_text("seed = \n")
     done = start("--home", tmp_path, "settings")
@@ -354,7 +411,29 @@ def test_backup_and_export(run: Run, home: Path, tmp_path: Path) -> None:
     done = run("export", tmp_path / "csv", "--format", "csv", "--table", "labels", "--home", home)
     assert done.out == f"labels: {tmp_path / 'csv' / 'labels.csv'}\n"
     assert len((tmp_path / "csv" / "labels.csv").read_text().splitlines()) == 401
-    assert run("export", tmp_path / "x", "--table", "lables", "--home", home).code == 4
+    assert run("export", tmp_path / "x", "--table", "lables", "--home", home).code == 2
+
+
+def test_what_cannot_be_read_is_named_after_the_rest_was_stored(run: Run, log: Path, tmp_path: Path) -> None:
+    (tmp_path / "circle.log").symlink_to(tmp_path / "circle.log")
+    done = run("--home", "h", "ingest", log, tmp_path / "circle.log", tmp_path / "gone.log")
+    assert done.code == 4
+    assert "300 records in 1 files" in done.out
+    for name, why in (("circle", "Too many levels of symbolic links"), ("gone", "no such file")):
+        assert f"{tmp_path}/{name}.log: {why}" in done.err
+    again = run("--home", "h", "ingest", log, tmp_path / "gone.log", "--json")
+    assert again.code == 4
+    assert json.loads(again.out)["unread"] == [f"{tmp_path}/gone.log: no such file"]
+
+
+def test_what_a_scan_leaves_out_is_listed(run: Run, log: Path, tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("a.log", "labels.csv", ".hidden.log"):
+        (tmp_path / "logs" / name).write_bytes(log.read_bytes())
+    why = "neither .log nor .out in its name; name the file itself to read it"
+    assert f"left out: labels.csv: {why}" in run("--home", "h", "ingest", "logs").out
+    left = run("--home", "h", "ingest", "logs", "--json").json["left_out"]
+    assert {(Path(row["path"]).name, row["why"]) for row in left} == {("labels.csv", why), (".hidden.log", "hidden")}
 
 
 def test_packed_logs(run: Run, log: Path, tmp_path: Path) -> None:

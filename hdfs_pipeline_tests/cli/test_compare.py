@@ -67,8 +67,8 @@ def test_files_by_path(run: Run, excerpt: Excerpt, unseen: Excerpt, tmp_path: Pa
         (2, ["--logs", "x.log"], "go together"),
         (2, ["--test-labels", "x.csv"], "go together"),
         (2, ["--test-logs", "x.log", "--test-labels", "x.csv", "--split", "random"], "--split out"),
-        (4, ["--detector", "forest"], "no detector 'forest'"),
-        (4, ["--split", "sideways", "--detector", "keywords"], "online, unseen"),
+        (2, ["--detector", "forest"], "no detector 'forest'"),
+        (2, ["--split", "sideways", "--detector", "keywords"], "online, unseen"),
         (4, ["--without", "lost", "--detector", "keywords"], "kinds there are: anomaly, normal"),
     ],
 )
@@ -81,4 +81,4 @@ def test_what_cannot_be_done_is_told(run: Run, home: Path, code: int, arguments:
 def test_a_home_without_blocks_is_told(run: Run) -> None:
     done = run("--home", "nowhere", "compare", "--detector", "keywords")
     assert (done.code, done.out) == (3, "")
-    assert "hdfs-pipeline ingest" in done.err
+    assert "hdfs-pipeline --home nowhere ingest" in done.err

@@ -55,9 +55,10 @@ def test_the_life_of_a_verdict(run: Run, home: Home, blocks: list[int], monkeypa
         "one before with 0"
     )
     assert sentence in done.out
-    assert "(policy: by F1 with a margin of 0, on at least 20 blocks with 3 anomalies)" in done.out
+    assert "not shown to be worse, and it knows what people have said on 2 since: F1 " in done.out
+    assert "(policy: by F1, a lead of more than 0 with a confidence of 0.95, on at least 20 blocks with 10 " in done.out
     models = run("--home", at, "models", "--detector", "exact_match")
-    assert "Policy: by F1 with a margin of 0" in models.out
+    assert "Policy: by F1, a lead of more than 0" in models.out
     assert "feedback: exact_match version 2: 2 verdicts" in models.out
     card = run("--home", at, "models", "--detector", "exact_match", "--json").json[-1]
     assert (card["feedback"]["false"], card["feedback"]["agrees"]) == (1, 1)
@@ -129,9 +130,9 @@ def test_a_block_that_nobody_knows(run: Run, home: Home, blocks: list[int]) -> N
         (2, ["--from", "2008-11-09T20:00:00"], "--to"),
         (2, ["blk_5", "--from", "2008-11-09T20:00:00", "--verdict", "real"], "--to"),
         (2, ["--from", "2008-11-09T20:00:00", "--to", "2008-11-09T21:00:00", "--withdraw"], "--verdict"),
-        (4, ["--from", "2008-11-09T20:00:00", "--to", "2008-11-09T20:00:00", "--verdict", "real"], "before it begins"),
-        (4, ["blk_5", "--verdict", "maybe"], "there are real, false, expected"),
-        (4, ["block five", "--verdict", "real"], "is no block id"),
+        (2, ["--from", "2008-11-09T20:00:00", "--to", "2008-11-09T20:00:00", "--verdict", "real"], "before it begins"),
+        (2, ["blk_5", "--verdict", "maybe"], "there are real, false, expected"),
+        (2, ["block five", "--verdict", "real"], "is no block id"),
         (4, ["blk_5", "--withdraw"], "nobody has said anything of blk_5"),
     ],
 )

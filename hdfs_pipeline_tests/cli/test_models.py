@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hdfs_pipeline.settings import PREFIX
-from hdfs_pipeline_tests.cli.test_cli import Run, run
+from hdfs_pipeline_tests.cli.test_cli import Run, run, write_settings
 from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home, fill
 
 __all__ = ["run"]
@@ -29,7 +29,7 @@ def test_the_life_of_a_challenger(run: Run, home: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv(f"{PREFIX}RETRAIN_BATCH_SIZE", "50")
     found = run("retrain", "--home", home, "--json").json
     assert [each["detector"] for each in found] == ["random_forest", "exact_match", "keywords"]
-    assert [each["status"] for each in found][1:] == ["promoted", "nothing to learn"]
+    assert [each["status"] for each in found][1:] == ["kept", "nothing to learn"]
     assert all(each["challenger"] == 2 for each in found[:2])
     rows = run("models", "--home", home, "--json").json
     assert [(row["detector"], row["version"]) for row in rows] == [
@@ -39,16 +39,16 @@ def test_the_life_of_a_challenger(run: Run, home: Path, monkeypatch: pytest.Monk
         ("exact_match", 2),
         ("keywords", 1),
     ]
-    assert [row["serves"] for row in rows][2:] == [False, True, True]
+    assert [row["serves"] for row in rows][2:] == [True, False, True]
     assert [row["blocks"] for row in rows if row["version"] == 1] == [400, 400, 400]
     assert rows[3]["judgement"]["blocks"] == found[1]["judgement"]["blocks"] > 0
     assert rows[3]["judgement"]["verdict"] == found[1]["verdict"]
     shown = run("models", "--home", home, "--detector", "exact_match")
     assert "against" in shown.out and "yes" in shown.out
     shown = run("retrain", "--home", home, "--detector", "exact_match", "--force")
-    assert "version 3" in shown.out and "of version 2" in shown.out
+    assert "version 3" in shown.out and "so version 1 serves on" in shown.out and "of version 1" in shown.out
     back = run("rollback", "--home", home, "--detector", "exact_match", "--to", "2")
-    assert back.out.strip() == "exact_match: version 2 serves, in place of version 3"
+    assert back.out.strip() == "exact_match: version 2 serves, in place of version 1"
     back = run("rollback", "--home", home, "--detector", "exact_match", "--json").json
     assert back == {"detector": "exact_match", "before": 2, "now": 1, "alias_moved": False}
     last = run("rollback", "--home", home, "--detector", "exact_match")
@@ -61,17 +61,20 @@ def test_the_life_of_a_challenger(run: Run, home: Path, monkeypatch: pytest.Monk
     [
         (5, ["retrain"], "run `hdfs-pipeline train`"),
         (5, ["retrain", "--detector", "autoencoder"], "hdfs-pipeline train --detector autoencoder"),
-        (4, ["retrain", "--detector", "forest"], "no detector 'forest'"),
+        (2, ["retrain", "--detector", "forest"], "no detector 'forest'"),
         (2, ["rollback"], "Missing option"),
         (5, ["rollback", "--detector", "keywords"], "hdfs-pipeline train --detector keywords"),
         (5, ["rollback", "--detector", "keywords", "--to", "3"], "hdfs-pipeline train --detector keywords"),
     ],
 )
-def test_what_cannot_be_done_is_told(run: Run, code: int, arguments: list[str], message: str) -> None:
-    done = run("--home", "nowhere", *arguments)
+def test_what_cannot_be_done_is_told(run: Run, tmp_path: Path, code: int, arguments: list[str], message: str) -> None:
+    write_settings(tmp_path / "h")
+    done = run("--home", "h", *arguments)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
 
 
-def test_no_models_is_an_empty_list(run: Run) -> None:
-    assert run("--home", "nowhere", "models", "--json").json == []
+def test_no_models_is_an_empty_list(run: Run, tmp_path: Path) -> None:
+    write_settings(tmp_path / "h")
+    assert run("--home", "h", "models", "--json").json == []
+    assert "no model yet: `hdfs-pipeline train`" in run("--home", "h", "models").out

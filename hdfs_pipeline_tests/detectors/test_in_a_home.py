@@ -66,8 +66,8 @@ def test_retraining(grown: Home, name: str) -> None:
     assert (done.status in ("promoted", "kept"), done.new, done.challenger) == (True, NEW, 2)
     assert done.judgement["by"] == "labels"
     if name == "sgd":
-        assert (done.status, done.judgement["challenger"]["f1"] >= 0.9) == ("promoted", True)
-        after = load_scorer(grown.settings, BLOCKS, name)
+        assert done.judgement["challenger"]["f1"] >= 0.9
+        after = load_scorer(grown.settings, BLOCKS, name, 2)
         assert after.card.after == 1
         data = load_dataset(grown.store, grown.settings).labelled()
         known = before.knows(data.matrix("events").values)

@@ -17,8 +17,9 @@ from hdfs_pipeline import domains
 from hdfs_pipeline.domains import DOMAINS, Row, domain_named
 from hdfs_pipeline.domains.champions import named_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.learning.challenge import train_and_track
 from hdfs_pipeline.learning.retraining import retrain, roll_back
-from hdfs_pipeline.learning.tracking import publish_evaluations, train_and_track
+from hdfs_pipeline.learning.tracking import publish_evaluations
 from hdfs_pipeline.monitoring.backtest import Trial, backtest, days_there
 from hdfs_pipeline.monitoring.drift import measure_drift
 from hdfs_pipeline.scoring.models import champion_version, trained_detectors
@@ -130,7 +131,8 @@ def test_scores_anomalies_incidents_and_explanations(orders: Domain, shop: Home)
     assert [line["line"].split()[-1] for line in report.lines] == list(USUAL[:3])
     normal = explain_item(shop.store, shop.settings, orders, "order-8", "random_forest")
     assert not normal.is_anomaly
-    assert normal.explanation.reason == "the same events as a normal order"
+    usual = "1 × “placed”; 1 × “paid”; 1 × “packed”; and 1 more"
+    assert normal.explanation.reason == f"the same events as a normal order: {usual}"
 
 
 def test_feedback_is_learned(orders: Domain, shop: Home) -> None:
@@ -145,8 +147,10 @@ def test_a_challenger_is_judged_and_can_be_rolled_back(orders: Domain, shop: Hom
     log, labels = write_orders(tmp_path / "later", 400, 200)
     orders.read(shop.store, shop.settings, [str(log)], labels)
     done = retrain(shop.store, shop.settings, orders, "random_forest", at_least=1)
-    assert (done.status, done.new, done.challenger) == ("promoted", 200, 2), done.verdict
-    assert champion_version(shop.settings, NAME, "random_forest") == 2
+    assert (done.status, done.new, done.challenger) == ("kept", 200, 2), done.verdict
+    assert "not better, so version 1 serves on: F1 1.000 against 1.000" in done.verdict
+    assert champion_version(shop.settings, NAME, "random_forest") == 1
+    assert roll_back(shop.settings, orders, "random_forest", 2).alias_moved
     back = roll_back(shop.settings, orders, "random_forest")
     assert (back.before, back.now, back.alias_moved) == (2, 1, True)
 
@@ -188,14 +192,18 @@ def test_the_command_line_takes_it(orders: Domain, shop: Home, tmp_path: Path) -
     held_out = json.loads(run(shop, "evaluate", "--logs", str(log), "--labels", str(labels), *asked))
     assert (held_out["orders"], held_out["detectors"]["random_forest"]["f1"]) == (100, 1.0)
     scored = json.loads(run(shop, "score", str(log), *asked))
-    assert len(scored) == 100 and scored[0]["order_id"].startswith("order-1")
+    assert (scored["orders"], len(scored["verdicts"])) == (100, 100)
+    assert scored["verdicts"][0]["order_id"].startswith("order-1")
+    again = scored["verdicts"][0]["order_id"]
+    assert json.loads(run(shop, "explain", again, "--scored", *asked))["scored"] is True
+    assert json.loads(run(shop, "score", *asked))["orders"] == 400
     compared = json.loads(run(shop, "compare", "--detector", "exact_match", "--detector", "random_forest", *asked))
     assert {entry["detector"]: entry["evaluation"]["f1"] for entry in compared["detectors"]} == dict.fromkeys(
         TAUGHT, 1.0
     )
     with terminal.out.capture() as table:
         run(shop, "models", "--domain", NAME)
-    assert "on at least 20 orders with 3 anomalies" in table.get()
+    assert "on at least 20 orders with 10 anomalies and as many normal ones" in table.get()
 
 
 @pytest.fixture

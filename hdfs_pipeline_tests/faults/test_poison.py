@@ -19,8 +19,17 @@ from hdfs_pipeline_tests.faults.reconcile import send
 from hdfs_pipeline_tests.faults.topics import configured
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.sinks.sink_worker import FEATURES, LABEL, STREAMED, TIME, VECTOR, VERDICT, encoded, ingest
+from hdfs_pipeline_tests.sources.odd_messages import send_bomb, send_with_headers
 from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command, start_command, wait_for
-from hdfs_pipeline_tests.streaming.workers import batch_counts, batch_flagged, final_counts, flagged, verdicts, worker
+from hdfs_pipeline_tests.streaming.workers import (
+    batch_counts,
+    batch_flagged,
+    final_counts,
+    flagged,
+    verdicts,
+    wait_until_equal,
+    worker,
+)
 
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
 
@@ -216,3 +225,37 @@ def test_vectors_that_cannot_be_ours_end_no_worker(home: Home, trained: Home, ex
             wait_for(lambda: told(home) or running.process.poll() is not None)
         assert running.end() == 0, running.log
         assert "Traceback" not in running.log
+
+
+def test_batches_and_headers_that_no_client_can_decode_stop_nothing(
+    home: Home, trained: Home, excerpt: Any, reconciled: Callable[[str], None]
+) -> None:
+    """Bombs of 90 MB in a few kilobytes, and a header whose name is no text."""
+    lines = excerpt.log.read_bytes().splitlines(keepends=True)
+    half = home.settings.home / "half.log"
+    half.write_bytes(b"".join(lines[::2]))
+    bombs = {(topic, part): n for topic in (RAW_LOGS, SHIPPED_LOGS) for part, n in ((7, 1), (8, 100))}
+    starts: dict[tuple[str, int], int] = {}
+    with ExitStack() as stack:
+        stack.enter_context(worker(home))
+        stack.enter_context(start_command(home, "route"))
+        for (topic, part), count in bombs.items():
+            (first,) = send(home, topic, [(b"blk_1", b"no record", part)])
+            send_with_headers(home.settings, topic, part, b"blk_1", b"nor this", [(b"\xff\xfe", b"odd")])
+            send_bomb(home.settings, topic, part, count)
+            starts[topic, part] = first + 2
+        assert run_command(home, "produce", "raw", str(half)).returncode == 0
+        send(home, SHIPPED_LOGS, [(b"host-1", line.rstrip(b"\n"), 7 + at % 2) for at, line in enumerate(lines[1::2])])
+        wait_until_equal(home, trained)
+        expected = {
+            (topic, part, at) for (topic, part), start in starts.items() for at in (start - 2, start - 1, start)
+        }
+        wait_for(lambda: told(home).keys() >= expected, what="all is told of")
+    assert told(home) == Counter(expected), "each once, and nothing else"
+    ingest(home.store, home.settings, RAW_LOGS)
+    assert home.rows("SELECT part, from_offset, to_offset FROM stream_gaps ORDER BY ALL") == [
+        (part, start, start + bombs[topic, part]) for (topic, part), start in starts.items() if topic == RAW_LOGS
+    ]
+    assert all("Decompression" in reason for (reason,) in home.rows("SELECT reason FROM stream_gaps"))
+    assert home.rows("SELECT count(*) FROM raw_logs") == [(len(lines),)]
+    reconciled(f"{len(bombs)} batches passed over and told of once, all {len(lines):,} records came through")

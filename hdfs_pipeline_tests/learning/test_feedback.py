@@ -11,8 +11,9 @@ from hdfs_pipeline.detectors.autoencoder import Autoencoder
 from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.champions import load_scorer, standard_detectors
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.learning.challenge import train_and_track
 from hdfs_pipeline.learning.retraining import changed_feedback, retrain
-from hdfs_pipeline.learning.tracking import start_tracking, train_and_track
+from hdfs_pipeline.learning.tracking import start_tracking
 from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import feedback_sentence
@@ -165,12 +166,13 @@ def test_enough_real_verdicts_take_the_place_of_labels(home: Home) -> None:
     without_labels(home)
     for row in np.flatnonzero(labelled.labels == ANOMALY)[:20]:
         say(home, labelled, int(row), "real")
+    shutil.rmtree(home.settings.models / "blocks" / "random_forest")
     card, _ = train_and_track(
         home.store, load_dataset(home.store, home.settings), BLOCKS, "random_forest", home.settings
     )
     assert (card.items, card.anomalies, card.metrics) == (400, 20, {}), "learned from, and nothing to be judged on"
     done = retrain(home.store, home.settings, BLOCKS, "random_forest", at_least=0)
-    assert done.judgement["by"] == "steadiness"
+    assert (done.status, done.judgement["by"]) == ("kept", "steadiness"), done.verdict
     assert flagged(home, "random_forest")[labelled.labels == NORMAL].mean() < 0.02
     few = home.settings.model_copy(update={"feedback_labels": 21})
     with pytest.raises(DataError, match="call 21 blocks real"):

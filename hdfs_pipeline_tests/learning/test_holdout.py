@@ -1,14 +1,15 @@
 """Logs that the models have never seen: judged or scored apart from the home, which stays as it was."""
 
 import gzip
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.learning.holdout import Holdout, evaluate_files, score_files
+from hdfs_pipeline.learning.holdout import Holdout, evaluate_files
 from hdfs_pipeline.settings import PROJECT
 from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline_tests.homes import BLOCKS, FAST, Excerpt, Home, copy_home, fill, open_home
@@ -55,9 +56,8 @@ def found(home: Home, before: object, unseen: Excerpt, given: tuple[Path, Counte
     return evaluate_files(home.settings, BLOCKS, [str(unseen.log)], given[0], FAST)
 
 
-def test_the_home_stays_as_it_was(home: Home, before: object, found: Holdout, unseen: Excerpt) -> None:
+def test_the_home_stays_as_it_was(home: Home, before: object, found: Holdout) -> None:
     assert found.items == 60
-    assert score_files(home.settings, BLOCKS, [str(unseen.log)], "exact_match")
     assert contents(home) == before
 
 
@@ -93,39 +93,14 @@ def test_recall_by_kind_adds_up(found: Holdout, given: tuple[Path, Counter]) -> 
 def test_the_figures_are_the_models_own(home: Home, found: Holdout, unseen: Excerpt, tmp_path: Path) -> None:
     """What another home with these blocks would find with the same threshold."""
     other = open_home(tmp_path / "other")
-    keys = fill(other, [unseen.log]).matrix("events").keys
-    scored = {
-        row["block_id"]: row["score"] for row in score_files(home.settings, BLOCKS, [str(unseen.log)], "random_forest")
-    }
-    assert set(scored) == {f"blk_{key}" for key in keys} == set(unseen.labels)
+    data = fill(other, [unseen.log])
+    keys, scorer = data.keys, load_scorer(home.settings, BLOCKS, "random_forest")
+    scored = {f"blk_{key}": score for key, score in zip(keys.tolist(), scorer.score(data.main).tolist(), strict=True)}
+    assert set(scored) == set(unseen.labels)
     test = found.tests["random_forest"]
     assert Counter(test.scores.tolist()) <= Counter(scored.values())
     assert test.evaluation.threshold == home.settings.random_forest_threshold
     assert test.evaluation.recall > 0.5, "the forest finds most anomalies of blocks that it has not seen"
-
-
-def test_scores_stand_with_the_most_anomalous_first(home: Home, unseen: Excerpt) -> None:
-    rows = score_files(home.settings, BLOCKS, [str(unseen.log)], "random_forest")
-    scores = [row["score"] for row in rows]
-    assert scores == sorted(scores, reverse=True)
-    ties = [(-row["score"], int(row["block_id"].removeprefix("blk_"))) for row in rows]
-    assert ties == sorted(ties), "blocks of one score by their id"
-    lines = unseen.log.read_text().splitlines()
-    for row in rows[:3] + rows[-3:]:
-        assert row["lines"] == sum(f"{row['block_id']} " in f"{line} ".replace(".", " ") for line in lines)
-    for row in rows:
-        assert row["is_anomaly"] is (row["score"] >= row["threshold"])
-        assert (row["reason"] is not None) is row["is_anomaly"]
-    assert {row["is_anomaly"] for row in rows} == {True, False}
-
-
-def test_many_files_and_packed_ones(home: Home, unseen: Excerpt, tmp_path: Path) -> None:
-    """Half of the lines in each of two files, one of them packed: the same blocks as in one."""
-    lines = unseen.log.read_bytes().splitlines(keepends=True)
-    (tmp_path / "a.log").write_bytes(b"".join(lines[::2]))
-    (tmp_path / "b.log.gz").write_bytes(gzip.compress(b"".join(lines[1::2])))
-    whole = score_files(home.settings, BLOCKS, [str(unseen.log)], "exact_match")
-    assert score_files(home.settings, BLOCKS, [str(tmp_path)], "exact_match") == whole
 
 
 def test_models_of_another_catalogue_stay_honest(home: Home, tmp_path: Path) -> None:
@@ -134,10 +109,7 @@ def test_models_of_another_catalogue_stay_honest(home: Home, tmp_path: Path) -> 
     (tmp_path / "namenode.log").write_bytes(b"".join(text.splitlines(keepends=True)[:3000]))
     labels = PROJECT / "data" / "sample" / "hdfs_3.4" / "labels.csv"
     few = tmp_path / "labels.csv"
-    some = [
-        row["block_id"]
-        for row in score_files(home.settings, BLOCKS, [str(tmp_path / "namenode.log")], "exact_match")[:40]
-    ]
+    some = list(dict.fromkeys(re.findall(r"blk_\d+", (tmp_path / "namenode.log").read_text())))[:40]
     few.write_text(
         "BlockId,Label\n" + "".join(f"{b},{'Anomaly' if at % 2 else 'Normal'}\n" for at, b in enumerate(some))
     )
@@ -147,13 +119,26 @@ def test_models_of_another_catalogue_stay_honest(home: Home, tmp_path: Path) -> 
     assert found.read.coverage < 0.5
     assert found.tests["exact_match"].evaluation.items == 40
     assert found.tests["exact_match"].evaluation.unseen["items"] == 40
+    assert {doubt.kind for doubt in found.doubts["exact_match"]} == {"alarms", "unknown", "unseen"}
+    assert "keywords" not in found.doubts or {d.kind for d in found.doubts["keywords"]} <= {"alarms", "unknown"}
+    assert found.unfinished == found.items, "no message of the home's catalogue tells of a block's beginning"
+
+
+def test_what_cannot_be_read_is_not_judged(home: Home, unseen: Excerpt, tmp_path: Path) -> None:
+    binary = tmp_path / "binary.log"
+    binary.write_bytes(bytes(range(256)) * 30)
+    with pytest.raises(DataError, match=r"not one record could be read, .*binary\.log: 1 dead letters"):
+        evaluate_files(home.settings, BLOCKS, [str(binary)], unseen.csv, ["keywords"])
+    found = evaluate_files(home.settings, BLOCKS, [str(binary), str(unseen.log)], unseen.csv, ["keywords"])
+    (doubt,) = found.doubts[""]
+    assert doubt.kind == "unreadable"
+    assert doubt.text.startswith("1 of 2 files (")
+    assert doubt.share == pytest.approx(7680 / (7680 + unseen.log.stat().st_size))
 
 
 def test_a_missing_model_is_told_before_anything_is_read(home: Home, tmp_path: Path) -> None:
     with pytest.raises(NotTrainedError, match="train --detector autoencoder"):
         evaluate_files(home.settings, BLOCKS, ["no such.log"], tmp_path / "no.csv", ["autoencoder"])
-    with pytest.raises(NotTrainedError, match="train --detector autoencoder"):
-        score_files(home.settings, BLOCKS, ["no such.log"], "autoencoder")
 
 
 def test_labels_that_cannot_be_used(home: Home, unseen: Excerpt, tmp_path: Path) -> None:
@@ -165,9 +150,9 @@ def test_labels_that_cannot_be_used(home: Home, unseen: Excerpt, tmp_path: Path)
         evaluate_files(home.settings, BLOCKS, [str(unseen.log)], path, ["keywords"])
 
 
-def test_a_failure_leaves_nothing_behind(home: Home, before: object) -> None:
+def test_a_failure_leaves_nothing_behind(home: Home, before: object, unseen: Excerpt) -> None:
     with pytest.raises(DataError, match="no such file"):
-        score_files(home.settings, BLOCKS, ["no such.log"], "keywords")
+        evaluate_files(home.settings, BLOCKS, ["no such.log"], unseen.csv, ["keywords"])
     assert contents(home) == before
 
 
@@ -187,11 +172,3 @@ def test_models_of_different_catalogues_cannot_be_judged_together(
     monkeypatch.setattr(holdout, "load_scorer", load)
     with pytest.raises(DataError, match=r"hdfs_3\.v1, hdfs_v1\.v1.*train them all again"):
         evaluate_files(home.settings, BLOCKS, [str(unseen.log)], unseen.csv, ["exact_match", "random_forest"])
-
-
-def test_the_blocks_of_training_score_as_in_the_home(home: Home, excerpt: Excerpt) -> None:
-    data = load_dataset(home.store, home.settings)
-    known = dict(zip(data.matrix("events").keys.tolist(), data.labels.tolist(), strict=True))
-    for row in score_files(home.settings, BLOCKS, [str(excerpt.log)], "exact_match"):
-        if known[int(row["block_id"].removeprefix("blk_"))] == 0:
-            assert row["score"] == 0, "a normal block of training is known"

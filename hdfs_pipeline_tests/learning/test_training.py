@@ -10,7 +10,7 @@ from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning import training
 from hdfs_pipeline.learning.training import fit, judge, train
-from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.dataset import Dataset, joined
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.models import load_model, trained_detectors
 from hdfs_pipeline.settings import Settings
@@ -148,17 +148,9 @@ def test_ambiguous_blocks_are_never_used(data: Dataset, settings: Settings, name
         if name == "random_forest" and labels[0] == UNLABELLED:
             continue
         known = relabelled(data, labels)
-        matrices = {
-            family: replace(m, values=np.vstack([m.values, w.values]), keys=np.r_[m.keys, w.keys + 1])
-            for (family, m), w in zip(known.matrices.items(), wild.values(), strict=True)
-        }
-        both = Dataset(
-            "blocks",
-            matrices,
-            np.r_[known.time, strange.time],
-            np.r_[known.labels, strange.labels],
-            np.r_[known.kinds, strange.kinds],
-        )
+        both = joined(known, strange)
+        others = {family: replace(m, keys=m.keys + (np.arange(len(m)) >= 400)) for family, m in both.matrices.items()}
+        both = replace(both, matrices=others)
         one, other = train(known, BLOCKS, name, settings), train(both, BLOCKS, name, settings)
         matrix = data.matrix(one.scorer.card.family)
         assert one.scorer.score(matrix).tolist() == other.scorer.score(matrix).tolist()

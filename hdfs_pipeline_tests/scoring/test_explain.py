@@ -53,15 +53,62 @@ def test_whole_numbers_are_written_as_such_and_others_to_six_digits() -> None:
 
 
 def test_a_block_like_a_normal_one_says_so() -> None:
+    """And names what they have in common: never a sentence over an empty table."""
     found = explained([1, 3, 0, 0, 0], [1, 3, 0, 0, 0], [0] * 5)
-    assert found == Explanation("the same events as a normal block", ())
+    assert found.reason == "the same events as a normal block: 3 × receive; 1 × allocate"
+    assert [(each.event_id, each.kind, each.count, each.expected) for each in found.differences] == [
+        ("E2", "usual", 3, 3),
+        ("E1", "usual", 1, 1),
+    ]
+    assert not found.differs
+    assert explained([0] * 5, [0] * 5, [0] * 5) == Explanation("the same events as a normal block", ())
+
+
+GRAVE = Vocabulary(
+    NAMES.__getitem__,
+    "block",
+    "the same events",
+    severity=lambda column: {"E3": "failure", "E5": "notable"}.get(column, ""),
+    cause=lambda column: {"E3": "a full disk", "E5": "a lost DataNode"}.get(column, ""),
+)
+
+
+def test_failures_come_first_however_small_their_share() -> None:
+    """Then what is notable, then the rest by its share; what is missing has no severity."""
+    values, normal = np.array([[1, 1, 1, 0, 2]], np.float32), np.array([[1, 3, 0, 3, 0]], np.float32)
+    found = explain_rows(values, normal, np.array([[0, 0.5, 0.0, 0.4, 0.1]]), COLUMNS, GRAVE)[0]
+    assert [(each.event_id, each.severity) for each in found.differences] == [
+        ("E3", "failure"),
+        ("E5", "notable"),
+        ("E2", ""),
+        ("E4", ""),
+    ]
+    assert found.reason.startswith("1 × exception; 2 × replicate; 1 instead of 3 × receive; and 1 more")
+    assert found.reason.endswith("(likely cause: a full disk)")
+    assert found.telling == ("E3",)
+
+
+def test_a_failure_that_normal_items_have_too_is_named() -> None:
+    values, normal = np.array([[1, 2, 1, 0, 0]], np.float32), np.array([[1, 3, 1, 0, 0]], np.float32)
+    found = explain_rows(values, normal, np.array([[0, 1.0, 0.0, 0, 0]]), COLUMNS, GRAVE)[0]
+    assert [(each.event_id, each.kind) for each in found.differences] == [("E3", "usual"), ("E2", "out of proportion")]
+    assert found.differs and found.telling == ("E3",)
+    missing = explain_rows(normal, values * 2, np.array([[0, 1.0, 0.0, 0, 0]]), COLUMNS, GRAVE)[0]
+    assert missing.telling == ("E3",)
+
+
+def test_without_a_failure_what_there_is_too_much_of_tells() -> None:
+    found = explained([1, 9, 0, 0, 1], [1, 3, 0, 3, 0], [0, 0.3, 0, 0.5, 0.2])
+    assert found.telling == ("E2", "E5")
+    assert explained([1, 0, 0, 0, 0], [1, 3, 0, 0, 0], [0, 1, 0, 0, 0]).telling == ()
 
 
 def test_it_becomes_json() -> None:
     found = json.loads(json.dumps(explained([0, 0, 1, 0, 0], [0] * 5, [0, 0, 1, 0, 0]).to_json()))
-    assert found["reason"] == "1 × exception"
+    assert (found["reason"], found["telling"]) == ("1 × exception", ["E3"])
     assert found["differences"] == [
         {"event_id": "E3", "name": "exception", "kind": "extra", "count": 1, "expected": 0, "share": 1.0}
+        | {"severity": "", "cause": ""}
     ]
 
 

@@ -1,9 +1,11 @@
 """Reasons of detectors on sequences: events that differ, and steps where none does."""
 
 import numpy as np
+import pytest
 
 from hdfs_pipeline.scoring.explain import Vocabulary
-from hdfs_pipeline.scoring.explain_sequences import event_counts, explain_sequences
+from hdfs_pipeline.scoring.explain_sequences import explain_sequences
+from hdfs_pipeline.scoring.normals import event_counts
 
 VOCABULARY = Vocabulary(lambda event: f"event {event}", "block", "the same events", ("A", "B", "C"))
 NORMALS = np.array([[1, 2, 2, 3, 0, 0], [1, 2, 2, 0, 0, 0], [1, 2, 3, 2, 0, 0]], np.float32)
@@ -33,7 +35,7 @@ def test_the_step_is_named_where_the_counts_are_a_normal_blocks() -> None:
     same = "the same events as a normal block, in"
     assert explained([1, 3, 2, 2, 0, 0], [0, 0.7, 0.1, 0.1, 0.1, 0]) == (
         f"{same} another order: event C as event 2, where event B was expected",
-        {},
+        {"C": 0.7, "B": pytest.approx(0.2), "A": 0.0},
     )
     assert explained([2, 3, 2, 1, 0, 0], [0, 0.2, 0.1, 0.7, 0, 0])[0] == f"{same} another order: event A as event 4"
     assert explained([2, 2, 1, 0, 0, 0], [0, 0.2, 0.1, 0.7, 0, 0])[0] == f"{same} another order: the end after event A"

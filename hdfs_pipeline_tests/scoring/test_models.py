@@ -15,6 +15,7 @@ from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.detectors.exact_match import ExactMatch
 from hdfs_pipeline.detectors.keywords import Keywords
 from hdfs_pipeline.domains.blocks.features import load_dataset
+from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.models import (
     cards,
@@ -31,7 +32,7 @@ from hdfs_pipeline.scoring.models import (
 )
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline_tests.homes import FAST, Home, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Home, copy_home, open_home
 
 MODELS = {"exact_match": "model.safetensors", "keywords": "model.safetensors", "random_forest": "model.onnx"}
 
@@ -128,7 +129,7 @@ def test_the_card_says_what_is_to_be_known(trained: Home) -> None:
     for name in FAST:
         folder = model_folder(trained.settings, "blocks", name)
         card = json.loads((folder / "card.json").read_text())
-        assert set(card) == {field.name for field in fields(Card)}
+        assert set(card) == {field.name for field in fields(Card)} | {"digest"}
         files = {path.name for path in folder.iterdir()} - {"card.json"}
         assert card["files"] == {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files}
         assert (card["detector"], card["version"], card["items"], card["anomalies"]) == (name, 1, 400, 40)
@@ -367,7 +368,7 @@ def test_the_domains_of_a_home_have_their_own_models(settings: Settings) -> None
 def test_a_card_of_an_older_release_is_read(settings: Settings) -> None:
     save_model(make_scorer(), settings)
     folder = model_folder(settings, "blocks", "exact_match")
-    new = ("source_fingerprint", "after", "judgement")
+    new = ("source_fingerprint", "after", "judgement", "digest")
     write("card.json", lambda data: json.dumps({k: v for k, v in json.loads(data).items() if k not in new}).encode())(
         folder
     )
@@ -407,3 +408,41 @@ def test_processes_that_promote_at_once_leave_the_pointer_whole(settings: Settin
     assert [process.returncode for process in processes] == [0, 0]
     assert seen <= {1, 2}
     assert len((settings.models / "blocks" / "exact_match" / "served.jsonl").read_text().splitlines()) == 82
+
+
+def saved_card(trained: Home, folder: Path) -> tuple[Home, Path]:
+    home = copy_home(trained, folder)
+    return home, model_folder(home.settings, BLOCKS.name, "random_forest") / "card.json"
+
+
+@pytest.mark.parametrize("field", ["threshold", "rule", "columns", "params", "version", "metrics", "digest"])
+def test_a_card_that_was_changed_is_refused(trained: Home, tmp_path: Path, field: str) -> None:
+    home, path = saved_card(trained, tmp_path / "home")
+    raw = json.loads(path.read_text())
+    raw[field] = {"threshold": 0.1, "version": 7, "columns": raw["columns"][::-1]}.get(field, "other")
+    path.write_text(json.dumps(raw))
+    with pytest.raises(NotTrainedError, match=r"card.*damaged.*hdfs-pipeline train --detector random_forest"):
+        load_scorer(home.settings, BLOCKS, "random_forest")
+
+
+def test_a_card_of_an_older_release_has_no_digest(trained: Home, tmp_path: Path) -> None:
+    home, path = saved_card(trained, tmp_path / "home")
+    raw = json.loads(path.read_text())
+    del raw["digest"]
+    path.write_text(json.dumps(raw))
+    assert load_scorer(home.settings, BLOCKS, "random_forest").card.threshold == raw["threshold"]
+
+
+@pytest.mark.parametrize("level", [float("nan"), float("inf"), -float("inf")])
+def test_thresholds_that_are_no_numbers_are_neither_saved_nor_loaded(
+    trained: Home, tmp_path: Path, level: float
+) -> None:
+    home, path = saved_card(trained, tmp_path / "home")
+    scorer = load_scorer(home.settings, BLOCKS, "random_forest")
+    with pytest.raises(DataError, match="threshold of random_forest is"):
+        save_model(replace(scorer, card=replace(scorer.card, threshold=level)), home.settings)
+    raw = json.loads(path.read_text()) | {"threshold": level}
+    del raw["digest"]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(NotTrainedError, match="damaged: the threshold is"):
+        load_scorer(home.settings, BLOCKS, "random_forest")

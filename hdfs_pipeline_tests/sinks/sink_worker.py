@@ -145,7 +145,7 @@ def mixture(topic: str) -> list[Message]:
 
 
 TABLES = {
-    RAW_LOGS: """SELECT path, host, daemon, layout, position, time, origin, message, more, block_ids, alarm
+    RAW_LOGS: """SELECT path, host, daemon, raw_logs.layout, position, time, origin, message, more, block_ids, alarm
         FROM raw_logs JOIN sources USING (source_id)""",
     AGGREGATED_EVENTS: "FROM aggregated_events",
     ANOMALIES: "FROM anomalies",

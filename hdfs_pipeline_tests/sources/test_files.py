@@ -1,11 +1,14 @@
-"""Log files: which are found, and their bytes, packed or not, whole or cut."""
+"""Log files: their bytes, packed or not, whole or cut, from one open file."""
 
 import gzip
 import hashlib
-import io
 import os
 import random
+import time
+import tracemalloc
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -13,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.sources.files import LogFile, find_files
+from hdfs_pipeline.sources.files import LogFile
 
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=40)
 # 3 MB that compress little, so that packed files are longer than one read
@@ -60,6 +63,21 @@ def test_files_give_their_bytes_in_pieces_and_have_no_problem(
     pieces = list(file.chunks(size))
     assert b"".join(pieces) == NOISE
     assert max(map(len, pieces)) <= size
+    assert file.problem is None
+
+
+@pytest.mark.parametrize("name", ["a.log.gz", "a.log.zst"])
+def test_a_small_file_that_unpacks_to_a_large_one_is_read_in_little_memory(tmp_path: Path, name: str) -> None:
+    zeros = bytes(1 << 20)
+    packer: Any = zlib.compressobj(wbits=31) if name.endswith(".gz") else zstandard.ZstdCompressor().compressobj()
+    file = log(tmp_path, name, b"".join(packer.compress(zeros) for _ in range(256)) + packer.flush())
+    assert file.path.stat().st_size < 1 << 19
+    tracemalloc.start()
+    try:
+        assert sum(map(len, file.chunks(1 << 20))) == 256 << 20
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
     assert file.problem is None
 
 
@@ -112,8 +130,8 @@ def test_what_stands_before_the_cut_of_a_zst_is_kept(tmp_path: Path, streamed: b
 @pytest.mark.parametrize(
     ("name", "packed", "kept"),
     [
-        ("a.log.gz", b"no gzip at all\n", b""),
-        ("a.log.zst", b"no zst at all\n", b""),
+        ("a.log.gz", b"no \0 gzip at all\n", b""),
+        ("a.log.zst", b"no \0 zst at all\n", b""),
         ("a.log.gz", gzip.compress(LINES) + b"trailing junk that is no member", LINES),
         ("a.log.zst", zst(LINES) + b"trailing junk that is no frame", LINES),
     ],
@@ -172,71 +190,6 @@ def test_digests_are_those_of_the_prefixes(
     assert file.prefix_digests(lengths, size) == {n: hashlib.sha256(data[:n]).hexdigest() for n in wanted}
 
 
-LOGS = [
-    "HDFS.log", "hadoop-hdfs-namenode-nn1.log", "hadoop-hdfs-namenode-nn1.log.1", "sub/deeper/dn.log.2024-11-01.gz",
-    "dn.log.zst", "hadoop-cmf-hdfs-DATANODE-dn1.log.out",
-]  # fmt: skip
-OTHERS = ["labels.csv", "README.md", "README", "log", "catalog", "a.logs", "blog.txt", "ingest.lock", "x.log.crc~"]
-
-
-def test_of_a_folder_the_logs_are_read_and_nothing_else(tmp_path: Path) -> None:
-    for name in LOGS + OTHERS:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-    found = find_files([str(tmp_path)], tmp_path / "spool")
-    assert sorted(str(file.path.relative_to(tmp_path)) for file in found) == sorted(LOGS)
-
-
-def test_a_named_file_is_read_whatever_its_name(tmp_path: Path) -> None:
-    log(tmp_path, "labels.csv", b"")
-    assert [file.path.name for file in find_files([str(tmp_path / "labels.csv")], tmp_path)] == ["labels.csv"]
-
-
-def test_a_file_named_in_several_ways_is_read_once(tmp_path: Path) -> None:
-    log(tmp_path, "a.log", b"")
-    (tmp_path / "link.log").symlink_to(tmp_path / "a.log")
-    (tmp_path / "sub").mkdir()
-    names = ["a.log", "a.log", "*.log", "", "sub/../a.log"]
-    found = find_files([f"{tmp_path}/{name}" for name in names], tmp_path)
-    assert [file.path for file in found] == [(tmp_path / "a.log").resolve()]
-
-
-def test_globs_find_files_in_order_and_the_logs_of_folders(tmp_path: Path) -> None:
-    for name in ("b.log", "a.log", "logs/c.log", "logs/readme.txt", "x/y/z.log"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("x")
-    by = [
-        [str(file.path.relative_to(tmp_path)) for file in find_files([f"{tmp_path}/{pattern}"], tmp_path)]
-        for pattern in ("[ab].log", "l*", "**/z.log")
-    ]
-    assert by == [["a.log", "b.log"], ["logs/c.log"], ["x/y/z.log"]]
-
-
-def test_a_name_with_the_characters_of_a_glob_is_that_file(tmp_path: Path) -> None:
-    log(tmp_path, "a[1].log", b"")
-    log(tmp_path, "a1.log", b"")
-    assert [file.path.name for file in find_files([f"{tmp_path}/a[1].log"], tmp_path)] == ["a[1].log"]
-
-
-@pytest.mark.parametrize("name", ["absent.log", "*.absent", "folder/absent.log"])
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="no such file") as error:
-        find_files([f"{tmp_path}/{name}"], tmp_path)
-    assert name in str(error.value)
-
-
-def test_a_folder_without_logs_is_named(tmp_path: Path) -> None:
-    log(tmp_path, "labels.csv", b"x")
-    with pytest.raises(DataError, match=r"no file in this folder has \.log in its name"):
-        find_files([str(tmp_path)], tmp_path)
-
-
-def test_a_pipe_cannot_be_read_twice_and_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.log")
-    with pytest.raises(DataError, match="standard input"):
-        find_files([f"{tmp_path}/pipe.log"], tmp_path)
-
-
 def test_a_file_that_goes_away_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.log: No such file"):
         read(LogFile(tmp_path / "gone.log"))
@@ -246,8 +199,30 @@ def test_a_name_that_is_no_utf8_can_be_shown() -> None:
     assert LogFile(Path(os.fsdecode(b"/logs/caf\xe9.log"))).shown == "/logs/caf\ufffd.log"
 
 
-def test_standard_input_is_kept_to_be_read_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(NOISE)))
-    (file,) = find_files(["-"], tmp_path / "spool")
-    assert read(file) == read(file) == NOISE
-    assert file.path.parent == tmp_path / "spool"
+def test_a_file_that_is_held_stays_itself_when_its_name_moves_to_another(tmp_path: Path) -> None:
+    file = log(tmp_path, "a.log", b"old\n")
+    with file.held() as identity:
+        (tmp_path / "a.log").rename(tmp_path / "a.log.1")
+        log(tmp_path, "a.log", b"new\n")
+        assert (read(file), file.sample(3)) == (b"old\n", b"old")
+        assert file.prefix_digests([2], 10)[4] == hashlib.sha256(b"old\n").hexdigest()
+    with file.held() as other:
+        assert read(file) == b"new\n"
+    assert identity != other
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.log")
+    with pytest.raises(DataError, match=r"a\.log: no regular file"):
+        read(LogFile(tmp_path / "a.log"))
+
+
+def test_digests_of_many_beginnings_cost_little_more_than_one(tmp_path: Path) -> None:
+    data = NOISE * 8
+    file = log(tmp_path, "a.log", data)
+    took = []
+    for lengths in ([], range(len(data) - 5000, len(data))):
+        begun = time.process_time()
+        file.prefix_digests(lengths, 4 << 20)
+        took.append(time.process_time() - begun)
+    assert took[1] < 20 * took[0]  # hashing each beginning within its chunk anew took 200 times as long

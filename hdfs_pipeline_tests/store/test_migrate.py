@@ -106,6 +106,25 @@ def test_every_row_of_an_older_store_is_there_afterwards(home: Path, version: in
     assert before["scores"] == 168 and (version < 3) == ("feedback" not in before)
 
 
+def test_a_store_of_schema_4_gets_the_columns_that_came_later(tmp_path: Path) -> None:
+    """And keeps its rows; nobody knows what of an older block's life the logs do not show."""
+    path = tmp_path / "hdfs.duckdb"
+    with Store(path).write() as con:
+        con.execute("INSERT INTO event_matrix VALUES (7, now(), now(), 0, 1, 0, [1], 'end missing')")
+    later = {"event_matrix": ["unfinished"], "scores": ["unfinished"], "anomalies": ["host", "path", "unfinished"]}
+    with duckdb.connect(str(path)) as con:
+        for table, columns in later.items():
+            for column in columns:
+                con.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        con.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
+    assert rows(tmp_path, "SELECT block_id, unfinished FROM event_matrix") == [(7, None)]
+    assert backups(tmp_path) == ["hdfs.duckdb.schema4.backup"]
+    for table, columns in later.items():
+        found = plain(path, f"SELECT column_name, comment FROM duckdb_columns() WHERE table_name = '{table}'")
+        assert dict(found) == {name: column.comment for name, column in TABLES[table].columns.items()}
+        assert [name for name, _ in found][-len(columns) :] == columns
+
+
 def test_the_committed_home_has_something_in_every_table_that_moves(home: Path) -> None:
     before = counts(home / "hdfs.duckdb")
     gone = ("stream_anomalies", "backtest_blocks", "namenode_scores", "namenode_incidents", "namenode_marks")
@@ -273,7 +292,7 @@ def test_what_was_is_kept_and_the_second_start_does_nothing(home: Path, caplog: 
     with caplog.at_level(logging.WARNING, "hdfs_pipeline.store"):
         rows(home, "FROM scores")
     (record,) = caplog.records
-    for word in (str(path), "schema 3", "schema 4", str(kept), "To go back"):
+    for word in (str(path), "schema 3", f"schema {SCHEMA_VERSION}", str(kept), "To go back"):
         assert word in record.getMessage()
     assert counts(kept) == before
     assert plain(kept, "FROM scores ORDER BY ALL") == scores
@@ -316,6 +335,18 @@ def test_a_domain_that_came_since_gets_its_tables(home: Path, monkeypatch: pytes
     assert backups(home) == ["hdfs.duckdb.schema3.backup"]
 
 
+def test_a_column_that_came_since_is_added_and_empty(home: Path) -> None:
+    rows(home, "FROM scores")
+    with duckdb.connect(str(home / "hdfs.duckdb")) as con:
+        con.execute("ALTER TABLE stream_gaps DROP COLUMN reason")
+        con.execute("INSERT INTO stream_gaps VALUES ('raw_logs', 0, 5, 9, now(), 1)")
+        con.execute("UPDATE meta SET value = '4' WHERE key = 'schema_version'")
+    assert rows(home, "SELECT topic, from_offset, reason FROM stream_gaps WHERE to_offset = 9") == [
+        ("raw_logs", 5, None)
+    ]
+    assert version_of(home / "hdfs.duckdb") == str(SCHEMA_VERSION)
+
+
 START = """
 import sys
 from pathlib import Path
@@ -343,7 +374,7 @@ def test_of_two_processes_at_once_one_migrates_and_the_other_waits(home: Path) -
     answers = [process.communicate(timeout=LIMIT_S) for process in processes]
     assert [answer[0] for answer in answers] == ["1308 11\n"] * 2, answers
     warnings = "".join(answer[1] for answer in answers)
-    assert warnings.count("(schema 4)") == warnings.count("was laid out by") == 1
+    assert warnings.count(f"(schema {SCHEMA_VERSION})") == warnings.count("was laid out by") == 1
     assert backups(home) == ["hdfs.duckdb.schema3.backup", "models.schema3.backup"]
 
 
@@ -613,7 +644,7 @@ def test_a_store_whose_migration_was_killed_is_finished(tmp_path: Path, most: in
         path = home / "hdfs.duckdb"
         killed(files, lambda home=home: work(home), at)  # type: ignore[misc]
         version = version_of(path)
-        assert counts(path) == {"3": before, "4": after}[version], at
+        assert counts(path) == {"3": before, str(SCHEMA_VERSION): after}[version], at
         work(home)
         assert counts(path) == after, at
         assert 1 <= len(backups(home)) <= 2 and not list(home.glob(".*partial*"))

@@ -55,7 +55,8 @@ def test_a_running_worker_is_scraped(broker: Home, trained: Home, excerpt: Any) 
         client = producer(broker.settings)
         client.produce(RAW_LOGS, b"not a record", b"blk_1")
         assert client.flush(30) == 0
-        assert run_command(broker, "produce", "raw", str(excerpt.log)).returncode == 0
+        # Slowly: what comes in one batch closes nothing by its own times, and the clock would close it all.
+        assert run_command(broker, "produce", "raw", str(excerpt.log), "--rate", "2000").returncode == 0
         sent = read_topic(broker.settings, RAW_LOGS)
         used = {str(message.partition()) for message in sent}
 
@@ -139,6 +140,16 @@ def test_recent_figures_begin_anew_with_each_report(metrics: Metrics) -> None:
     assert second["open_blocks"] == 17
     assert by(told(metrics), "closed_blocks_total", "closed_by") == {"idle": 2, "events": 1}
     assert plain(told(metrics), "messages_total") == 400
+
+
+def test_a_model_that_is_refused_is_told_until_another_serves(metrics: Metrics) -> None:
+    assert plain(told(metrics), "model_refused") == 0
+    metrics.refused("random_forest version 2 cannot score")
+    assert plain(told(metrics), "model_refused") == 1
+    assert metrics.recent.take(1.0)["refused_model"] == "random_forest version 2 cannot score"
+    metrics.refused("")
+    assert plain(told(metrics), "model_refused") == 0
+    assert "refused_model" not in metrics.recent.take(1.0)
 
 
 def test_a_port_that_is_taken_is_a_setup_error(home: Home, metrics: Metrics) -> None:

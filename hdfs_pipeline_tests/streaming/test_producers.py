@@ -13,14 +13,16 @@ import pytest
 
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.feature_rows import feature_messages, label_messages
+from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.messages import read_messages
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
+from hdfs_pipeline.domains.blocks.records import split_records
 from hdfs_pipeline.domains.blocks.topics import HDFS_LOGS, LABELS, RAW_LOGS
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.sources.kafka import client_config, consumer, explained, masked, producer
 from hdfs_pipeline.streaming.send.logs import produce_logs
 from hdfs_pipeline.streaming.send.pace import Pace, Throttle
 from hdfs_pipeline.streaming.send.rows import produce_rows
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 from hdfs_pipeline_tests.domains.blocks.test_replay import HEADS, head_of, line
 from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import headers, read_topic, run_command, start_command, wait_for
@@ -47,7 +49,7 @@ def test_messages_read_back_are_the_records_of_the_file(layout: str, broker: Hom
     path = head_of(HEADS[layout], tmp_path)
     report = produce_logs(broker.settings, BLOCKS, [str(path)], stopped=Event())
     assert (report.failures, report.too_long, report.interrupted) == (0, 0, False)
-    wanted = [row for batch in split_records([path.read_bytes()], LAYOUTS[layout]) for row in rows_of(batch)]
+    wanted = [row for batch in split_records([path.read_bytes()], log_format()) for row in rows_of(batch)]
     messages = read_topic(broker.settings, RAW_LOGS)
     assert len(messages) == report.messages == sum(max(len(row["block_ids"]), 1) for row in wanted)
 
@@ -56,15 +58,15 @@ def test_messages_read_back_are_the_records_of_the_file(layout: str, broker: Hom
         by_id[headers(message)["record"]].append(message)
     assert len(by_id) == report.records == len(wanted)
     copies = [by_id[record] for record in sorted(by_id, key=lambda record: int(record.rsplit(":", 1)[1]))]
-    parts, bad, shipped = read_messages([group[0].value() for group in copies], broker.settings.max_record_bytes)
+    values, limit = [group[0].value() for group in copies], broker.settings.max_record_bytes
+    part, bad, shipped = read_messages(values, limit, log_format())
     assert (bad, shipped) == ([], {})
-    found = [row for part in parts for row in rows_of(part.batch)]
-    assert found == wanted
+    assert rows_of(part.batch) == wanted
 
     for group, row in zip(copies, wanted, strict=True):
         assert len({message.value() for message in group}) == 1
         assert {message.key() for message in group} == {wire.block_key(b) for b in row["block_ids"]} or {None}
-        assert {headers(message)["daemon"] for message in group} == {path.name.split(".")[0]}
+        assert {headers(message)["daemon"] for message in group} == {writer(path).daemon}
     partitions = defaultdict(set)
     for message in messages:
         partitions[message.key()].add(message.partition())
@@ -226,7 +228,7 @@ def test_feature_rows_that_cannot_be_used_are_named(text: str, why: str, embedde
     path.write_text(text)
     with pytest.raises(DataError, match=why):
         list(feature_messages(path, "hdfs_v1.v1", embedded.settings))
-    with pytest.raises(DataError, match=r"no catalogue nothing\.v1"):
+    with pytest.raises(DataError, match=r"no catalogue 'nothing\.v1'"):
         list(feature_messages(path, "nothing.v1", embedded.settings))
 
 

@@ -18,6 +18,7 @@ from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, SHIPPED_LOGS
 from hdfs_pipeline.sources.kafka import DEAD_LETTERS, consumer, is_embedded, producer
 from hdfs_pipeline.streaming.router import Router
 from hdfs_pipeline.streaming.send.logs import produce_logs
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 from hdfs_pipeline_tests.domains.blocks.test_replay import HEADS, head_of, line
 from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import (
@@ -110,8 +111,8 @@ POISON: dict[str, tuple[bytes | None, str]] = {
     "no value": (None, "no value"),
     "too long": (b"x" * 5000, "longer than 4096 bytes"),
     "broken json": (b'{"message": ', "JSON"),
-    "no line": (b'{"level": 3}', "JSON without `message`"),
-    "no number of lines": (b'{"message": 7}', "JSON without `message`"),
+    "no line": (b'{"level": 3}', "JSON of no known shipper"),
+    "no number of lines": (b'{"message": 7}', "JSON of no known shipper"),
     "no head": (b"what is this", "no log record"),
     "not text": (b"\xff\xfe\x00blk_1", "no log record"),
     "no day": (b"081399 203615 148 INFO dfs.A: blk_1", "no log record"),
@@ -228,12 +229,12 @@ def whole(joins: Joins) -> list[tuple[int, bytes]]:
 
 
 def test_joins_hold_no_more_than_their_bytes() -> None:
-    joins, offsets = Joins(max_record_bytes=1000, max_bytes=50_000, quiet_s=1000), count()
+    joins, offsets = Joins(log_format(), max_record_bytes=1000, max_bytes=50_000, quiet_s=1000), count()
     joins.assigned(0, 0)
     gone: list[Joined] = []
     for number in range(500):
         text = f"081109 203615 148 INFO dfs.A: blk_{number} {'x' * 500}".encode()
-        assert joins.add(0, next(offsets), Shipped(text, f"host-{number}")) == []
+        assert joins.add(0, next(offsets), Shipped(text, f"host-{number}", "/a.log")) == []
         gone += joins.whole()
     assert len(gone) > 400
     assert [record.offset for record in gone] == list(range(len(gone)))
@@ -241,21 +242,21 @@ def test_joins_hold_no_more_than_their_bytes() -> None:
 
 
 def test_a_record_that_grows_too_long_is_told_once() -> None:
-    joins = Joins(max_record_bytes=1000, quiet_s=0)
+    joins = Joins(log_format(), max_record_bytes=1000, quiet_s=0)
     joins.assigned(0, 0)
-    joins.add(0, 0, Shipped(b"081109 203615 148 INFO dfs.A: blk_1", "a"))
+    joins.add(0, 0, Shipped(b"081109 203615 148 INFO dfs.A: blk_1", "a", "/a.log"))
     for offset in range(1, 100):
-        assert joins.add(0, offset, Shipped(b"\t" + b"x" * 100, "a")) == []
+        assert joins.add(0, offset, Shipped(b"\t" + b"x" * 100, "a", "/a.log")) == []
     (record,) = joins.whole()
     assert record.too_long and len(record.text) <= 1000
 
 
 def test_lines_of_a_message_are_records_each() -> None:
-    joins = Joins(max_record_bytes=1000, quiet_s=0)
+    joins = Joins(log_format(), max_record_bytes=1000, quiet_s=0)
     joins.assigned(0, 0)
     head = b"081109 203615 148 INFO dfs.A: "
-    joins.add(0, 0, Shipped(head + b"one\n\tmore\n" + head + b"two\n"))
-    joins.add(0, 1, Shipped(b"\tmore of two\n" + head + b"three"))
+    joins.add(0, 0, Shipped(head + b"one\n\tmore\n" + head + b"two\n", path="/a.log"))
+    joins.add(0, 1, Shipped(b"\tmore of two\n" + head + b"three", path="/a.log"))
     records = list(joins.whole())
     assert [record.text for record in records] == [
         head + b"one\n\tmore",
@@ -266,7 +267,7 @@ def test_lines_of_a_message_are_records_each() -> None:
 
 
 def test_what_was_told_before_a_restart_is_not_told_again() -> None:
-    joins = Joins(max_record_bytes=1000, quiet_s=1000)
+    joins = Joins(log_format(), max_record_bytes=1000, quiet_s=1000)
     joins.assigned(0, 5, until=8)
     assert joins.add(0, 5, Shipped(b"of a record that has gone out")) == []
     assert joins.refuse(Bad(0, 7, "no value", b"")) == []
@@ -275,7 +276,7 @@ def test_what_was_told_before_a_restart_is_not_told_again() -> None:
 
 
 def test_a_partition_that_goes_takes_its_records_along() -> None:
-    joins = Joins(max_record_bytes=1000, quiet_s=0)
+    joins = Joins(log_format(), max_record_bytes=1000, quiet_s=0)
     joins.assigned(0, 0)
     joins.add(0, 0, Shipped(b"081109 203615 148 INFO dfs.A: blk_1"))
     joins.revoked(0)

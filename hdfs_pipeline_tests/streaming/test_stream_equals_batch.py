@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.champion import FINAL, Counted
 from hdfs_pipeline.domains.blocks.group import Grouping
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
+from hdfs_pipeline.domains.blocks.records import split_records
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 from hdfs_pipeline_tests.homes import BLOCKS
 
 SAMPLE = PROJECT / "data" / "sample"
@@ -39,6 +41,10 @@ class Sent:
     text: bytes
     block: int
     place: int
+    host: str = ""
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return [("host", self.host.encode())] if self.host else []
 
     def value(self) -> bytes:
         return self.text
@@ -64,19 +70,19 @@ def records(layout: str) -> list[tuple[str, bytes, list[int]]]:
 
 
 def _records(path: Path, lines: int, layout: str) -> Any:
-    head = len(LAYOUTS[layout].head)
+    head = len("081109 203518 " if layout == "hdfs_v1" else "2026-11-21 14:16:19,172 ")
     with gzip.open(path) as file:
         text = list(islice(file, lines))
     starts = [at for at, line in enumerate(text) if line[:4].isdigit() and line[head - 1 : head] == b" "]
     whole = b"".join(text[starts[0] :])
-    ids = [row for batch in split_records([whole], LAYOUTS[layout]) for row in batch["block_ids"].to_pylist()]
+    ids = [row for batch in split_records([whole], log_format()) for row in batch["block_ids"].to_pylist()]
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True)):
         yield text[start][:head].decode(), b"".join(text[start:end]).rstrip(b"\n"), ids[number]
 
 
 def batch_counts(rows: Sequence[tuple[str, bytes, list[int]]], layout: str, catalogue: Catalogue) -> Counts:
     data = b"\n".join(text for _, text, _ in rows) + b"\n"
-    counts = count_events(connect(threads=1), split_records([data], LAYOUTS[layout]), catalogue, 1 << 20)
+    counts = count_events(connect(threads=1), split_records([data], log_format()), catalogue, 1 << 20)
     table = event_matrix(counts, catalogue)
     names = catalogue.columns
     return {
@@ -96,6 +102,13 @@ def final(vectors: Sequence[Vector]) -> Counts:
     for vector in latest.values():
         found.setdefault(vector.block_id, Counter()).update(vector.counts)
     return {block: dict(counts) for block, counts in found.items()}
+
+
+def shifted(text: bytes, seconds: int) -> bytes:
+    """A record as a host writes it whose clock is ahead by so much."""
+    size, form = (13, "%y%m%d %H%M%S") if text[4:5].isdigit() else (19, "%Y-%m-%d %H:%M:%S")
+    time = datetime.strptime(text[:size].decode(), form) + timedelta(seconds=seconds)  # noqa: DTZ007 - as daemons do
+    return time.strftime(form).encode() + text[size:]
 
 
 class Broker:
@@ -169,7 +182,13 @@ def test_vectors_are_those_of_the_batch(given_lines: Any, seed: int, crash: bool
     chance = random.Random(seed)
     # Out of order within a second, as shippers of several daemons are.
     order = sorted(range(len(rows)), key=lambda at: at + chance.uniform(0, 20))
-    messages = [Sent(rows[at][1], block, 0) for at in order for block in rows[at][2]]
+    # One host's clock is wrong; of some senders' messages nobody says which host wrote them.
+    lead_s, named = chance.choice([0, 0, 90, -90, 3600]), chance.random() < 0.8
+    messages = []
+    for at in order:
+        host = f"dn{chance.randrange(5)}"
+        text = shifted(rows[at][1], lead_s) if host == "dn1" else rows[at][1]
+        messages += [Sent(text, block, 0, host if named else "") for block in rows[at][2]]
     tuned = load_settings().model_copy(
         update={"stream_idle_s": idle_s, "stream_max_events": chance.choice([5, 1000]), "stream_memory_mb": 8}
     )
@@ -219,3 +238,14 @@ def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None
     assert all(verdict.reason and verdict.explanation["differences"] for verdict in late if verdict.status == FINAL)
     withdrawn = {verdict.item for verdict in late if verdict.status == "withdrawn"}
     assert withdrawn == {verdict.item for verdict in early} - flagged
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_the_last_year_of_all_ends_no_worker(zone: str) -> None:
+    messages = [Sent(b"2261-12-31 23:59:59,999 INFO a.B: Receiving blk_1", 1, 0)]
+    broker = Broker(messages)
+    reader = Reader(broker, catalogues()["hdfs_3.v1"], Settings(log_timezone=zone), range(PARTITIONS))
+    reader.read(dict.fromkeys(range(PARTITIONS), 1))
+    reader.end()
+    (vector,) = [vector for out in broker.out for vector in out]
+    assert vector.first_time is not None and vector.first_time.year in (2261, 2262)

@@ -131,7 +131,7 @@ def test_what_is_no_record_and_what_has_no_key(home: Home, excerpt: Any) -> None
         running.wait_for("unkeyed=2")
     found = [json.loads(message.value()) for message in letters]
     assert {letter["reason"].split(":")[0] for letter in found} == {
-        "no log record", "no value", "longer than 4096 bytes", "JSON without `message`",
+        "no log record", "no value", "longer than 4096 bytes", "JSON of no known shipper",
     }  # fmt: skip
     assert all(letter["topic"] == RAW_LOGS and len(letter["text"]) <= 1000 for letter in found)
     assert vectors(home) == []
@@ -149,9 +149,9 @@ def test_an_early_verdict_is_withdrawn_or_confirmed(home: Home, trained: Home, e
 
 
 @pytest.mark.parametrize(("arguments", "code", "why"), [
-    (("--from", "anomalies"), 4, "no stage leads from anomalies"),
+    (("--from", "anomalies"), 2, "no stage leads from anomalies"),
     (("--detector", "autoencoder"), 5, "no autoencoder model"),
-    (("--detector", "nonsense"), 4, "nonsense"),
+    (("--detector", "nonsense"), 2, "nonsense"),
 ])  # fmt: skip
 def test_what_cannot_start_says_why(home: Home, arguments: tuple[str, ...], code: int, why: str) -> None:
     done = run_command(home, "stream", *arguments)

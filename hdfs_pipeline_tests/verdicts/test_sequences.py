@@ -7,11 +7,12 @@ import pytest
 
 from hdfs_pipeline.domains.champions import families, load_scorer
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.learning.holdout import evaluate_files, score_files
+from hdfs_pipeline.learning.holdout import evaluate_files
 from hdfs_pipeline.learning.retraining import Material
 from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.models import save_model
 from hdfs_pipeline.verdicts.explain import explain_item
+from hdfs_pipeline.verdicts.files import score_files
 from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
 from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home
 from hdfs_pipeline_tests.verdicts.test_verdicts import without_the_others
@@ -50,7 +51,7 @@ def test_one_block_is_explained_by_reading_the_events_of_that_block_alone(
 
 
 def test_logs_that_are_not_kept(ordered: Home, unseen: Excerpt) -> None:
-    rows = score_files(ordered.settings, BLOCKS, [str(unseen.log)], "lstm")
+    rows = score_files(ordered.settings, BLOCKS, [str(unseen.log)], "lstm").verdicts
     assert {row["block_id"] for row in rows} == set(unseen.labels)
     found = evaluate_files(ordered.settings, BLOCKS, [str(unseen.log)], unseen.csv, ["lstm", "exact_match"])
     assert found.tests["lstm"].evaluation.pr_auc > 0.7

@@ -65,13 +65,15 @@ def test_each_anomaly_has_a_reason_and_what_it_is_made_of(scored: Home) -> None:
     for detector, reason, text in scored.rows("SELECT detector, reason, explanation FROM anomalies"):
         found = json.loads(text)
         assert found["reason"] == reason != ""
-        if not found["differences"]:
-            assert reason == "the same events as a normal block"
+        assert found["differences"]
+        if all(part["kind"] == "usual" for part in found["differences"]):
+            assert re.match(r"the same events as a normal block: \d+ × ", reason)
             continue
         assert sum(part["share"] for part in found["differences"]) == pytest.approx(1)
         for part in found["differences"]:
-            assert part["kind"] in ("extra", "missing", "out of proportion")
-            assert part["count"] != part["expected"]
+            assert part["kind"] in ("extra", "missing", "out of proportion", "usual")
+            assert (part["count"] == part["expected"]) is (part["kind"] == "usual")
+            assert part["kind"] != "usual" or part["severity"] == "failure"
         if detector == "keywords":
             assert re.fullmatch(r"\d+ (instead of \d+ )?× record with WARN, ERROR, exception or corrupt", reason)
 
@@ -222,9 +224,10 @@ def test_raw_lines_of_several_files_are_merged_by_time(trained: Home, tmp_path: 
         found = [line["line"] for line in report.lines]
         assert sorted(found) == sorted(line for lines in by_file for line in lines)
         assert [line[:23] for line in found] == sorted(line[:23] for line in found)
-        for daemon, lines in zip(("namenode", "datanode_1"), by_file, strict=True):
-            assert [line["line"] for line in report.lines if line["daemon"] == daemon] == lines
-        assert {line["daemon"] for line in report.lines} == {"namenode", "datanode_1"}
+        writers = (("namenode", ""), ("datanode", "datanode_1"))
+        for writer, lines in zip(writers, by_file, strict=True):
+            assert [line["line"] for line in report.lines if (line["daemon"], line["host"]) == writer] == lines
+        assert {(line["daemon"], line["host"]) for line in report.lines} == set(writers)
 
 
 def test_continuation_lines_belong_to_the_record(trained: Home, tmp_path: Path) -> None:

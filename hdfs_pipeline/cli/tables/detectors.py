@@ -1,38 +1,37 @@
-"""Tables and notes about detectors, models and items, made with rich."""
+"""Tables and notes about detectors, models and items."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
+from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 from hdfs_pipeline.domains.contract import Item, Read
 from hdfs_pipeline.experiments.conclusion import BARS
 from hdfs_pipeline.experiments.figures import Comparison
 from hdfs_pipeline.learning.holdout import Holdout
 from hdfs_pipeline.learning.retraining import Retraining
 from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.scoring.plausibility import Doubt
 from hdfs_pipeline.scoring.scorer import Card
-from hdfs_pipeline.verdicts.explain import ItemReport
+from hdfs_pipeline.verdicts.files import Scored
 
+_SHOWN = 20  # anomalies of a scoring
 _COLUMNS = 6  # detectors that fit side by side into a terminal
 
 
-def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Table:
+def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Listing:
     """Figures of detectors: rows are (detector, split, evaluation as `Evaluation.to_json` gives it)."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("detector", no_wrap=True)
-    table.add_column("judged on")
-    for name in ("precision", "recall", "F1", "95 % of F1", "PR-AUC", "false alarms\nper 10,000", "threshold"):
-        table.add_column(name, justify="right", no_wrap=True)
+    figures_of = ("precision", "recall", "F1", "95 % of F1", "PR-AUC", "false alarms per 10,000", "threshold")
+    table = Listing(title, (name("detector"), name("judged on"), *map(number, figures_of)), keys=2)
     for detector, split, figures in rows:
         low, high = figures["intervals"].get("f1", (None, None))
         table.add_row(
             detector,
             split,
-            *(f"{figures[name]:.3f}" for name in ("precision", "recall", "f1")),
+            *(f"{figures[figure]:.3f}" for figure in ("precision", "recall", "f1")),
             f"{low:.3f}–{high:.3f}" if low is not None else "–",
             f"{figures['pr_auc']:.3f}" if figures["pr_auc"] is not None else "–",
             f"{figures['false_alarms_per_10k']:.1f}",
@@ -41,14 +40,12 @@ def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]
     return table
 
 
-def costs_table(comparison: Comparison) -> Table:
+def costs_table(comparison: Comparison) -> Listing:
     """More figures of a comparison's detectors and their costs, the best by F1 first."""
-    table = Table(title="Beyond F1", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("detector", no_wrap=True)
-    without = [f"F1 without\n{escape(', '.join(comparison.without))}"] if comparison.without else []
+    without = [f"F1 without {escape(', '.join(comparison.without))}"] if comparison.without else []
     speed = f"{comparison.plural}/s"
-    for name in ("ROC-AUC", "95 % of PR-AUC", "F1 unseen", *without, "s to train", speed, "model kB"):
-        table.add_column(name, justify="right", no_wrap=name not in without, overflow="fold")
+    figures_of = ("ROC-AUC", "95 % of PR-AUC", "F1 unseen", *without, "s to train", speed, "model kB")
+    table = Listing("Beyond F1", (name("detector"), *map(number, figures_of)))
     for entry in comparison.ranked:
         low, high = entry.evaluation.intervals.get("pr_auc", (None, None))
         unseen = entry.evaluation.unseen
@@ -65,16 +62,16 @@ def costs_table(comparison: Comparison) -> Table:
     return table
 
 
-def retrainings_table(rows: Iterable[Retraining], plural: str) -> Table:
+def retrainings_table(rows: Iterable[Retraining], plural: str) -> Listing:
     """The outcomes of retrainings: champion and challenger on the same latest items."""
     title = f"Champion and challenger on the latest {plural}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("detector", "new", "judged on", "champion", "F1", "PR-AUC", "challenger", "F1", "PR-AUC"):
-        table.add_column(name, justify="left" if name == "detector" else "right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    figures_of = ("new", "judged on", "champion", "F1", "PR-AUC", "challenger", "F1", "PR-AUC")
+    table = Listing(title, (name("detector"), *map(number, figures_of), name("verdict")))
     for row in rows:
         sides = [row.judgement.get(side, {}) for side in ("champion", "challenger")]
-        (f1, pr_auc), (new_f1, new_pr_auc) = ([_figure(side.get(name)) for name in ("f1", "pr_auc")] for side in sides)
+        (f1, pr_auc), (new_f1, new_pr_auc) = (
+            [_figure(side.get(figure)) for figure in ("f1", "pr_auc")] for side in sides
+        )
         table.add_row(
             row.detector,
             f"{row.new:,}",
@@ -90,14 +87,12 @@ def retrainings_table(rows: Iterable[Retraining], plural: str) -> Table:
     return table
 
 
-def models_table(rows: Iterable[tuple[Card, bool]], plural: str) -> Table:
+def models_table(rows: Iterable[tuple[Card, bool]], plural: str) -> Listing:
     """Versions of models, and whether each serves."""
-    table = Table(title="Models", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("detector", no_wrap=True)
-    for name in ("version", "serves", "made at", plural, "F1", "how it was judged"):
-        table.add_column(name, justify="right" if name in ("version", plural, "F1") else "left")
+    about = (number("version"), name("serves"), name("made at"), number(plural), number("F1"))
+    table = Listing("Models", (name("detector"), *about, Column("how it was judged")))
     for card, serves in rows:
-        split = next((name for name in ("latest", "chronological", "random") if name in card.metrics), "")
+        split = next((split for split in ("latest", "chronological", "random") if split in card.metrics), "")
         judged = card.judgement.get("verdict") or (f"{split} split" if split else "no labels to judge by")
         f1 = _figure(card.metrics[split]["f1"] if split else None)
         made = card.created_at[:16].replace("T", " ")
@@ -111,32 +106,31 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]], plural: str) -> Table | None:
+def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]], plural: str) -> Listing | None:
     """Share flagged by kind of label, a column per detector; None if labels have no kinds of their own.
 
     Of more than six detectors it shows the best by F1, and those that every detector is compared with.
     """
     figures = {
-        name: evaluation.to_json() if isinstance(evaluation, Evaluation) else evaluation
-        for name, evaluation in evaluations.items()
+        detector: evaluation.to_json() if isinstance(evaluation, Evaluation) else evaluation
+        for detector, evaluation in evaluations.items()
     }
-    ranked = sorted(figures, key=lambda name: -figures[name]["f1"])
-    bars = [name for name in ranked if name in BARS]
+    ranked = sorted(figures, key=lambda detector: -figures[detector]["f1"])
+    bars = [detector for detector in ranked if detector in BARS]
     if len(ranked) > _COLUMNS:
-        ranked = [name for name in ranked if name not in BARS][: _COLUMNS - len(bars)] + bars
+        ranked = [detector for detector in ranked if detector not in BARS][: _COLUMNS - len(bars)] + bars
     left = len(figures) - len(ranked)
-    shown = {name: figures[name] for name in ranked}
+    shown = {detector: figures[detector] for detector in ranked}
     first = next(iter(shown.values()), None)
     if first is None or len(first["recall_by_kind"]) + len(first["false_alarm_rate_by_kind"]) <= 2:
         return None
-    table = Table(title=f"Share of {plural} flagged, by kind", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("label")
-    table.add_column("kind", no_wrap=True)
-    table.add_column(plural, justify="right")
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    table.caption = f"{left} more detectors with --json" if left else None
-    table.caption_justify = "left"
+    detectors = [number(detector.replace("_", " ")) for detector in shown]
+    table = Listing(
+        f"Share of {plural} flagged, by kind",
+        (name("label"), name("kind"), number(plural), *detectors),
+        caption=f"{left} more detectors with --json" if left else "",
+        keys=2,
+    )
     for field, label in (("recall_by_kind", "anomaly"), ("false_alarm_rate_by_kind", "normal")):
         for kind, facts in first[field].items():
             shares = [f"{own[field].get(kind, {}).get('flagged', 0):.3f}" for own in shown.values()]
@@ -144,40 +138,58 @@ def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]], plura
     return table
 
 
-def items_table(rows: Sequence[Mapping[str, Any]], title: str, item: Item) -> Table:
+def items_table(rows: Sequence[Mapping[str, Any]], title: str, item: Item) -> Listing:
     """Anomalous items with their reasons: rows with the id under `item.column`, score and reason."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(item.noun, no_wrap=True)
-    table.add_column("score", justify="right")
-    table.add_column("reason")
+    table = Listing(title, (name(item.noun), number("score"), Column("reason")))
     for row in rows:
-        table.add_row(row[item.column], f"{row['score']:.3f}", escape(row["reason"]))
+        table.add_row(escape(row[item.column]), f"{row['score']:.3f}", escape(row["reason"]))
     return table
 
 
-def explanation_table(report: ItemReport, noun: str) -> Table:
-    """How an item differs from the nearest normal one."""
-    table = Table(title=f"Against the nearest normal {noun}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("event", "what", "difference"):
-        table.add_column(name)
-    for name in ("count", "normally", "share of the score"):
-        table.add_column(name, justify="right")
-    for difference in report.explanation.differences:
-        table.add_row(
-            escape(difference.event_id),
-            escape(difference.name),
-            difference.kind,
-            str(difference.count),
-            str(difference.expected),
-            f"{difference.share:.0%}",
+def scored_table(scored: Scored, item: Item) -> Listing:
+    """The most anomalous items of a scoring, each with its reason, and below that who says so, when and where."""
+    anomalies = [row for row in scored.verdicts if row["is_anomaly"]]
+    rows = [row | {"reason": f"{row['reason']}\n{_place(row)}"} for row in anomalies[:_SHOWN]]
+    return items_table(rows, f"{len(anomalies):,} anomalies in {len(scored.verdicts):,} {item.plural}", item)
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    """Who says it, when and where; what of the item's life is not there."""
+    time = row["time"][:19].replace("T", " ")
+    parts = [f"{row['detector']} {row['version']}", time, row["host"], row["path"]]
+    parts += [f"unfinished: {row['unfinished']}"] if row["unfinished"] else []
+    return " · ".join(part for part in parts if part)
+
+
+def scored_notes(scored: Scored, item: Item) -> str:
+    """What to know beside the table of a scoring."""
+    flagged = sum(row["is_anomaly"] for row in scored.verdicts)
+    unfinished = Counter(row["unfinished"] for row in scored.verdicts if row["unfinished"])
+    notes = [f"{flagged - _SHOWN:,} more with --json"] if flagged > _SHOWN else []
+    if unfinished:
+        kinds = ", ".join(f"{count:,} {word}" for word, count in sorted(unfinished.items()))
+        notes.append(
+            f"{unfinished.total():,} {item.plural} are unfinished ({kinds}): they are judged by what is there, and "
+            "nothing that may lie outside the records counts against them"
         )
-    return table
+    if flagged:
+        option = " --scored" if scored.foreign else ""
+        kept = "; the home has not taken these files in" if scored.foreign else ""
+        notes.append(f"why: `hdfs-pipeline explain{option} -- {item.noun.upper()}`{kept}")
+    return "\n".join(notes)
+
+
+def doubt_notes(doubts: Iterable[Doubt], detector: str = "") -> list[str]:
+    """Reasons not to believe verdicts, a line each."""
+    return [f"CAUTION{f', {detector}' if detector else ''}: {doubt.text}" for doubt in doubts]
 
 
 def holdout_notes(holdout: Holdout, item: Item) -> str:
     """A line or two about what was read for an evaluation."""
     read, plural = holdout.read, item.plural
     left = f"{holdout.ambiguous:,} ambiguous and {holdout.unlabelled:,} unlabelled {plural} left out"
+    if holdout.unfinished:
+        left += f"; {holdout.unfinished:,} unfinished ones judged by what is there"
     if holdout.absent:
         left += f"; {holdout.absent:,} labels of {plural} that no line names"
     return (
@@ -190,9 +202,9 @@ def holdout_notes(holdout: Holdout, item: Item) -> str:
 def unseen_notes(evaluations: Mapping[str, Mapping[str, Any]], item: Item) -> str:
     """Figures on items whose vector training did not have, a line per detector that has such figures."""
     return "\n".join(
-        f"{name} on {unseen['items']:,} {item.plural} whose vector no training {item.noun} has: precision "
+        f"{detector} on {unseen['items']:,} {item.plural} whose vector no training {item.noun} has: precision "
         f"{unseen['precision']:.3f}, recall {unseen['recall']:.3f}, F1 {unseen['f1']:.3f}"
-        for name, figures in evaluations.items()
+        for detector, figures in evaluations.items()
         if (unseen := figures["unseen"])
     )
 
@@ -203,7 +215,10 @@ def read_notes(read: Read, item: Item, home: Path) -> str:
         [
             f"{read.lines:,} lines, {read.records:,} records in {read.files} files; "
             f"{read.dead_letters:,} dead letters; {read.items:,} {item.plural} in {home}\n"
-            f"catalogue {read.source} matches {read.coverage:.2%} of the records that carry a {item.noun}",
+            f"catalogue {read.source} matches {read.coverage:.2%} of the records that carry a {item.noun}"
+            if read.items
+            else f"no record names a {item.noun}",
+            *(["written as " + ", ".join(f"{form} ({n:,})" for form, n in read.forms.items())] if read.forms else []),
             *read.notes,
         ]
     )

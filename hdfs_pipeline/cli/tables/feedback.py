@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
+from hdfs_pipeline.cli.tables.style import Column, Listing, name
 from hdfs_pipeline.domains.contract import Item
 
 _OF_ITEM = ("item", "detector", "version", "score", "was_anomaly", "now")
@@ -17,26 +16,23 @@ _AGREES = {True: "yes", False: "no", None: "–"}
 def feedback_json(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `feedback` for JSON: either with the columns of an item, or with those of a stretch of time."""
     left_out = ("domain", *(_OF_STRETCH if row["item"] else _OF_ITEM))
-    return {name: value for name, value in row.items() if name not in left_out}
+    return {column: value for column, value in row.items() if column not in left_out}
 
 
-def feedback_table(rows: Sequence[Mapping[str, Any]], item: Item) -> Table:
+def feedback_table(rows: Sequence[Mapping[str, Any]], item: Item) -> Listing:
     """All feedback, as `all_feedback` gives it."""
     judged = [row["now"]["agrees"] for row in rows if row["now"] and row["now"]["agrees"] is not None]
     title = f"{len(rows):,} verdicts" if len(rows) != 1 else "1 verdict"
     if judged:
         title += f"; the serving model agrees with {sum(judged):,} of {len(judged):,}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in (item.noun, "verdict"):
-        table.add_column(name, no_wrap=True)
-    for name in ("by", "note", "said then", "says now", "agrees"):
-        table.add_column(name)
+    rest = ("by", "note", "said then", "says now", "agrees")
+    table = Listing(title, (name(item.noun), name("verdict"), *map(Column, rest)))
     for row in rows:
         now = row["now"] or {}
         agrees = _AGREES[now.get("agrees")] + (f": {now['why']}" if now.get("why") else "")
         given = f"{row['given_by'] or '–'}, {row['given_at']:%Y-%m-%d}"
         about = row["item"] or f"{row['entity']} {row['from_at']:%Y-%m-%d %H:%M:%S} to {row['to_at']:%H:%M:%S}".strip()
-        cells = (escape(given), escape(row["note"] or ""), _verdict(row), _verdict(now), agrees)
+        cells = (escape(given), escape(row["note"] or ""), _verdict(row), _verdict(now), escape(agrees))
         table.add_row(escape(about), row["verdict"], *cells)
     return table
 

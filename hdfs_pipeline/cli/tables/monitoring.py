@@ -1,12 +1,11 @@
-"""Tables and notes about drift and backtests, made with rich."""
+"""Tables and notes about drift and backtests."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
-from rich.table import Table
 
+from hdfs_pipeline.cli.tables.style import Listing, name, number
 from hdfs_pipeline.monitoring.backtest import totals
 from hdfs_pipeline.monitoring.drift import Drift
 from hdfs_pipeline.monitoring.stability import Shift
@@ -25,14 +24,12 @@ _SHOWN = (
 )
 
 
-def drift_table(drift: Drift) -> Table:
+def drift_table(drift: Drift) -> Listing:
     """The figures of drift: scores and shares first, then the columns that moved furthest."""
     sides = f"{drift.current:,} new {drift.plural} against {drift.reference:,} learned"
     title = f"{drift.detector} version {drift.version}: {sides}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for name in ("PSI or rise", "limit", "by chance", "usual", "before", "after", "drifted"):
-        table.add_column(name, justify="right", no_wrap=True)
+    figures = ("PSI or rise", "limit", "by chance", "usual", "before", "after", "drifted")
+    table = Listing(escape(title), (name("figure"), *map(number, figures)))
     for shift, what in (
         (drift.scores, "scores"),
         (drift.unknown, "unknown templates"),
@@ -45,30 +42,18 @@ def drift_table(drift: Drift) -> Table:
     return table
 
 
-def _row(table: Table, shift: Shift, what: str, *, share: bool) -> None:
+def _row(table: Listing, shift: Shift, what: str, *, share: bool) -> None:
     sides = [f"{side:.2%}" if share else f"{side:.3f}" for side in (shift.before, shift.after)]
     figures = [f"{figure:.3f}" for figure in (shift.value, shift.limit, shift.noise, shift.usual)]
     table.add_row(escape(what), *figures, *sides, "[red]yes[/]" if shift.drifted else "")
 
 
-def backtest_table(rows: Sequence[dict[str, Any]], title: str, plural: str) -> Table:
+def backtest_table(rows: Sequence[dict[str, Any]], title: str, plural: str) -> Listing:
     """A trial by day. `real` and `false` count the gained and lost items that are known to be so."""
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("day", no_wrap=True)
-    for name in (
-        plural,
-        "was\nflagged",
-        "would\nhave been",
-        "gained",
-        "real",
-        "false",
-        "lost",
-        "real",
-        "false",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
+    figures = (plural, "was flagged", "would have been", "gained", "real", "false", "lost", "real", "false")
+    table = Listing(escape(title), (name("day"), *map(number, figures)))
     for row in [*rows, {"day": "all", **totals(rows)}] if len(rows) > 1 else rows:
-        table.add_row(str(row["day"]), *(f"{row[name]:,}" for name in _SHOWN))
+        table.add_row(str(row["day"]), *(f"{row[figure]:,}" for figure in _SHOWN))
     return table
 
 

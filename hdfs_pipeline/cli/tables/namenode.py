@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
+
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 _COLOURS = {"warning": "yellow", "major": "dark_orange", "critical": "red"}
 
@@ -20,20 +21,24 @@ def _decimal(value: float | None) -> str:
     return "–" if value is None or isnan(value) else f"{value:.3f}"
 
 
-def status_table(status: dict[str, Any]) -> "Table":
-    """The model that serves: detectors with their thresholds."""
-    from rich.table import Table
+def _few(figures: dict[str, Any]) -> str:
+    """False incidents where the time without faults is too short for a rate."""
+    return "too little to tell" if not figures["false_incidents"] else f"{figures['false_incidents']}"
 
+
+def status_table(status: dict[str, Any]) -> Listing:
+    """The model that serves: detectors with their thresholds."""
     title = (
         f"Version {status['serving']} of {status['namenode']}: {status['steps']:,} steps "
         f"from {status['trained_from'][:19]} to {status['trained_to'][:19]} UTC, "
         f"{len(status['left_out'])} stretches left out"
     )
-    table = Table("detector", "threshold", "is", "opens incidents", "score", title=escape(title))
-    for name, detector in status["detectors"].items():
+    about = (Column("is"), Column("opens incidents"), Column("score"))
+    table = Listing(escape(title), (name("detector"), number("threshold"), *about))
+    for own, detector in status["detectors"].items():
         opens = "yes" if detector["opens_incidents"] else "second opinion"
-        table.add_row(name, _number(detector["threshold"]), detector["rule"], opens, detector["about"])
-    limits = ", ".join(f"{name} {limit:g}" for name, limit in status["rules"].items())
+        table.add_row(own, _number(detector["threshold"]), escape(detector["rule"]), opens, escape(detector["about"]))
+    limits = ", ".join(f"{rule} {limit:g}" for rule, limit in status["rules"].items())
     table.add_row("static_rules", "1", "a limit is reached", "yes", limits)
     versions = ", ".join(str(version) for version in status["versions"])
     table.caption = f"versions: {versions}; `hdfs-pipeline namenode rollback` goes back to the one that served before"
@@ -47,69 +52,62 @@ def findings_text(findings: list[dict[str, Any]]) -> str:
     )
 
 
-def window_table(report: dict[str, Any]) -> "Table":
+def window_table(report: dict[str, Any]) -> Listing:
     """A report: each detector's threshold, its highest score and the steps over the threshold."""
-    from rich.table import Table
-
     span = f"{(report['from'] or '')[:19]} to {report['to'][:19]} UTC"
-    table = Table(
-        "detector",
-        "threshold",
-        "is",
-        "highest",
-        "steps over",
-        title=escape(f"{report['namenode']}, {span}: {report['steps']:,} steps, {len(report['incidents'])} incidents"),
+    table = Listing(
+        escape(f"{report['namenode']}, {span}: {report['steps']:,} steps, {len(report['incidents'])} incidents"),
+        (name("detector"), number("threshold"), Column("is"), number("highest"), number("steps over")),
     )
-    for name, detector in report["detectors"].items():
+    for own, detector in report["detectors"].items():
         over = str(detector["steps_over"])
         table.add_row(
-            name, _number(detector["threshold"]), detector["threshold_rule"], _number(detector["highest"]), over
+            own, _number(detector["threshold"]), detector["threshold_rule"], _number(detector["highest"]), over
         )
     return table
 
 
-def incidents_table(incidents: list[dict[str, Any]]) -> "Table":
+def incidents_table(incidents: list[dict[str, Any]]) -> Listing:
     """Incidents, one a line."""
-    from rich.table import Table
-
-    table = Table("start (UTC)", "lasted", "status", "severity", "likely cause", "most unusual", title="Incidents")
+    about = (number("lasted"), name("status"), name("severity"), Column("likely cause"), Column("most unusual"))
+    table = Listing("Incidents", (name("start (UTC)"), *about))
     for incident in incidents:
         top = ", ".join(metric["metric"] for metric in incident["metrics"][:3])
         colour = _COLOURS.get(incident["severity"], "white")
         severity = f"[{colour}]{incident['severity']}[/]"
         lasted = f"{incident['duration_s']:.0f} s"
-        table.add_row(incident["started_at"][:19], lasted, incident["status"], severity, incident["cause"], top)
+        status, cause = escape(incident["status"]), escape(incident["cause"])
+        table.add_row(incident["started_at"][:19], lasted, status, severity, cause, escape(top))
     return table
 
 
 def show_incident(console: "Console", incident: dict[str, Any]) -> None:
     """Print one incident in full: cause, detectors, metrics, users. It may be stored or from a report."""
-    from rich.table import Table
-
     cause = incident["cause"]
-    name, evidence = (cause, incident["evidence"]) if isinstance(cause, str) else (cause["name"], cause["evidence"])
+    kind, evidence = (cause, incident["evidence"]) if isinstance(cause, str) else (cause["name"], cause["evidence"])
     start = incident.get("started_at") or incident["start"]
     end = incident.get("ended_at") or incident["end"]
     colour = _COLOURS.get(incident["severity"], "white")
-    console.print(
-        f"[bold {colour}]{name}[/] {start[:19]} to {end[:19]} UTC, {incident['status']}, {incident['severity']}",
-        highlight=False,
-    )
+    span = f"{start[:19]} to {end[:19]} UTC, {incident['status']}, {incident['severity']}"
+    console.print(f"[bold {colour}]{escape(kind)}[/] {span}", highlight=False)
     console.print(f"  {escape(evidence)}", highlight=False, soft_wrap=True)
     detectors = (
-        f"{name} {_number(detector['score'])} (threshold {_number(detector['threshold'])}"
+        f"{own} {_number(detector['score'])} (threshold {_number(detector['threshold'])}"
         f"{'' if detector['opened'] else ', agrees'})"
-        for name, detector in incident["detectors"].items()
+        for own, detector in incident["detectors"].items()
     )
     console.print(f"  seen by {', '.join(detectors)}", highlight=False, soft_wrap=True)
-    table = Table("metric", "share", "actual", "expected", "", "calls/s", "usual")
+    figures = (number("share"), number("actual"), number("expected"), name(""), number("calls/s"), number("usual"))
+    table = Listing("", (name("metric"), *figures))
     for metric in incident["metrics"]:
         arrow = {"up": "↑", "down": "↓"}[metric["direction"]]
         rates = (
             (_number(metric["rate"]), _number(metric["usual_rate"])) if metric["usual_rate"] is not None else ("", "")
         )
         share = f"{metric['share']:.0%}"
-        table.add_row(metric["metric"], share, _number(metric["actual"]), _number(metric["expected"]), arrow, *rates)
+        table.add_row(
+            escape(metric["metric"]), share, _number(metric["actual"]), _number(metric["expected"]), arrow, *rates
+        )
     console.print(table)
     for user in incident["users"]:
         console.print(
@@ -119,31 +117,31 @@ def show_incident(console: "Console", incident: dict[str, Any]) -> None:
         )
 
 
-def series_table(result: dict[str, Any]) -> "Table":
-    """Every detector on a labelled recording."""
-    from rich.table import Table
+def series_table(result: dict[str, Any]) -> Listing:
+    """Every detector on a labelled recording; no rate of false incidents where quiet was too short for one."""
+    from hdfs_pipeline.domains.namenode.evaluate import LEAST_QUIET_H
 
-    base = result["baseline"]
-    table = Table(
-        "detector",
-        "threshold",
-        "faults found",
-        "delay s",
-        "false incidents",
-        "an hour of quiet",
-        "AP",
-        "VUS-PR",
-        title=f"{result['faults']} faults; trained on {base['steps']} steps ({base['seconds'] / 60:.0f} minutes)",
-        caption="point-wise AP and VUS-PR, no point adjustment; "
-        + ("; ".join(finding["message"] for finding in base["findings"]) or "nothing odd about the baseline"),
+    base, quiet_h = result["baseline"], result["quiet_hours"]
+    figures_of = ("threshold", "faults found", "delay s", "false incidents", "per hour of quiet", "AP", "VUS-PR")
+    caption = "point-wise AP and VUS-PR, no point adjustment; "
+    caption += escape("; ".join(finding["message"] for finding in base["findings"])) or "nothing odd about the baseline"
+    if quiet_h < LEAST_QUIET_H:
+        caption += (
+            f"; {quiet_h * 60:.0f} minutes of quiet are too few to tell how often alarms are false: a rate takes "
+            f"{LEAST_QUIET_H:g} h"
+        )
+    table = Listing(
+        f"{result['faults']} faults; trained on {base['steps']} steps ({base['seconds'] / 60:.0f} minutes)",
+        (name("detector"), *map(number, figures_of)),
+        caption,
     )
-    for name, figures in result["detectors"].items():
+    for own, figures in result["detectors"].items():
         table.add_row(
-            name,
+            own,
             _number(figures["threshold"]),
             f"{figures['found']} of {figures['of']}",
             _number(figures["delay_s"]),
-            f"{figures['false_incidents']} in {result['quiet_hours']:.2f} h",
+            f"{figures['false_incidents']} in {quiet_h:.1f} h" if quiet_h >= LEAST_QUIET_H else _few(figures),
             _number(figures["false_per_hour"]),
             _decimal(figures["ap"]),
             _decimal(figures["vus_pr"]),
@@ -151,41 +149,34 @@ def series_table(result: dict[str, Any]) -> "Table":
     return table
 
 
-def faults_table(result: dict[str, Any]) -> "Table":
+def faults_table(result: dict[str, Any]) -> Listing:
     """Each fault, and the incident that found it."""
-    from rich.table import Table
-
-    table = Table("fault", "found", "delay s", "likely cause", "top metrics", "rank of the expected")
+    about = (Column("likely cause"), Column("top metrics"), Column("rank of the expected"))
+    table = Listing("", (name("fault"), name("found"), number("delay s"), *about))
     for fault in result["detectors"]["incidents"]["faults"]:
         if not fault["found"]:
-            table.add_row(fault["fault"], "[red]no[/]", "", "", "", "")
+            table.add_row(escape(fault["fault"]), "[red]no[/]", "", "", "", "")
             continue
-        ranks = ", ".join(f"{name} {rank or '–'}" for name, rank in fault["ranks"].items())
+        ranks = ", ".join(f"{metric} {rank or '–'}" for metric, rank in fault["ranks"].items())
         delay = f"{fault['delay_s']:.0f}"
-        table.add_row(fault["fault"], "yes", delay, fault["cause"], ", ".join(fault["top"]), ranks)
+        cells = [escape(text) for text in (fault["fault"], fault["cause"], ", ".join(fault["top"]), ranks)]
+        table.add_row(cells[0], "yes", delay, *cells[1:])
     return table
 
 
-def machine_table(result: dict[str, Any]) -> "Table":
+def machine_table(result: dict[str, Any]) -> Listing:
     """Every detector on a machine's labelled metrics."""
-    from rich.table import Table
-
-    table = Table(
-        "detector",
-        "AP",
-        "VUS-PR",
-        "HitRate@100 %",
-        "HitRate@150 %",
-        "train s",
-        "score s",
-        title=f"{result['steps']:,} steps of {result['metrics']} metrics, {result['anomalous']:.1%} anomalous; "
+    figures_of = ("AP", "VUS-PR", "HitRate@100 %", "HitRate@150 %", "train s", "score s")
+    table = Listing(
+        f"{result['steps']:,} steps of {result['metrics']} metrics, {result['anomalous']:.1%} anomalous; "
         f"seed {result['seed']}",
+        (name("detector"), *map(number, figures_of)),
         caption=f"point-wise, no point adjustment; every score is a moving average over {result['smoothing']} steps; "
         f"{result['explained']} anomalies are explained",
     )
-    for name, figures in result["detectors"].items():
+    for own, figures in result["detectors"].items():
         hits = figures["root_cause"] or {}
         shares = ("–" if (hit := hits.get(key)) is None else f"{hit:.1%}" for key in ("hit_100", "hit_150"))
         seconds = (f"{figures[key]:.1f}" for key in ("train_s", "score_s"))
-        table.add_row(name, _decimal(figures["ap"]), _decimal(figures["vus_pr"]), *shares, *seconds)
+        table.add_row(own, _decimal(figures["ap"]), _decimal(figures["vus_pr"]), *shares, *seconds)
     return table

@@ -7,6 +7,7 @@ import dagster as dg
 from hdfs_pipeline.defs.common import naming
 from hdfs_pipeline.defs.common.automation import StoreSays, after_its_inputs, no_blocking_check_failed, while_it_waits
 from hdfs_pipeline.defs.common.freshness import DAILY
+from hdfs_pipeline.defs.common.incoming_sensor import remember_unread
 from hdfs_pipeline.defs.common.metadata import OWNERS, column_lineage, preview, row_count, table_metadata
 from hdfs_pipeline.defs.common.reading import LabelPath, LogPaths
 from hdfs_pipeline.defs.common.resources import Home
@@ -55,14 +56,18 @@ def raw_logs(context: dg.AssetExecutionContext, home: Home, config: LogPaths) ->
         )
     for note in done.notes:
         context.log.warning(note)
+    remember_unread(context, done.unread)
     latest = "SELECT daemon, host, layout, lines, records, ingested_at FROM sources ORDER BY source_id DESC LIMIT 10"
     return dg.MaterializeResult(
         metadata={
             **row_count(store, "raw_logs"),
             "files read": done.files,
             "files skipped": len(done.skipped),
+            "not read": len(done.unread),
+            "left out": len(done.left_out),
             "new records": done.records,
             "new dead letters": done.dead_letters,
+            "written as": ", ".join(f"{form} ({n:,})" for form, n in done.forms.items()),
             "latest sources": preview(store, latest),
         }
     )

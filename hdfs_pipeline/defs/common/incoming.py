@@ -31,7 +31,7 @@ def rested(incoming: Path, domain: Domain, now: float | None = None) -> dict[str
     for path in _files(incoming, domain):
         try:
             stat = path.stat()
-        except FileNotFoundError:  # removed meanwhile
+        except OSError:  # removed meanwhile, or in a folder that may not be entered
             continue
         if max(stat.st_mtime_ns, stat.st_ctime_ns) <= before:
             stamps[str(path)] = (stat.st_size, stat.st_mtime_ns)
@@ -45,7 +45,14 @@ def run_key(changed: Mapping[str, Stamp]) -> str:
 
 
 def _files(incoming: Path, domain: Domain) -> list[Path]:
-    return sorted(path for path in _walk(incoming, domain) if path.is_file() and _is_meant(path.relative_to(incoming)))
+    return sorted(path for path in _walk(incoming, domain) if _is_meant(path.relative_to(incoming)) and _is_file(path))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def _walk(incoming: Path, domain: Domain) -> Iterator[Path]:

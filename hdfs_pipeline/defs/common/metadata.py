@@ -1,12 +1,15 @@
 """Metadata of assets: table schema, lineage of columns, row counts, previews, pictures."""
 
 import base64
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
 from typing import Any, Final
 
 import dagster as dg
 
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.shown import plain
 from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline.store.store import Store, count
 
@@ -79,4 +82,10 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4f}"
-    return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return as_text(str(value))
+
+
+def as_text(text: str) -> str:
+    """Markdown that shows `text` as it stands, on one line: no markup, HTML, link or picture comes of it."""
+    one_line = plain(" ".join(text.split("\n")))
+    return re.sub(r"([\\`*\[\]|~])", r"\\\1", escape(one_line, quote=False))

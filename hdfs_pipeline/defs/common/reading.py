@@ -6,7 +6,7 @@ import dagster as dg
 
 from hdfs_pipeline.defs.common.checks import schema_check
 from hdfs_pipeline.defs.common.incoming import log_files
-from hdfs_pipeline.defs.common.incoming_sensor import incoming_sensor
+from hdfs_pipeline.defs.common.incoming_sensor import incoming_sensor, remember_unread
 from hdfs_pipeline.defs.common.metadata import OWNERS, row_count, table_metadata
 from hdfs_pipeline.defs.common.naming import (
     CHOOSE,
@@ -75,6 +75,7 @@ def reading(domain: Domain, *, table: str, labels: str, freshness: dg.FreshnessP
             done = domain.read(home.store, home.settings, paths, on_step=step)
         for note in done.notes:
             context.log.warning(note)
+        remember_unread(context, done.unread)
         return dg.MaterializeResult(
             metadata={
                 **row_count(home.store, table),
@@ -82,6 +83,7 @@ def reading(domain: Domain, *, table: str, labels: str, freshness: dg.FreshnessP
                 "lines": done.lines,
                 "records": done.records,
                 "dead letters": done.dead_letters,
+                "not read": len(done.unread),
                 domain.item.plural: done.items,
                 "coverage": done.coverage,
             }

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from hdfs_pipeline.defs.common.metadata import OWNERS, markdown, picture
+from hdfs_pipeline.defs.common.metadata import OWNERS, as_text, markdown, picture
 from hdfs_pipeline.defs.common.naming import named
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
@@ -79,7 +79,9 @@ def comparison(
     return dg.MaterializeResult(
         metadata={
             "split": result.split,
-            "verdict": dg.MetadataValue.md("\n".join(f"- {line}" for line in [*result.conclusion, *result.warnings])),
+            "verdict": dg.MetadataValue.md(
+                "\n".join(f"- {as_text(line)}" for line in [*result.conclusion, *result.warnings])
+            ),
             "detectors": markdown([column.name for column in _COLUMNS], _rows(result)),
             "curves": picture(curves, "curves"),
             "report": dg.MetadataValue.path(report.resolve()),

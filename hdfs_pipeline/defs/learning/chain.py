@@ -56,7 +56,7 @@ def learning_chain(
     retrain_job = dg.define_asset_job(
         named(domain, "retrain_job"),
         selected(domain, CHOOSE),
-        description="Let challengers learn what is new, and serve if they are not worse.",
+        description="Let challengers learn what is new, and serve if they are better beyond chance.",
         tags={"domain": domain.name},
     )
     score_job = dg.define_asset_job(

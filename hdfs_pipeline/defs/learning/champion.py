@@ -1,4 +1,4 @@
-"""Factory of a domain's `champion`: a challenger learns what is new, and serves only if it is not worse.
+"""Factory of a domain's `champion`: a challenger learns what is new, and serves only if it is shown to be better.
 
 The sensors and the schedule that start it are in `retraining.py`.
 """
@@ -49,14 +49,14 @@ def champion_asset(domain: Domain, group: str) -> dg.AssetsDefinition:
             )
         ],
         description=f"Which version of each model serves, and why. Where enough {domain.item.plural} are new, a "
-        "challenger learns from them and is judged beside the champion on the latest ones; it serves only if it is not "
-        "worse. `hdfs-pipeline rollback` goes back.",
+        "challenger learns from them and is judged beside the champion on the latest ones; it serves only if it leads "
+        "beyond chance. `hdfs-pipeline rollback` goes back.",
         group_name=group,
         kinds={"scikitlearn", "pytorch", "mlflow"},
         owners=OWNERS,
         tags=tags(domain.name, CHOOSE),
         metadata=table_metadata("models"),
-        code_version=version_of("learning.retraining", "learning.judgement", "learning.choice"),
+        code_version=version_of("learning.retraining", "learning.challenge", "learning.judgement", "learning.choice"),
     )
     def champion(
         context: dg.AssetExecutionContext, home: Home, mlflow: dg.ResourceParam[Any], config: Retrain
@@ -83,6 +83,7 @@ def champion_asset(domain: Domain, group: str) -> dg.AssetsDefinition:
         columns = ["detector", "figure", "champion", "challenger", "margin", "judged by", domain.item.plural]
         decisions = markdown(["detector", "version that serves", "decision", "why"], rows)
         about |= {
+            "reason": context.run.tags.get("reason", "asked for by hand or by a schedule"),
             "policy": policy_of(settings, domain),
             "by the policy": markdown([*columns, "anomalies", "decision"], sides),
         }
@@ -121,10 +122,13 @@ def _sides(outcome: Any) -> tuple[Any, ...]:
 
 def _not_worse(settings: Settings, domain: Domain, trained: Sequence[str]) -> dg.AssetCheckResult:
     leads: dict[str, tuple[str, float]] = {}
+    behind = []
     for detector in trained:
         lead = _lead(settings, domain, detector)
-        leads |= {detector: lead} if lead is not None else {}
-    behind = [f"{detector} by {-lead:.3f} in {metric}" for detector, (metric, lead) in leads.items() if lead < 0]
+        if lead is not None:
+            metric, value, rejected = lead
+            leads[detector] = metric, value
+            behind += [f"{detector} by {-value:.3f} in {metric}"] if rejected and value < 0 else []
     sentence = f"behind: {', '.join(behind)}" if behind else "none is behind" if leads else "nothing was judged yet"
     return dg.AssetCheckResult(
         check_name=_CHECK,
@@ -135,10 +139,10 @@ def _not_worse(settings: Settings, domain: Domain, trained: Sequence[str]) -> dg
     )
 
 
-def _lead(settings: Settings, domain: Domain, detector: str) -> tuple[str, float] | None:
-    """The policy's metric, and how far the serving version leads in it by the newest judgement.
+def _lead(settings: Settings, domain: Domain, detector: str) -> tuple[str, float, bool] | None:
+    """The policy's metric, how far the serving version leads in it by the newest judgement, and if that rejected it.
 
-    None if that version was not part of the judgement.
+    A lead that may be chance rejects nobody. None if that version was not part of the judgement.
     """
     judged = [card for card in cards(settings, domain.name, detector) if card.judgement.get("by") == "labels"]
     if not judged:
@@ -148,4 +152,5 @@ def _lead(settings: Settings, domain: Domain, detector: str) -> tuple[str, float
     metric = card.judgement.get("policy", {}).get("metric", "f1")  # older releases knew F1 alone
     lead = float(new[metric] - old[metric])
     leads: dict[int | None, float] = {old["version"]: -lead, card.version: lead}
-    return (METRICS[metric], leads[serving]) if serving in leads else None
+    rejected = old["version"] if card.judgement["passed"] else card.version
+    return (METRICS[metric], leads[serving], serving == rejected) if serving in leads else None

@@ -18,13 +18,13 @@ from hdfs_pipeline.defs.learning.figures import evaluation_metadata, facts_metad
 from hdfs_pipeline.domains.champions import families, load_scorer, standard_detectors
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, PipelineError
-from hdfs_pipeline.learning.tracking import train_and_track
+from hdfs_pipeline.learning.challenge import train_and_track
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import feedback_sentence
 from hdfs_pipeline.scoring.models import trained_detectors
 
 NO_MODEL: Final = "no model in this home: nothing to do"
-_SOURCES: Final = ("learning.training", "scoring.thresholds")
+_SOURCES: Final = ("learning.training", "learning.challenge", "scoring.thresholds")
 
 
 def detector_partitions(domain: Domain) -> dg.StaticPartitionsDefinition:
@@ -66,8 +66,9 @@ def model_asset(
         name=name,
         deps=[*features, *known],
         check_specs=[dg.AssetCheckSpec("learned", asset=name, description="Each detector asked for has a model.")],
-        description=f"A model of each detector of {domain.item.plural}. Judged on two splits, then fitted on all "
-        f"{domain.item.plural}; a run in MLflow and a new version of its registered model, which serves from then on.",
+        description=f"A model of each detector of {domain.item.plural}. Judged on two splits; a run in MLflow and a "
+        "new version of its registered model. The first one is fitted on all of them and serves; a later one is judged "
+        "beside the champion on the latest ones, and serves if it leads beyond chance.",
         kinds={"scikitlearn", "pytorch", "mlflow"},
         group_name=group,
         code_version=version_of_detectors(domain, *_SOURCES, data=data),
@@ -135,6 +136,7 @@ def _trained(
         "status": "trained",
         "about": domain.row(detector).about,
         "version": card.version,
+        "decision": card.judgement.get("verdict", "serves: it is the first version, or the one before serves no more"),
         "threshold": card.threshold,
         domain.item.plural: card.items,
         "source": card.source,

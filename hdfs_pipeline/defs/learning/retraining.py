@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
@@ -19,6 +20,7 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
 NIGHTLY: Final = "30 2 * * *"
+_LATEST_RUNS: Final = 200
 
 
 def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
@@ -54,7 +56,9 @@ def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
         state = ",".join(
             f"{name}.{newest_version(settings, domain.name, name)}.{count}" for name, count in sorted(batches.items())
         )
-        return dg.RunRequest(run_key=f"retrain-{_digest(state)}")
+        most, most_words = max(waiting.values()), max(words.values())
+        reason = f"{most:,} new {plural} and {most_words:,} words of people"
+        return dg.RunRequest(run_key=f"retrain-{_digest(state)}", tags={"reason": reason})
 
     return enough_new
 
@@ -68,7 +72,7 @@ def nightly_schedule(domain: Domain, retrain_job: Any, cron: str) -> dg.Schedule
         cron_schedule=cron,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Retrains where enough {domain.item.plural} are new to be judged on, though they are no full "
-        "batch. A challenger that is worse than the champion does not serve.",
+        "batch. A challenger that is not shown to be better than the champion does not serve.",
     )
     def retrain_nightly(home: Home) -> dg.RunRequest | dg.SkipReason:
         least = home.settings.retrain_holdout_blocks
@@ -95,7 +99,7 @@ def drifted_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Retrains once where the serving model's drift checks have failed; again only for another version, "
-        "or where other checks fail.",
+        "or where other checks fail, and not before `retrain_pause_hours` have passed. The tag `reason` says why.",
     )
     def drifted(context: dg.SensorEvaluationContext, home: Home) -> dg.RunRequest | dg.SkipReason:
         settings = home.settings
@@ -110,10 +114,26 @@ def drifted_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
         key = f"drift-{_digest(state)}"
         if context.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": key}), limit=1):
             return dg.SkipReason(f"{', '.join(failed)} failed, and a retraining was asked for already")
+        reason = f"drift since version {version} of {name} learned: {', '.join(failed)} failed"
+        asked = _last_asked(context.instance, retrain_job.name)
+        until = None if asked is None else asked + timedelta(hours=settings.retrain_pause_hours)
+        if until is not None and until > datetime.now(UTC):
+            return dg.SkipReason(
+                f"{reason}; drift asked for a retraining at {asked:%Y-%m-%d %H:%M}Z already, and may do so again from "
+                f"{until:%Y-%m-%d %H:%M}Z on (`retrain_pause_hours`)"
+            )
         config = _with_at_least(domain, settings.retrain_holdout_blocks)
-        return dg.RunRequest(run_key=key, run_config=config, tags={"drift": ",".join(failed)})
+        return dg.RunRequest(run_key=key, run_config=config, tags={"drift": ",".join(failed), "reason": reason})
 
     return drifted
+
+
+def _last_asked(instance: dg.DagsterInstance, job: str) -> datetime | None:
+    """When drift last asked for a run of a job."""
+    for record in instance.get_run_records(dg.RunsFilter(job_name=job), limit=_LATEST_RUNS):
+        if "drift" in record.dagster_run.tags:
+            return record.create_timestamp.astimezone(UTC)
+    return None
 
 
 def _by_detector(home: Home, domain: Domain, count: Callable[[Store, Settings, Domain, str], int]) -> dict[str, int]:

@@ -29,7 +29,7 @@ from hdfs_pipeline.domains.champions import serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.models import champion_version, trained_detectors
-from hdfs_pipeline.verdicts.score import score_items
+from hdfs_pipeline.verdicts.score import score_with_doubts
 from hdfs_pipeline.verdicts.update import score_new
 
 _HIGHEST: Final = """SELECT item, score, threshold, is_anomaly FROM scores WHERE domain = $domain AND detector = $name
@@ -110,13 +110,18 @@ def _all_of_them(
 ) -> dict[str, Any]:
     """Score every item with these detectors. Returns the metadata."""
     plural, rows = domain.item.plural, []
+    doubted: list[str] = []
     for name in detectors:
-        table = score_items(home.store, home.settings, domain, name)
+        table, doubts = score_with_doubts(home.store, home.settings, domain, name)
         anomalous = sum(table["is_anomaly"].to_pylist())
+        doubted += [f"{name}: {doubt.text}" for doubt in doubts]
         rows.append((name, champion_version(home.settings, domain.name, name), len(table), anomalous))
         context.log.info(f"{name}: {anomalous:,} of {len(table):,} {plural} are anomalous")
+    for text in doubted:
+        context.log.warning(text)
     return {
         "status": "scored",
+        **({"hardly plausible": "\n".join(doubted)} if doubted else {}),
         "detectors": markdown(["detector", "version", plural, "anomalous"], rows),
         **{f"{name} anomalous {plural}": anomalous for name, _, _, anomalous in rows},
     }

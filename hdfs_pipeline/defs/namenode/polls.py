@@ -11,7 +11,7 @@ import dagster as dg
 
 from hdfs_pipeline.defs.common import naming
 from hdfs_pipeline.defs.common.freshness import LIVE
-from hdfs_pipeline.defs.common.metadata import OWNERS, table_metadata
+from hdfs_pipeline.defs.common.metadata import OWNERS, as_text, table_metadata
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.domains.namenode.collect import Collector, Polled
@@ -136,5 +136,5 @@ def _metadata(polled: list[Polled], store_ms: float) -> dict[str, Any]:
         "failing": sum(poll.sample is None for poll in polled),
         "fetch_ms": max(poll.health.fetch_ms or 0.0 for poll in polled),
         "store_ms": store_ms,
-        "namenodes": dg.MetadataValue.md("\n".join(f"- {_line(poll)}" for poll in polled)),
+        "namenodes": dg.MetadataValue.md("\n".join(f"- {as_text(_line(poll))}" for poll in polled)),
     }

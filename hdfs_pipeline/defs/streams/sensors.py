@@ -9,7 +9,7 @@ import dagster as dg
 from filelock import Timeout
 
 from hdfs_pipeline.defs.common.resources import Home
-from hdfs_pipeline.defs.common.runs import RUNNING, WAITING
+from hdfs_pipeline.defs.common.runs import FAILED, RUNNING, WAITING, wait_s
 from hdfs_pipeline.defs.streams.assets import STREAM_ASSETS, stream_jobs
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.settings import Settings
@@ -19,10 +19,8 @@ from hdfs_pipeline.sources.ranges import Plan, Watermarks, reachable
 RANGE_TAG = "hdfs_pipeline/kafka_range"
 _TIMEOUT_S = 3.0  # for Kafka: a tick must not hang
 _ABANDONED_S = 120.0  # after this time a run that holds no lock counts as killed
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 300.0  # after a run that failed; doubled with each
 _REMEMBERED = 8  # runs that a sensor looks at
-_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-_ENDED = [*_FAILED, dg.DagsterRunStatus.SUCCESS]
+_ENDED = [*FAILED, dg.DagsterRunStatus.SUCCESS]
 
 
 def _sensor(asset: str, topic: str, job: Any) -> dg.SensorDefinition:
@@ -77,11 +75,11 @@ def _waits(instance: dg.DagsterInstance, job: str) -> str:
     """Why to wait after runs that failed; '' if there is no need."""
     records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=_ENDED), limit=_REMEMBERED)
     failed = 0
-    while failed < len(records) and records[failed].dagster_run.status in _FAILED:
+    while failed < len(records) and records[failed].dagster_run.status in FAILED:
         failed += 1
     if not failed:
         return ""
-    wait = min(_FIRST_WAIT_S * 2 ** (failed - 1), _LONGEST_WAIT_S)
+    wait = wait_s(failed)
     since = time.time() - (records[0].end_time or records[0].update_timestamp.timestamp())
     return f"{failed} runs of {job} failed one after the other: waiting {wait - since:.0f} s" if since < wait else ""
 

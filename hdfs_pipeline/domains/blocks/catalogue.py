@@ -1,8 +1,11 @@
 """Template catalogues: the list of known messages, as data, and its compilation into SQL.
 
-A catalogue is a CSV file ``<name>.v<version>.csv`` with the columns ``event_id,name,template,count``. In a template
-``<*>`` stands for any text. `name` is what a person reads; `count` is how often the template was seen in the lines
-that the catalogue was learned from and serves only to order the tests by frequency.
+A catalogue is a CSV file ``<name>.v<version>.csv`` with the columns ``event_id,name,template,count`` and
+``stage,severity,cause``. In a template ``<*>`` stands for any text. `name` is what a person reads; `count` is how often
+the template was seen in the lines that the catalogue was learned from, and serves only to order the tests by frequency.
+`stage` is the stage of a block's life that the message belongs to (`STAGES`), `severity` what an operator thinks of it
+(`SEVERITIES`), `cause` what is likely behind it. The last three may be empty: the severity of a template then comes
+from its words.
 
 Matching, on the message's first line:
 
@@ -15,16 +18,24 @@ Matching, on the message's first line:
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.explain import SEVERITIES
+from hdfs_pipeline.store.quoting import quoted
 
 UNKNOWN = "UNKNOWN"
 WILDCARD = "<*>"
+MOST_TEMPLATES = 2_000
 SHIPPED = Path(__file__).parent / "catalogues"
+STAGES = ("allocate", "receive", "received", "store", "replicate", "recover", "read", "verify", "delete")
+"""Stages of a block's life. `receive` begins a replica, `received` ends it, `store` tells the NameNode of it."""
+ROUTINE, NOTABLE, FAILURE = SEVERITIES
+_FAILURES = re.compile(r"(?i)exception|error|fail|corrupt|timed? ?out|invalid|can't|cannot|\bbad\b")
+_KNOWLEDGE = {"stage": STAGES, "severity": SEVERITIES}
 _FILE = re.compile(r"(?P<name>\w+)\.v(?P<version>\d+)\.csv")
 
 
@@ -36,6 +47,14 @@ class Template:
     name: str
     text: str
     count: int = 0
+    stage: str = ""
+    severity: str = ""
+    cause: str = ""
+
+    @property
+    def gravity(self) -> str:
+        """Its severity; without one its words decide between routine and failure."""
+        return self.severity or (FAILURE if _FAILURES.search(self.text) else ROUTINE)
 
     @property
     def literals(self) -> tuple[str, ...]:
@@ -72,9 +91,29 @@ class Catalogue:
         text = "\n".join(f"{t.event_id}\t{t.text}" for t in self.templates)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @cached_property
+    def by_id(self) -> dict[str, Template]:
+        """The templates by event id."""
+        return {template.event_id: template for template in self.templates}
+
     def describe(self, event_id: str) -> str:
         """What a person reads for an event id."""
-        return next((t.name for t in self.templates if t.event_id == event_id), "a message that no template matches")
+        return self.by_id[event_id].name if event_id in self.by_id else "a message that no template matches"
+
+    def severity(self, event_id: str) -> str:
+        """How grave an event is, one of `SEVERITIES`. A message that no template matches is notable."""
+        return self.by_id[event_id].gravity if event_id in self.by_id else NOTABLE
+
+    def cause(self, event_id: str) -> str:
+        """What is likely behind an event; '' where nobody has said it."""
+        return self.by_id[event_id].cause if event_id in self.by_id else ""
+
+    def at_stage(self, *stages: str) -> list[bool]:
+        """For each of `columns` whether it belongs to one of these stages of a block's life and is routine."""
+        return [
+            column in self.by_id and self.by_id[column].stage in stages and self.severity(column) == ROUTINE
+            for column in self.columns
+        ]
 
     def case(self, message: str) -> str:
         """SQL of the event of the SQL expression `message`, as an index into `columns` (UTINYINT or USMALLINT)."""
@@ -92,8 +131,10 @@ class Catalogue:
         path = folder / f"{self.label}.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["event_id", "name", "template", "count"])
-            writer.writerows([t.event_id, t.name, t.text, t.count] for t in self.templates)
+            writer.writerow(["event_id", "name", "template", "count", "stage", "severity", "cause"])
+            writer.writerows(
+                [t.event_id, t.name, t.text, t.count, t.stage, t.severity, t.cause] for t in self.templates
+            )
         return path
 
 
@@ -122,15 +163,11 @@ def _like(message: str, template: Template, *, floating: bool) -> str:
     """SQL test of one template; LIKE, because DuckDB runs it several times faster than a regular expression."""
     parts = template.literals
     if len(parts) == 1 and not floating and template.text.endswith(WILDCARD):
-        return f"starts_with({message}, {_quote(parts[0])})"
+        return f"starts_with({message}, {quoted(parts[0])})"
     escaped = [re.sub(r"([%_\\])", r"\\\1", part) for part in parts]
     pattern = "%".join(escaped) + ("%" if template.text.endswith(WILDCARD) else "")
     suffix = " ESCAPE '\\'" if escaped != list(parts) else ""
-    return f"{message} LIKE {_quote(('%' if floating else '') + pattern)}{suffix}"
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"{message} LIKE {quoted(('%' if floating else '') + pattern)}{suffix}"
 
 
 def read_catalogue(path: Path) -> Catalogue:
@@ -143,24 +180,43 @@ def read_catalogue(path: Path) -> Catalogue:
         raise DataError(f"{path}: a catalogue's file is named <name>.v<version>.csv")
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a catalogue that can be read ({error})") from None
     event_ids: set[str] = {UNKNOWN}
-    for number, row in enumerate(rows, start=2):
-        if (
-            not row.get("event_id")
-            or row["event_id"] in event_ids
-            or not (row.get("template") or "").replace(WILDCARD, "")
-        ):
-            raise DataError(f"{path}, line {number}: needs an event_id of its own and a template with some fixed text")
-        if not (row.get("count") or "0").isdecimal():
-            raise DataError(f"{path}, line {number}: count {row['count']!r} is no number")
+    for number, row in rows:
+        if fault := _fault(row, event_ids):
+            raise DataError(f"{path}, line {number}: {fault}")
         event_ids.add(row["event_id"])
+    if len(rows) > MOST_TEMPLATES:
+        raise DataError(f"{path}: {len(rows):,} templates, more than {MOST_TEMPLATES:,}: every line is tried on each")
     templates = tuple(
-        Template(r["event_id"], r.get("name") or "", r["template"], int(r.get("count") or 0)) for r in rows
+        Template(
+            r["event_id"],
+            r.get("name") or "",
+            r["template"],
+            int(r.get("count") or 0),
+            *(r.get(name) or "" for name in ("stage", "severity", "cause")),
+        )
+        for _, r in rows
     )
     return Catalogue(match["name"], int(match["version"]), templates)
+
+
+def _fault(row: dict[str, str], taken: Collection[str]) -> str | None:
+    """Why a row of a catalogue's file cannot be used, if it cannot; `taken` are the event ids of the rows before."""
+    event_id, text, count = (row.get(name) or "" for name in ("event_id", "template", "count"))
+    if event_id in taken or not text.replace(WILDCARD, ""):
+        return "needs an event_id of its own and a template with some fixed text"
+    if not re.fullmatch(r"\w{1,64}", event_id):
+        return f"event_id {event_id[:80]!r}: an id is made of letters, digits and _, 64 at most, such as E12"
+    if count and not re.fullmatch(r"[0-9]{1,18}", count):
+        return f"count {count[:80]!r} is no number"
+    for column, words in _KNOWLEDGE.items():
+        if (row.get(column) or words[0]) not in words:
+            return f"{column} {row[column][:80]!r} is none of {', '.join(words)}"
+    return None
 
 
 def catalogues(home_folder: Path | None = None) -> dict[str, Catalogue]:

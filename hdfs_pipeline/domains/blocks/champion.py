@@ -1,6 +1,7 @@
 """The model that serves in a worker: loaded from the home, exchanged while the worker runs, asked for verdicts."""
 
 import logging
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +17,9 @@ from hdfs_pipeline.domains.blocks.item import parse_block_id, show_block_id
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.champions import load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.errors import PipelineError, SetupError
-from hdfs_pipeline.scoring.explain import Explanation
-from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.errors import DataError, NotTrainedError, PipelineError, SetupError
+from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
+from hdfs_pipeline.scoring.models import model_folder, try_out
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.wire import Verdict
@@ -51,9 +52,12 @@ class Champion:
     ) -> None:
         if detector is not None:
             domain.row(detector)
+        if threshold is not None and not math.isfinite(threshold):
+            raise DataError(f"a threshold of {threshold} would flag nothing or all: give a number")
         self._settings, self._domain, self._detector, self._threshold = settings, domain, detector, threshold
         self._folder = self._present()
         self._refused: tuple[Path, int] | None = None
+        self.refused = ""
         self._flagged: dict[int, tuple[str, int, int]] = {}  # by block, the oldest first
         self._use(*self._load())
 
@@ -63,24 +67,34 @@ class Champion:
     def _present(self) -> Path:
         return model_folder(self._settings, self._domain.name, self._name())
 
-    def _load(self) -> tuple[Scorer, Catalogue | None]:
+    def _load(self) -> tuple[Scorer, Catalogue | None, Vocabulary]:
+        """The model that is to serve, tried on rows."""
         name = self._name()
         if detector_row(name).cls.sequential:
             raise SetupError(
                 f"{name} reads the events of a block in their order, and the stream keeps only their counts: name a "
                 "detector on counts, such as random_forest, with --detector or the setting `champion`"
             )
-        scorer = load_scorer(self._settings, self._domain, name)
+        try:
+            scorer = load_scorer(self._settings, self._domain, name)
+        except PipelineError:
+            raise
+        except Exception as error:  # a library refuses its file in words of its own
+            raise NotTrainedError(
+                f"the model of {name} cannot be loaded ({error}); run `hdfs-pipeline train --detector {name}`"
+            ) from error
         known = catalogues(self._settings.catalogues)
         if scorer.card.family not in self._domain.unbound and scorer.card.source not in known:
             raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")
-        return scorer, known.get(scorer.card.source)
+        vocabulary = explain.vocabulary(self._settings, scorer.card.source)
+        try_out(scorer, vocabulary)
+        return scorer, known.get(scorer.card.source), vocabulary
 
-    def _use(self, scorer: Scorer, catalogue: Catalogue | None) -> None:
+    def _use(self, scorer: Scorer, catalogue: Catalogue | None, vocabulary: Vocabulary) -> None:
         self.scorer = scorer
         self.catalogue = catalogue  # the source of the model's columns; None for a model without one (keywords)
         self.threshold = self._threshold if self._threshold is not None else scorer.card.threshold
-        self._vocabulary = explain.vocabulary(self._settings, scorer.card.source)
+        self._vocabulary = vocabulary
         self._explained: dict[bytes, Explanation] = {}
 
     @property
@@ -89,19 +103,25 @@ class Champion:
         return f"{self.scorer.card.detector} version {self.scorer.card.version}"
 
     def refresh(self) -> bool:
-        """Switch to the present champion if it is another one; return whether it is. A bad model changes nothing."""
+        """Switch to the present champion if it is another one; return whether it is.
+
+        A model that cannot serve changes nothing; `refused` says which one and why, until another one serves.
+        """
         folder = self._folder
         try:
             folder = self._present()
-            if folder == self._folder or _state(folder) == self._refused:
+            if folder == self._folder:
+                self._refused, self.refused = None, ""
+                return False
+            if _state(folder) == self._refused:
                 return False
             self._use(*self._load())
         except PipelineError as error:
             if self._refused != _state(folder):
                 _log.error("the new model cannot be used, %s goes on serving: %s", self.label, error)
-            self._refused = _state(folder)
+            self._refused, self.refused = _state(folder), str(error)
             return False
-        self._folder, self._refused = folder, None
+        self._folder, self._refused, self.refused = folder, None, ""
         _log.info("now serving: %s, threshold %g", self.label, self.threshold)
         return True
 

@@ -19,6 +19,7 @@ ROW: Final = np.dtype(
         ("since", np.int64),  # offset of the first record that no published vector counts
         ("first_time", np.int64),  # microseconds since 1970
         ("last_time", np.int64),
+        ("heard", np.int64),  # the partition's watermark when its last record came
         ("seen", np.float64),  # seconds of the caller's clock when its last record came
         ("partition", np.int32),
         ("lines", np.int32),
@@ -30,7 +31,8 @@ ROW: Final = np.dtype(
     align=True,
 )
 NEVER: Final = -(2**62)
-_BACK_AFTER = 1000  # records in a row from before the watermark: then the clock that set it counts as wrong
+RECENT: Final = 64
+"""Records of a partition by which its hosts' clocks are told: a host that is silent is soon among them no more."""
 
 
 @njit(cache=True, nogil=True)
@@ -68,16 +70,20 @@ def claim(places, block, partition):
 
 
 @njit(cache=True, nogil=True)
-def add(places, counts, clocks, records, idle_us, now, start):
+def add(places, counts, clocks, records, now, start):
     """Count records from index `start` on, and return the index of the first one without room."""
     rows = places[0]
-    block, partition, offset, time, event, alarm = records
+    watermark, times, hosts, read = clocks
+    block, partition, offset, time, event, alarm, host = records
     counted, last_message, last_partition = False, np.int64(-1), np.int32(-1)
+    slots, moved = np.full(len(block), -1, np.int64), np.zeros(len(watermark), np.bool_)
+    end = len(block)
     for i in range(start, len(block)):
         p = partition[i]
         slot = claim(places, block[i], p)
         if slot < 0:
-            return i
+            end = i
+            break
         row = rows[slot]
         fresh = row.state == 0
         # Records of one message share its offset: the first of them decides for all.
@@ -101,27 +107,43 @@ def add(places, counts, clocks, records, idle_us, now, start):
         row.lines += 1
         row.alarms += alarm[i]
         counts[slot, event[i]] += 1
-        _advance(clocks, p, time[i], idle_us)
-    return len(block)
+        times[p, read[p] % RECENT], hosts[p, read[p] % RECENT] = time[i], host[i]
+        read[p] += 1
+        slots[i], moved[p] = slot, True
+    for p in range(len(watermark)):
+        if moved[p]:
+            agreed = np.sort(host_clocks(times[p], hosts[p], read[p])[1])
+            watermark[p] = agreed[(len(agreed) - 1) // 2]  # half of the hosts have come as far
+    for i in range(start, end):
+        if slots[i] >= 0:
+            rows[slots[i]].heard = watermark[partition[i]]
+    return end
 
 
 @njit(cache=True, nogil=True)
-def _advance(clocks, p, time, idle_us):
-    """Move a partition's watermark forward, or back where a record from the future had moved it too far."""
-    watermark, behind, recent = clocks
-    if time >= watermark[p] - idle_us:
-        watermark[p] = max(watermark[p], time)
-        behind[p] = 0
-        recent[p] = NEVER
-        return
-    behind[p] += 1
-    recent[p] = max(recent[p], time)
-    if behind[p] >= _BACK_AFTER:
-        watermark[p], behind[p] = recent[p], 0
+def host_clocks(times, hosts, read):
+    """The hosts among a partition's last records, (h,) int32, the clock of each, (h,) int64, its records, (h,) int64.
+
+    A host's clock is the time that a quarter of these records of its own have reached: a few odd ones do not move it.
+    """
+    n = min(read, RECENT)
+    names, clocks, sizes = np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
+    own, done, found = np.empty(n, np.int64), np.zeros(n, np.bool_), 0
+    for k in range(n):
+        if done[k]:
+            continue
+        size = 0
+        for other in range(k, n):
+            if hosts[other] == hosts[k]:
+                own[size], done[other] = times[other], True
+                size += 1
+        names[found], clocks[found], sizes[found] = hosts[k], np.sort(own[:size])[size - 1 - size // 4], size
+        found += 1
+    return names[:found], clocks[:found], sizes[:found]
 
 
 @njit(cache=True, nogil=True)
-def due(rows, watermark, idle_us, max_events):
+def due(rows, watermark, idle_us, skew_us, max_events):
     """Slots of the open blocks that must close (n,), and whether because of `max_events` (n,)."""
     slots, full = np.empty(len(rows), np.int64), np.empty(len(rows), np.bool_)
     n = 0
@@ -130,7 +152,11 @@ def due(rows, watermark, idle_us, max_events):
         if row.state != OPEN:
             continue
         is_full = row.lines - row.published >= max_events
-        if is_full or row.last_time + idle_us < watermark[row.partition]:
+        mark, last = watermark[row.partition], row.last_time
+        # A time that was far from what the partition's hosts agreed on says nothing; when it was heard does.
+        if last > mark + skew_us or last + skew_us < row.heard:
+            last = row.heard
+        if is_full or last + idle_us < mark:
             slots[n], full[n] = slot, is_full
             n += 1
     return slots[:n].copy(), full[:n].copy()

@@ -1,7 +1,7 @@
 """Blocks: the life of each HDFS block, from the log records of NameNode and DataNodes that name it."""
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, load_dat
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
+from hdfs_pipeline.domains.blocks.lives import DELETION
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS
 from hdfs_pipeline.domains.contract import (
@@ -23,6 +24,7 @@ from hdfs_pipeline.domains.contract import (
     Facts,
     Figures,
     Outbox,
+    Place,
     Playback,
     Player,
     Read,
@@ -35,13 +37,15 @@ from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.finding import shortened
 from hdfs_pipeline.sources.kafka import is_embedded
 from hdfs_pipeline.store.store import Store
 
-_LEARNABLE = """SELECT count(*) FILTER (label IN ('normal', 'anomaly')), count(*) FILTER (label IS NULL),
+_LEARNABLE = f"""SELECT count(*) FILTER (label IN ('normal', 'anomaly')), count(*) FILTER (label IS NULL),
     count(*) FILTER (label IS NULL AND 'blk_' || block_id IN
         (SELECT item FROM scores WHERE domain = $domain AND detector = $serving AND NOT is_anomaly))
-    FROM event_matrix LEFT JOIN labels USING (block_id)"""
+    FROM event_matrix LEFT JOIN labels USING (block_id)
+    WHERE coalesce(unfinished, '') IN ('', '{DELETION}')"""
 _WAITING = """SELECT count(*) FROM event_matrix WHERE 'blk_' || block_id NOT IN (
     SELECT item FROM scores WHERE domain = $domain AND detector = $detector AND version = $version
     AND scored_at >= (SELECT max(ingested_at) FROM sources))"""
@@ -85,11 +89,23 @@ class Blocks(Domain):
         elif labels is not None:
             labelled = load_labels(store, labels)
         blocks = build_matrix(store, settings).num_rows
-        notes = [*read.notes, *(f"{path}: read before, skipped" for path in read.skipped)]
+        notes = [*read.notes]
+        if read.skipped:
+            notes.append(f"{shortened(read.skipped)}: read before, skipped")
         if propose:
             notes += _proposals(store, settings)
         counts = (read.files, read.lines, read.records, read.dead_letters, blocks)
-        return Read(*counts, parsed.catalogue.label, parsed.coverage, labelled, tuple(notes), tuple(read.skipped))
+        return Read(
+            *counts,
+            source=parsed.catalogue.label,
+            coverage=parsed.coverage,
+            labels=labelled,
+            notes=tuple(notes),
+            skipped=tuple(read.skipped),
+            unread=tuple(read.unread),
+            left_out=tuple(read.left_out),
+            forms=read.forms,
+        )
 
     def labels(self, path: Path | str) -> tuple[np.ndarray, pa.Table]:
         """See `Domain.labels`: BlockId,Label as published with HDFS_v1, or block_id,label[,kind]."""
@@ -118,9 +134,19 @@ class Blocks(Domain):
         """See `Domain.facts`."""
         return explain.facts(store, keys)
 
-    def evidence(self, store: Store, settings: Settings, key: int, limit: int) -> list[dict[str, Any]]:
+    def evidence(
+        self, store: Store, settings: Settings, key: int, limit: int, telling: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
         """See `Domain.evidence`: the log records that name the block."""
-        return explain.evidence(store, settings.log_timezone, key, limit)
+        return explain.evidence(store, settings.log_timezone, key, limit, telling)
+
+    def places(self, store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Place]:
+        """See `Domain.places`: by the log files, or by a DataNode's address in the record."""
+        return explain.places(store, telling)
+
+    def about(self, store: Store, key: int) -> dict[str, Any]:
+        """See `Domain.about`: the HDFS file and the pipeline of DataNodes."""
+        return explain.about(store, key)
 
     def nearest(self, store: Store, key: int) -> int | None:
         """See `Domain.nearest`."""

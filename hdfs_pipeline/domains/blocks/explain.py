@@ -1,16 +1,39 @@
 """What is shown of a block beside its score: the names of its events, its times and label, its raw records."""
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.item import BLOCK
-from hdfs_pipeline.domains.blocks.records import LAYOUTS
-from hdfs_pipeline.domains.contract import Facts
+from hdfs_pipeline.domains.blocks.layouts import STAMPS, known_layouts
+from hdfs_pipeline.domains.contract import Facts, Place
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Store
 
+ALARMS: Final = "alarms"
+"""The column of the search for alarms."""
+_TELLING: Final = f"(list_contains($telling, e.event_id) OR (list_contains($telling, '{ALARMS}') AND e.alarm))"
+_TEXTS: Final = pa.list_(pa.string())
+_IP: Final = r"\d+\.\d+\.\d+\.\d+"
+_TO: Final = quoted(rf"dest: /?({_IP})")
+_NODE: Final = quoted(rf"({_IP}):\d+")
+_PLACES: Final = f"""SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp_extract(r.message, {_TO}, 1), ''),
+        regexp_extract(r.message, {_NODE}, 1)), s.path, r.time
+    FROM (
+        SELECT block_id, min(ROW(NOT {_TELLING}, e.time, source_id, position)) AS first
+        FROM (SELECT unnest(block_ids) AS block_id, event_id, alarm, time, source_id, position
+            FROM parsed_events WHERE {{only}}) e
+        JOIN wanted_blocks USING (block_id) GROUP BY block_id
+    ) JOIN raw_logs r ON r.source_id = first[3] AND r.position = first[4]
+    JOIN sources s ON s.source_id = r.source_id""".replace("$telling", "telling")
+_ADDRESS: Final = re.compile(r"(?<![\w.])[\w-]+(?:\.[\w-]+)*:\d{2,5}(?![\w.])")
+_ALLOCATED: Final = re.compile(r"allocateBlock: (?P<before>/.*?)\. (?:BP-|blk_)|allocate blk_.*? for (?P<after>/.*)")
+_RECEIVING: Final = re.compile(r"Receiving .*dest: /?([\w.-]+:\d+)")
 _FAR = 3  # edits: an id that differs by more is no typing error
 
 
@@ -19,11 +42,13 @@ def vocabulary(settings: Settings, source: str) -> Vocabulary:
     catalogue = catalogues(settings.catalogues).get(source)
     if catalogue is None:
         return Vocabulary(_describe_alarms, BLOCK.noun, BLOCK.alike)
-    return Vocabulary(catalogue.describe, BLOCK.noun, BLOCK.alike, catalogue.columns)
+    return Vocabulary(
+        catalogue.describe, BLOCK.noun, BLOCK.alike, catalogue.columns, catalogue.severity, catalogue.cause
+    )
 
 
 def _describe_alarms(column: str) -> str:
-    return "record with WARN, ERROR, exception or corrupt" if column == "alarms" else column
+    return "record with WARN, ERROR, exception or corrupt" if column == ALARMS else column
 
 
 def facts(store: Store, block_ids: Sequence[int] | None = None) -> dict[int, Facts]:
@@ -51,21 +76,80 @@ def nearest(store: Store, block_id: int) -> int | None:
     return near[0][0] if near else None
 
 
-def evidence(store: Store, timezone: str, block_id: int, limit: int) -> list[dict[str, Any]]:
+def _written_sql(local: str) -> str:
+    """SQL of a record's time stamp as its layout writes it, from the local time."""
+    layouts = known_layouts()
+    names: dict[str, list[str]] = {}
+    for name, written in zip(layouts.names, layouts.formats, strict=True):
+        names.setdefault(written, []).append(quoted(name))
+    cases = (
+        f"WHEN r.layout IN ({', '.join(own)}) THEN replace(strftime({local}, {quoted(form)}), '{{level}}', r.level)"
+        for form, own in names.items()
+    )
+    return f"CASE {' '.join(cases)} ELSE strftime({local}, {quoted(STAMPS[0].format)}) END"
+
+
+def evidence(
+    store: Store, timezone: str, block_id: int, limit: int, telling: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """The records of a block as they were written (in the daemons' `timezone`), merged over their files by time.
 
-    Each record has time, host, daemon, event_id and line.
+    Each record has time, host, daemon, event_id, line, and whether it is `telling`. If there are more than `limit`,
+    telling ones come first.
     """
-    local = "timezone($timezone, r.time)"
-    stamp = " ".join(f"WHEN '{layout.name}' THEN strftime({local}, '{layout.format}')" for layout in LAYOUTS.values())
     with store.read() as con:
         cursor = con.execute(
-            f"""SELECT r.time, s.host, s.daemon, e.event_id,
-                (CASE s.layout {stamp} END) || r.origin || ': ' || r.message
-                || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line
-            FROM raw_logs r JOIN parsed_events e USING (source_id, position) JOIN sources s USING (source_id)
-            WHERE list_contains(r.block_ids, $block) ORDER BY r.time, r.source_id, r.position LIMIT {limit}""",
-            {"block": block_id, "timezone": timezone},
+            f"""SELECT * EXCLUDE (source_id, position) FROM (
+                SELECT r.time, s.host, s.daemon, e.event_id,
+                    {_written_sql("timezone($timezone, r.time)")} || r.origin || r.message
+                    || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line,
+                    {_TELLING} AS telling, r.source_id, r.position
+                FROM raw_logs r JOIN parsed_events e USING (source_id, position) JOIN sources s USING (source_id)
+                WHERE list_contains(r.block_ids, $block)
+                ORDER BY telling DESC, r.time, r.source_id, r.position LIMIT {limit}
+            ) ORDER BY time, source_id, position""",
+            {"block": block_id, "timezone": timezone, "telling": list(telling)},
         )
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def places(store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Place]:
+    """Host and log file of each block's first telling record, or of its first record where none is telling.
+
+    Where the file's name tells no host, the DataNode whose address the record names stands for it.
+    """
+    wanted = pa.table({"block_id": pa.array(telling, pa.int64()), "telling": pa.array(telling.values(), _TEXTS)})
+    # Looking for one id takes far less than splitting every record's list.
+    only = f"list_contains(block_ids, {next(iter(telling))}::BIGINT)" if len(telling) == 1 else "len(block_ids) > 0"
+    with store.read() as con:
+        con.register("wanted_blocks", wanted)
+        try:
+            rows = con.execute(_PLACES.format(only=only)).fetchall()
+        finally:
+            con.unregister("wanted_blocks")
+    return {block_id: Place(*place) for block_id, *place in rows}
+
+
+def about(store: Store, block_id: int) -> dict[str, Any]:
+    """The HDFS file that a block was allocated for, and its pipeline: the DataNodes that were to receive it, in order.
+
+    What no record says is left out.
+    """
+    with store.read() as con:
+        messages = con.execute(
+            "SELECT message FROM raw_logs WHERE list_contains(block_ids, ?) ORDER BY time, source_id, position",
+            [block_id],
+        ).fetchall()
+    known: dict[str, Any] = {}
+    targets: dict[str, None] = {}
+    for (message,) in messages:
+        if allocated := _ALLOCATED.search(message):
+            known["file"] = allocated["before"] or allocated["after"]
+            replicas = message.partition("replicas=")[2]
+            known["pipeline"] = list(dict.fromkeys(_ADDRESS.findall(replicas.partition(" for /")[0])))
+        elif received := _RECEIVING.search(message):
+            targets[received[1]] = None
+    if targets and not known.get("pipeline"):
+        known["pipeline"] = list(targets)
+    return {name: value for name, value in known.items() if value}

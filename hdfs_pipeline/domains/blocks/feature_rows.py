@@ -11,7 +11,7 @@ from typing import Final
 from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, catalogues
 from hdfs_pipeline.domains.blocks.labels import read_labels
 from hdfs_pipeline.domains.blocks.wire import Label, Vector, block_key, encode, parse_key
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, UsageError, unknown
 from hdfs_pipeline.settings import Settings
 
 _VERDICTS: Final = {"success": "normal", "normal": "normal", "fail": "anomaly", "anomaly": "anomaly"}
@@ -36,7 +36,7 @@ def label_messages(path: Path) -> Iterator[tuple[bytes, bytes]]:
 def _read_features(path: Path, catalogue: str, settings: Settings) -> Iterator[Vector]:
     known = catalogues(settings.catalogues)
     if catalogue not in known:
-        raise DataError(f"no catalogue {catalogue}; there are {', '.join(known)}")
+        raise UsageError(unknown("catalogue", catalogue, known))
     columns = set(known[catalogue].columns)
     try:
         with _open_text(path) as file:

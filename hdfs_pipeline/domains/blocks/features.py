@@ -10,6 +10,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
+from hdfs_pipeline.domains.blocks.lives import recorded, unfinished_of, unfinished_words
 from hdfs_pipeline.domains.blocks.parse import home_catalogue
 from hdfs_pipeline.domains.blocks.sequences import block_sequences
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
@@ -18,6 +19,7 @@ from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.feedback import overlay, words_of
 from hdfs_pipeline.scoring.labels import LABELS, UNLABELLED
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.quoting import quoted_list
 from hdfs_pipeline.store.store import Store, publish_into
 
 DOMAIN: Final = "blocks"
@@ -26,11 +28,14 @@ DOMAIN: Final = "blocks"
 def build_matrix(store: Store, settings: Settings) -> pa.Table:
     """Count the events of each block anew, publish the counts as `event_matrix`, and return them."""
     catalogue = home_catalogue(store, settings)
-    names = ", ".join(f"'{name}'" for name in catalogue.columns)
+    names = quoted_list(catalogue.columns)
     events = f"(SELECT block_ids, alarm, time, enum_code(event_id::ENUM({names})) AS event FROM parsed_events)"
     with store.read() as con:
         counts = con.sql(counts_sql(events)).to_arrow_table()
     table = event_matrix(counts, catalogue)
+    with store.read() as con:
+        window = recorded(con)
+    table = table.append_column("unfinished", pa.array(unfinished_words(table, catalogue, window, settings)))
     with store.write() as con:
         publish_into(con, "event_matrix", table, replace="true")
     return table
@@ -49,7 +54,7 @@ def load_dataset(
     condition, parameters = _condition(where)
     with store.read() as con:
         table = con.sql(
-            "SELECT m.block_id, first_time, alarms, counts, label, kind FROM event_matrix m "
+            "SELECT m.block_id, first_time, alarms, counts, unfinished, label, kind FROM event_matrix m "
             f"LEFT JOIN labels USING (block_id) WHERE {condition} ORDER BY block_id",
             params=parameters,
         ).to_arrow_table()
@@ -59,7 +64,10 @@ def load_dataset(
             ordered["sequences"] = block_sequences(con, catalogue, None if where == EVERYTHING else keys)
         words = words_of(con, DOMAIN, BLOCK.parse)
     data = dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
-    return overlay(replace(data, matrices=data.matrices | ordered), words)
+    unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
+    matrices = data.matrices | ordered
+    shown = {name: replace(matrices[name], unfinished=unfinished) for name in ("events", *ordered)}
+    return overlay(replace(data, matrices=matrices | shown), words)
 
 
 def _condition(where: Selection) -> tuple[str, dict[str, Any]]:

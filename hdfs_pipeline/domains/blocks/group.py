@@ -8,10 +8,9 @@ which to read back.
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -23,12 +22,18 @@ from hdfs_pipeline.domains.blocks.counting import CLOSED, ROW
 from hdfs_pipeline.domains.blocks.kernel import EventMatcher
 from hdfs_pipeline.domains.blocks.messages import MessageRecords, read_messages
 from hdfs_pipeline.domains.blocks.open_blocks import OpenBlocks, Records
+from hdfs_pipeline.domains.blocks.pools import Pool
+from hdfs_pipeline.domains.blocks.records import LogFormat
 from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.domains.blocks.wrappers import Shipped
 from hdfs_pipeline.domains.contract import Batch
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.halves import by_halves
+from hdfs_pipeline.sources.kafka import headers_of
 
 _log = logging.getLogger(__name__)
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - records carry the daemons' local time
+_HOSTS: Final = 100_000  # names that are kept
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Grouping:
@@ -37,24 +42,28 @@ class Grouping:
     def __init__(self, settings: Settings, catalogue: Catalogue, partitions: int) -> None:
         self._settings, self.catalogue = settings, catalogue
         self._idle_us = round(settings.stream_idle_s * 1e6)
-        self._zone = ZoneInfo(settings.log_timezone)
+        self._format = LogFormat.of(settings, Pool.of(settings))
         self._matcher = EventMatcher(catalogue, memory_limit=settings.memory_limit)
-        self.blocks = OpenBlocks(len(catalogue.columns), partitions, settings.stream_memory_mb << 20)
+        self._skew_us = round(settings.stream_clock_skew_s * 1e6)
+        self.blocks = OpenBlocks(len(catalogue.columns), partitions, settings.stream_memory_mb << 20, self._skew_us)
+        self._hosts: dict[str, int] = {"": 0}
         # (offset in aggregated_events, last offset in raw_logs) of what was published, by partition
         self._published: list[deque[tuple[int, int]]] = [deque() for _ in range(partitions)]
         self._next_output = np.full(partitions, -1, np.int64)
         self.unkeyed = 0
+        self.life = ""  # of `raw_logs`
         self._warm_up(partitions)
 
     def _warm_up(self, partitions: int) -> None:
         """Let numba compile, or load what it has compiled before, while nobody waits."""
         line = b"081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_1 src: /a dest: /b"
-        groups, _, _ = read_messages([line], self._settings.max_record_bytes)
+        found, _, _ = read_messages([line], self._settings.max_record_bytes, self._format)
         ids, _ = scan.block_keys(np.frombuffer(b"blk_1\n", np.uint8), 1)
         zero = np.zeros(1, np.int64)
         blocks = OpenBlocks(len(self.catalogue.columns), partitions, 1)
-        event = self._matcher.match(groups[0].batch)
-        blocks.add(Records(ids, zero.astype(np.int32), zero, zero, event, zero > 0), self._idle_us, 0.0)
+        event = self._matcher.match(found.batch)
+        blocks.add(Records(ids, zero.astype(np.int32), zero, zero, event, zero > 0), 0.0)
+        blocks.host_clocks()
         blocks.due(self._idle_us, 1)
         blocks.floors(np.zeros(partitions, np.int64))
         blocks.remove_partitions(zero)
@@ -65,36 +74,77 @@ class Grouping:
         Returns the blocks that were closed to make room, and the messages that are no record: the index of each, and
         why. `now` is a clock in seconds.
         """
-        values = [message.value() for message in batch.messages]
-        groups, bad, _ = read_messages(values, self._settings.max_record_bytes)
+        pieces, bad = by_halves(lambda start, end: self._piece(batch, start, end), 0, len(batch.messages))
         crowded: list[Counted] = []
-        if groups:
-            records = self._records(batch, groups)
+        for records, broken, unkeyed in pieces:
+            bad += broken
+            self.unkeyed += unkeyed
             at = 0
-            while (at := self.blocks.add(records, self._idle_us, now, at)) < len(records.block):
+            while records and (at := self.blocks.add(records, now, at)) < len(records.block):
                 crowded.append(self._make_room())
         return crowded, bad
 
-    def _records(self, received: Batch, groups: Iterable[MessageRecords]) -> Records:
+    def _piece(self, batch: Batch, start: int, end: int) -> tuple[Records | None, list[tuple[int, str]], int]:
+        """The messages [start, end) of a batch: their records, the bad ones, the number of records without a key."""
+        received = Batch(batch.messages[start:end], batch.partition[start:end], batch.offset[start:end])
+        values = [message.value() for message in received.messages]
+        found, bad, shipped = read_messages(values, self._settings.max_record_bytes, self._format)
+        hosts = self._hosts_of(received.messages, shipped)
+        records, unkeyed = self._records(received, found, hosts) if len(found.message) else (None, 0)
+        return records, [(start + index, reason) for index, reason in bad], unkeyed
+
+    def _hosts_of(self, messages: Sequence[Any], shipped: Mapping[int, Shipped]) -> np.ndarray:
+        """A number for the host of each message (n,) int32; 0 where it is not known."""
+        hosts = np.zeros(len(messages), np.int32)
+        for index, message in enumerate(messages):
+            for name, value in headers_of(message):
+                if name == "host" and value:
+                    hosts[index] = self._host(value.decode("utf-8", "replace"))
+                    break
+        for index, sent in shipped.items():
+            hosts[index] = hosts[index] or self._host(sent.host)
+        return hosts
+
+    def _host(self, name: str) -> int:
+        number = self._hosts.get(name)
+        if number is None:
+            if len(self._hosts) >= _HOSTS:  # names without end are no hosts': begin anew
+                self._hosts = {"": 0}
+            number = self._hosts[name] = len(self._hosts)
+        return number
+
+    def odd_clocks(self, stamps: Mapping[int, float]) -> dict[str, float]:
+        """Hosts with clocks that cannot be right, and by how many seconds each is ahead.
+
+        It is ahead of the other hosts of its partition, or of the time at which the latest records were produced:
+        `stamps`, in seconds since 1970, by partition.
+        """
+        rows = self.blocks.host_clocks()
+        limits = self.blocks.watermark.copy()
+        for partition, stamp in stamps.items():
+            limits[partition] = min(limits[partition], round(stamp * 1e6))
+        lead = rows[:, 2] - limits[rows[:, 0]]
+        names = {number: name for name, number in self._hosts.items()}
+        found: dict[str, float] = {}
+        for at in np.flatnonzero(lead > self._skew_us).tolist():
+            name = names.get(int(rows[at, 1]), "")
+            found[name] = max(found.get(name, 0.0), float(lead[at]) / 1e6)
+        return found
+
+    def _records(self, received: Batch, found: MessageRecords, hosts: np.ndarray) -> tuple[Records, int]:
         keys = b"\n".join([message.key() or b"" for message in received.messages]) + b"\n"
         ids, known = scan.block_keys(np.frombuffer(keys, np.uint8), len(received.messages))
-        parts = []
-        for group in groups:
-            batch, message = group.batch, group.message
-            named, lengths = _names(batch["block_ids"], ids[message])
-            named &= known[message]
-            time = batch["time"].cast("int64").to_numpy()
-            alarm = batch["alarm"].to_numpy(zero_copy_only=False)
-            columns = [message, time, self._matcher.match(batch), alarm]
-            if not named.all():
-                self.unkeyed += int(np.count_nonzero(~named & (lengths > 0)))
-                columns = [column[named] for column in columns]
-            parts.append(columns)
-        message, time, event, alarm = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        if len(parts) > 1:
-            order = np.argsort(message, kind="stable")
-            message, time, event, alarm = message[order], time[order], event[order], alarm[order]
-        return Records(ids[message], received.partition[message], received.offset[message], time, event, alarm)
+        batch, message, unkeyed = found.batch, found.message, 0
+        named, lengths = _names(batch["block_ids"], ids[message])
+        named &= known[message]
+        time = batch["time"].cast("int64").to_numpy()
+        alarm = batch["alarm"].to_numpy(zero_copy_only=False)
+        event = self._matcher.match(batch)
+        if not named.all():
+            unkeyed = int(np.count_nonzero(~named & (lengths > 0)))
+            message, time, event, alarm = (column[named] for column in (message, time, event, alarm))
+        place = received.partition[message], received.offset[message]
+        return Records(ids[message], *place, time, event, alarm, hosts[message]), unkeyed
 
     def close(self) -> Counted:
         """The blocks that the data has closed: idle by event time, or at `max_events`."""
@@ -143,6 +193,7 @@ class Grouping:
                 first_offset=first_offset,
                 last_offset=last_offset,
                 closed_by=reason,
+                life=self.life,
             )
             for events, reason, block, lines, alarms, first, last, partition, first_offset, last_offset in zip(
                 event_counts, reasons, *(self._column(name, slots) for name in _FIELDS), strict=True
@@ -154,10 +205,7 @@ class Grouping:
         values = self.blocks.rows[name][slots]
         if not name.endswith("_time"):
             return values.tolist()
-        local = values.astype("datetime64[us]").tolist()
-        if self._settings.log_timezone == "UTC":
-            return [time.replace(tzinfo=UTC) for time in local]
-        return [time.replace(tzinfo=self._zone).astimezone(UTC) for time in local]
+        return [time.replace(tzinfo=UTC) for time in values.astype("datetime64[us]").tolist()]
 
     def heard(self, vector: Vector, offset: int) -> None:
         """Note that the brokers have a vector, at this offset of `aggregated_events`."""
@@ -183,7 +231,7 @@ class Grouping:
         counts[[places[name] for name in vector.counts]] = list(vector.counts.values())
         row = np.zeros((), ROW)
         try:
-            first, last = (self._local(time) for time in (vector.first_time, vector.last_time))
+            first, last = (self._micros(time) for time in (vector.first_time, vector.last_time))
             values = (vector.block_id, vector.lines, vector.alarms, first, last, vector.partition)
             for name, value in zip(_FIELDS, (*values, vector.first_offset, vector.last_offset), strict=True):
                 row[name] = value
@@ -194,13 +242,18 @@ class Grouping:
         self.heard(vector, output)
         return counts
 
-    def _local(self, time: datetime | None) -> int:
+    @staticmethod
+    def _micros(time: datetime | None) -> int:
         if time is None:
             return 0
-        return (time.astimezone(self._zone).replace(tzinfo=None) - _EPOCH) // timedelta(microseconds=1)
+        return (time - _EPOCH) // timedelta(microseconds=1)
 
     def begin(self, partition: int, output: int) -> None:
         """Take over a partition; `output` is the end of its `aggregated_events`."""
+        if (more := partition + 1 - len(self._published)) > 0:
+            self._published += [deque() for _ in range(more)]
+            self._next_output = np.append(self._next_output, np.full(more, -1, np.int64))
+            self.blocks.make_room(partition + 1)
         self._published[partition].clear()
         self._next_output[partition] = output
 

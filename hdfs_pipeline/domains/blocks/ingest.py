@@ -1,70 +1,73 @@
 """Files into `raw_logs`: every record once, what is no record into `dead_letters`, nothing lost."""
 
-import shutil
-import tempfile
+import hashlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from hdfs_pipeline.domains.blocks.batch import Batch, Staged
 from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
-from hdfs_pipeline.domains.blocks.records import (
-    CHUNK_BYTES,
-    LAYOUTS,
-    RECORDS,
-    Layout,
-    Tally,
-    detect_layout,
-    split_records,
-)
-from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.domains.blocks.pools import Pool, settle_pool
+from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, RECORDS, LogFormat, Tally, split_records
+from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.files import LogFile, find_files
+from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.finding import Found, LeftOut, find_files, folded
+from hdfs_pipeline.sources.line_ends import with_line_feeds
 from hdfs_pipeline.sources.wire import EXCERPT
-from hdfs_pipeline.store.schema import quoted
-from hdfs_pipeline.store.store import Connection, Store, count, publish_into
+from hdfs_pipeline.store.quoting import quoted
+from hdfs_pipeline.store.scratch import scratch_folder
+from hdfs_pipeline.store.store import Store
 
-_SAMPLE = 1 << 20  # bytes that tell a file's layout
+_SAMPLE = 1 << 20  # bytes that tell whether a file is a log
 _STAGING = ".staging.ingest."
+_TRIES: Final = 3  # of a file that changes while it is read
+_ROUNDS: Final = 3  # of looking for files, where some moved while others were read
 
 
 @dataclass
 class Ingested:
-    """What one ingest did. `skipped` are files whose content was read before; `notes` are for people."""
+    """What one ingest did.
+
+    `skipped` are files whose content was read before. `unread` says which files and folders could not be read, and why;
+    `left_out` what scans of folders did not take. `notes` are for people. `layouts` counts the records by the layout of
+    their heads, `wrapped` the lines by what stood around them.
+    """
 
     files: int = 0
     lines: int = 0
     records: int = 0
     dead_letters: int = 0
     skipped: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    layouts: Counter[str] = field(default_factory=Counter)
+    wrapped: Counter[str] = field(default_factory=Counter)
 
-
-@dataclass(frozen=True)
-class _Known:
-    """How far a source was read: its row of `sources`."""
-
-    source_id: int
-    bytes: int = 0
-    lines: int = 0
-    records: int = 0
-    layout: str = ""
+    @property
+    def forms(self) -> dict[str, int]:
+        """How the lines were written: records by layout, then lines by what stood around them."""
+        return {**dict(self.layouts.most_common()), **{f"in {name}": n for name, n in self.wrapped.most_common()}}
 
 
 def ingest(
     store: Store, settings: Settings, paths: Iterable[str], on_file: Callable[[int, int, Path], None] | None = None
 ) -> Ingested:
-    """Read the files that `paths` name (see `find_files`) into the store, each in one transaction of its own.
+    """Read the files that `paths` name (see `find_files`) into the store, small ones together in one transaction.
 
-    A file whose unpacked content is in the store already is skipped, whatever its name; one that begins with such
-    content (a log that has grown) is read on from its last record, which may have been cut. `on_file` is called with
-    (number, how many files, path) before each file.
+    A file whose unpacked content is in the store already is skipped, whatever its name, and so is the beginning of such
+    content (a copy that was cut short). One that begins with such content (a log that has grown) is read on from its
+    last record, which may have been cut. What cannot be read is named in the result, and the rest is read. `on_file` is
+    called with (number, how many files, path) before each file.
 
     Raises: DataError where there is nothing to read; SetupError where the store cannot be written, or where another
     ingest into this home is under way.
@@ -72,12 +75,15 @@ def ingest(
     done = Ingested()
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
-        with FileLock(settings.home / "ingest.lock", timeout=settings.lock_timeout_s), _staging(settings) as staging:
-            files = find_files(paths, Path(staging))
-            for number, file in enumerate(files, start=1):
-                if on_file:
-                    on_file(number, len(files), file.path)
-                _ingest_file(store, settings, file, Path(staging), done)
+        with (
+            FileLock(settings.home / "ingest.lock", timeout=settings.lock_timeout_s),
+            scratch_folder(settings.home, _STAGING) as staging,
+        ):
+            if advice := settle_pool(store, settings):
+                done.notes.append(advice)
+            paths = list(paths)
+            found = find_files(paths, staging)
+            _read_all(_Reader(store, settings, staging, done), found, paths, on_file)
     except Timeout:
         raise SetupError(
             f"another ingest into {settings.home} is under way: wait until it has ended, or end it"
@@ -89,84 +95,163 @@ def ingest(
     return done
 
 
-def _staging(settings: Settings) -> tempfile.TemporaryDirectory[str]:
-    for leftover in settings.home.glob(f"{_STAGING}*"):  # left by an ingest that was killed: this one has the lock
-        shutil.rmtree(leftover, ignore_errors=True)
-    return tempfile.TemporaryDirectory(dir=settings.home, prefix=_STAGING)
+def _read_all(
+    reader: "_Reader", found: Found, paths: list[str], on_file: Callable[[int, int, Path], None] | None
+) -> None:
+    """Read all files that were found; look for `paths` again where some moved meanwhile, as rotated logs do."""
+    done, unread = reader.done, dict[str, str]()
+    for left in reversed(range(_ROUNDS)):
+        reader.moved = False
+        files = [file for file in found.files if file.identity not in reader.seen]
+        for number, file in enumerate(files, start=1):
+            unread.pop(file.shown, None)
+            if on_file:
+                on_file(number, len(files), file.path)
+            try:
+                reader.read(file)
+            except DataError as error:
+                unread[file.shown] = str(error)
+        reader.batch.publish()
+        paths = [path for path in paths if path != "-"]
+        if not (left and reader.moved and paths):
+            break
+        try:
+            found = find_files(paths, reader.staging)
+        except DataError:  # all is gone
+            break
+    told = [why for path, why in unread.items() if not any(other.startswith(f"{path}: ") for other in found.unread)]
+    done.unread, done.left_out = [*found.unread, *told], found.left_out
+    done.notes += folded(done.left_out)
 
 
-def _ingest_file(store: Store, settings: Settings, file: LogFile, staging: Path, done: Ingested) -> None:
-    with store.write() as con:  # makes the store where there is none
-        rows = con.execute(
-            "SELECT sha256, source_id, bytes, lines, records, layout FROM sources WHERE source_id > 0"  # files
-        ).fetchall()
-        fresh = con.execute("SELECT greatest(coalesce(max(source_id), 0), 0) + 1 FROM sources").fetchall()[0][0]
-    known = {(row[2], row[0]): _Known(*row[1:]) for row in rows}
-    digests = file.prefix_digests((size for size, _ in known), CHUNK_BYTES)
-    whole = max(digests)
-    if (whole, digests[whole]) in known:
-        done.skipped.append(file.shown)
-        return
-    grown = [known[prefix] for prefix in digests.items() if prefix in known and prefix[0] > 0]
-    start = max(grown, key=lambda source: source.bytes, default=_Known(fresh))
-    sample = file.sample(_SAMPLE)
-    layout = detect_layout(sample)
-    binary = layout is None and b"\0" in sample
-    name = layout.name if layout else ""
-    first = _resume_at(store, start) if name == start.layout else 1  # line from which to read
-    raw, dead, tally = _stage(
-        settings, file, staging, start.source_id, layout=layout, binary=binary, first=first, whole=whole
-    )
-    tally.records += file.problem is not None
-    author = writer(file.path)
-    source: dict[str, Any] = {
-        "source_id": start.source_id,
-        "path": file.shown,
-        "sha256": digests[whole],
-        "bytes": whole,
-        "host": author.host,
-        "daemon": author.daemon,
-        "layout": name,
-        "lines": tally.lines,
-        "ingested_at": datetime.now(UTC),
-    }
-    with store.write() as con:
-        old_records, old_letters = (
-            _withdraw(con, table, start.source_id, first) for table in ("raw_logs", "dead_letters")
+class _Reader:
+    """Reads one file after the other, as one that holds the home's lock for it.
+
+    `seen` are the files that were opened, `moved` whether one had moved or changed when it was to be read.
+    """
+
+    def __init__(self, store: Store, settings: Settings, staging: Path, done: Ingested) -> None:
+        self.settings, self.staging, self.done = settings, staging, done
+        self.log_format = LogFormat.of(settings, Pool.of(settings))
+        self.batch = Batch(store, done)
+        self.seen: set[tuple[int, int] | None] = set()
+        self.moved = False
+        self._con: duckdb.DuckDBPyConnection | None = None
+
+    def read(self, file: LogFile) -> None:
+        """Read a file, again where it changed meanwhile. Raises: DataError where it cannot be read."""
+        for _ in range(_TRIES):
+            try:
+                with file.held() as identity:
+                    self.moved |= identity != file.identity
+                    self.seen.add(identity)
+                    if self._read_held(file):
+                        return
+            except DataError:
+                self.moved = True
+                raise
+            self.moved = True
+        raise DataError(
+            f"{file.shown}: it changed each of the {_TRIES} times that it was read, and nothing of it was stored; "
+            "read it again when it is no longer cut or overwritten"
         )
-        _withdraw(con, "parsed_events", start.source_id, first)
-        publish_into(con, "raw_logs", [raw])
-        new_letters = publish_into(con, "dead_letters", [dead])
-        source["records"] = start.records - old_records - old_letters + tally.records
-        row = pa.Table.from_pylist([source])
-        publish_into(con, "sources", row, replace="source_id = ?", parameters=[start.source_id])
-    done.files += 1
-    done.lines += tally.lines - start.lines
-    done.records += source["records"] - start.records
-    done.dead_letters += new_letters - old_letters
-    if new_letters:
-        cause = file.problem or ("see `dead_letters`" if name else "no log of a known layout")
-        done.notes.append(f"{Path(file.shown).name}: {new_letters:,} dead letters ({cause})")
-    elif whole == 0:
-        done.notes.append(f"{Path(file.shown).name}: empty")
+
+    def _read_held(self, file: LogFile) -> bool:
+        """Stage the file for the next transaction, unless its content is known; False where it changed meanwhile."""
+        digests = file.prefix_digests(self.batch.sizes(), CHUNK_BYTES)
+        whole = max(digests)
+        if self.batch.knows(whole, digests[whole]):
+            self.done.skipped.append(file.shown)
+            return True
+        start = self.batch.start_of(digests)
+        sample = b"".join(with_line_feeds([file.sample(_SAMPLE)]))
+        unreadable = self._unreadable(sample)
+        first = self.batch.resume_at(start)  # line from which to read
+        bytes_read = _Hashed(file.chunks(CHUNK_BYTES, stop=whole))
+        staged, tally = self._stage(bytes_read, start.source_id, unreadable=unreadable, first=first)
+        if not unreadable and bytes_read.sha256 != digests[whole]:
+            staged.unlink()
+            return False
+        author = writer(file.path)
+        source: dict[str, Any] = {
+            "source_id": start.source_id,
+            "path": file.shown,
+            "sha256": digests[whole],
+            "bytes": whole,
+            "host": author.host,
+            "daemon": author.daemon,
+            "layout": tally.layout,
+            "lines": tally.lines,
+            "records": tally.records + (file.problem is not None),
+        }
+        self.done.layouts.update(tally.layouts)
+        self.done.wrapped.update(tally.wrapped)
+        self.batch.add(Staged(staged, source, start, first, file.problem or "", bytes_read.ended))
+        return True
+
+    def _unreadable(self, sample: bytes) -> str:
+        """What a file that begins so is, where it is no text that could be read; else nothing."""
+        if b"\0" not in sample:
+            return ""
+        begins = sample[:400]
+        every_second = max(begins[::2].count(0), begins[1::2].count(0)) * 2 >= len(begins) * 0.9
+        if sample.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or (every_second and begins.count(0) < len(begins) * 0.9):
+            return "text in UTF-16 or UTF-32: convert it first, as in: iconv -f UTF-16 -t UTF-8 a.log > b.log"
+        return "" if self.log_format.holds_records(sample) else "a binary file"
+
+    def _stage(self, bytes_read: "_Hashed", source_id: int, *, unreadable: str, first: int) -> tuple[Path, Tally]:
+        """Parquet of all records from line `first` on, outside the store's lock; `reason` tells dead letters."""
+        tally = Tally(lines=first - 1)
+        chunks = iter([b"(binary)\n"]) if unreadable else _from_line(with_line_feeds(bytes_read), first)
+        batches = split_records(chunks, self.log_format, tally)
+        path, con = self.staging / f"{source_id}.parquet", self._connection()
+        con.register("records", pa.RecordBatchReader.from_batches(RECORDS, batches))
+        reason = quoted(unreadable) if unreadable else fault_sql(self.settings.max_record_bytes)
+        try:
+            con.execute(
+                f"""COPY (SELECT * REPLACE (if(reason IS NULL, message, left(message, {EXCERPT})) AS message) FROM (
+                    SELECT {source_id}::INTEGER AS source_id, * EXCLUDE (fault), {reason} AS reason FROM records))
+                TO {quoted(str(path))} (FORMAT parquet)"""
+            )
+        except duckdb.Error:
+            if bytes_read.failure is not None:  # DuckDB knows only its text
+                raise bytes_read.failure from None
+            raise
+        finally:
+            con.unregister("records")
+        return path, tally
+
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        if self._con is None:
+            self._con = connect(memory_limit=self.settings.memory_limit)
+        return self._con
 
 
-def _resume_at(store: Store, start: _Known) -> int:
-    """Line from which a source is read on: where its last record begins, since more of it may have been written."""
-    if start.bytes == 0:
-        return 1
-    with store.read() as con:
-        line = con.execute(
-            """SELECT max(position) FROM (SELECT source_id, position FROM raw_logs
-            UNION ALL SELECT source_id, position FROM dead_letters) WHERE source_id = ? AND position <= ?""",
-            [start.source_id, start.lines],
-        ).fetchall()[0][0]
-    return int(line or 1)
+class _Hashed:
+    """Chunks that are hashed while they are read.
 
+    `sha256` is the digest of what has passed, `ended` whether the last of it ended a line, and `failure` what reading
+    raised.
+    """
 
-def _withdraw(con: Connection, table: str, source_id: int, first: int) -> int:
-    """Delete a source's rows from line `first` on; returns how many."""
-    return count(con.execute(f"DELETE FROM {table} WHERE source_id = ? AND position >= ?", [source_id, first]))
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self._hasher = chunks, hashlib.sha256()
+        self.ended = True
+        self.failure: BaseException | None = None
+
+    @property
+    def sha256(self) -> str:
+        return self._hasher.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._chunks:
+                self._hasher.update(chunk)
+                self.ended = chunk.endswith((b"\n", b"\r"))
+                yield chunk
+        except BaseException as error:
+            self.failure = error
+            raise
 
 
 def _from_line(chunks: Iterable[bytes], first: int) -> Iterator[bytes]:
@@ -178,55 +263,3 @@ def _from_line(chunks: Iterable[bytes], first: int) -> Iterator[bytes]:
             to_skip -= 1
         if not to_skip:
             yield chunk[at:]
-
-
-def _stage(
-    settings: Settings,
-    file: LogFile,
-    staging: Path,
-    source_id: int,
-    *,
-    layout: Layout | None,
-    binary: bool,
-    first: int,
-    whole: int,
-) -> tuple[Path, Path, Tally]:
-    """Parquet of the good records and of the dead letters from line `first` on, outside the store's lock.
-
-    Only the first `whole` bytes are read: what a daemon has written since they were hashed is for the next ingest.
-    """
-    tally = Tally(lines=first - 1)
-    chunks = iter([b"(binary)\n"]) if binary else _from_line(file.chunks(CHUNK_BYTES, stop=whole), first)
-    batches = split_records(chunks, layout or LAYOUTS["log4j"], tally)
-    all_path, raw, dead = (staging / f"{source_id}.{name}.parquet" for name in ("all", "raw", "dead"))
-    con = connect(memory_limit=settings.memory_limit)
-    try:
-        con.execute("SELECT timezone(?, TIMESTAMP '2000-01-01')", [settings.log_timezone]).fetchall()
-    except duckdb.Error:
-        raise SetupError(
-            f"setting log_timezone: no time zone {settings.log_timezone!r}; write it like Europe/Berlin or UTC"
-        ) from None
-    con.register("records", pa.RecordBatchReader.from_batches(RECORDS, batches))
-    con.execute(
-        f"""COPY (SELECT {source_id}::INTEGER AS source_id, position,
-            timezone(?, time) AS time, origin, message, more, block_ids, alarm,
-            {"'a binary file'" if binary else fault_sql(settings.max_record_bytes)} AS reason
-            FROM records) TO {quoted(str(all_path))} (FORMAT parquet)""",
-        [settings.log_timezone],
-    )
-    con.execute(
-        f"""COPY (SELECT * EXCLUDE (reason) FROM {quoted(str(all_path))} WHERE reason IS NULL)
-        TO {quoted(str(raw))} (FORMAT parquet)"""
-    )
-    cut = [] if file.problem is None else [(tally.lines + 1, file.problem)]
-    con.execute(
-        f"""COPY (
-            SELECT source_id, $source AS source, position, reason, left(message, {EXCERPT}) AS text, now() AS seen_at
-            FROM {quoted(str(all_path))} WHERE reason IS NOT NULL
-            UNION ALL SELECT {source_id}, $source, row[1]::BIGINT, row[2], '', now()
-            FROM (SELECT unnest($cut::VARCHAR[][]) AS row)) TO {quoted(str(dead))} (FORMAT parquet)""",
-        {"source": file.shown, "cut": [[str(at), why] for at, why in cut]},
-    )
-    con.close()
-    all_path.unlink()
-    return raw, dead, tally

@@ -4,25 +4,24 @@ A shipper sends each line by itself, and the lines of many files lie mixed in a 
 and path, lines keep their order. Nothing here knows Kafka's client.
 """
 
-import re
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Final
 
-from hdfs_pipeline.domains.blocks.file_names import writer
-from hdfs_pipeline.domains.blocks.messages import NO_HEAD, Shipped
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, Layout
+from hdfs_pipeline.domains.blocks.records import NO_STAMP, Cut, LogFormat
+from hdfs_pipeline.domains.blocks.scan import NONE
+from hdfs_pipeline.domains.blocks.wrappers import Shipped, shipped_writer
 
 _OVERHEAD: Final = 500  # bytes that a waiting record takes beside its text
 QUIET_S: Final = 1.0
 """Seconds without a continuation line after which a record counts as whole."""
-_HEADS: Final = {
-    name: re.compile(rb"^" + re.sub(rb"[a-zA-Z]", rb"\\d", re.escape(layout.head.encode())), re.MULTILINE)
-    for name, layout in LAYOUTS.items()
-}
+
+CONTINUES: Final = (
+    "continues a record, but of which cannot be told: the shipper says neither its file nor its container; "
+    "let it send one of them, or join the lines itself"
+)
 
 
 @dataclass
@@ -32,10 +31,9 @@ class Joined:
     partition: int
     offset: int
     index: int  # among the records that begin in the same message
-    source: tuple[str, str]
+    source: tuple[str, ...]
     host: str
     daemon: str
-    layout: Layout
     parts: list[bytes]
     size: int
     last_added: float
@@ -73,7 +71,7 @@ class _Partition:
     next: int
     until: int
     waiting: deque[Joined] = field(default_factory=deque)
-    last: dict[tuple[str, str], Joined] = field(default_factory=dict)
+    last: dict[tuple[str, ...], Joined] = field(default_factory=dict)
 
 
 class Joins:
@@ -84,8 +82,11 @@ class Joins:
     are known by `until`.
     """
 
-    def __init__(self, *, max_record_bytes: int, max_bytes: int = 64 << 20, quiet_s: float = QUIET_S) -> None:
+    def __init__(
+        self, log_format: LogFormat, *, max_record_bytes: int, max_bytes: int = 64 << 20, quiet_s: float = QUIET_S
+    ) -> None:
         self._max_record, self._max_bytes, self._quiet_s = max_record_bytes, max_bytes, quiet_s
+        self._format = log_format
         self._partitions: dict[int, _Partition] = {}
         self._size = 0
 
@@ -109,35 +110,58 @@ class Joins:
         return list(self._partitions)
 
     def add(self, partition: int, offset: int, shipped: Shipped) -> list[Bad]:
-        """Take the lines of a message, and return those that belong to no record."""
+        """Take the lines of a message, and return those that belong to no record.
+
+        Lines of which neither file nor container is known join no record of another message.
+        """
         state = self._partitions[partition]
         state.next = offset + 1
-        source, text = (shipped.host, shipped.path), shipped.text.rstrip(b"\r\n")
-        layout, starts = _heads(text)
+        source, text = shipped.source, shipped.text.rstrip(b"\r\n")
+        starts = self._heads(text)
         stops = [*(start - 1 for start in starts), len(text)]
         bad = []
         if not starts or starts[0] > 0:
             lines, record = text[: stops[0]], state.last.get(source)
-            if record is None:
-                bad = self._bad(state, Bad(partition, offset, NO_HEAD, lines))
+            if record is None or not shipped.known:
+                reason = NO_STAMP if shipped.known or record is None else CONTINUES
+                bad = self._bad(state, Bad(partition, offset, reason, lines))
             else:
                 self._extend(record, lines)
         for index, start in enumerate(starts):
             if before := state.last.get(source):
                 before.closed = True
-            assert layout is not None, "a head has a layout"
-            record = Joined(partition, offset, index, source, *_named(shipped), layout, [], _OVERHEAD, 0.0)
+            record = Joined(partition, offset, index, source, *_named(shipped), [], _OVERHEAD, 0.0)
             self._size += _OVERHEAD
             state.waiting.append(record)
             state.last[source] = record
             self._extend(record, text[start : stops[index + 1]])
+            record.closed |= not shipped.known
         return bad
+
+    def _heads(self, text: bytes) -> list[int]:
+        """Where lines stand that begin a record, good or not."""
+        if b"\n" not in text:
+            return [0] if self._format.kind_of(text) != NONE else []
+        found = Cut(text, self._format.scan(text))
+        return found.starts[found.scan.kind != NONE].tolist()
 
     def refuse(self, bad: Bad) -> list[Bad]:
         """Take note of a message that cannot be used, and return it unless it was reported before."""
         state = self._partitions[bad.partition]
         state.next = bad.offset + 1
         return self._bad(state, bad)
+
+    def skip(self, partition: int, offset: int) -> bool:
+        """Go on at `offset`: what stands before it cannot be read. Whether that is to be told, or was before.
+
+        No line behind it belongs to a record before it.
+        """
+        state = self._partitions[partition]
+        for record in state.last.values():
+            record.closed = True
+        state.last.clear()
+        state.next = max(state.next, offset)
+        return offset > state.until
 
     def whole(self) -> Iterator[Joined]:
         """The records that are whole, once each; when too many bytes wait, the oldest count as whole."""
@@ -170,21 +194,7 @@ class Joins:
         return [bad] if bad.offset >= state.until else []
 
 
-def _heads(text: bytes) -> tuple[Layout | None, list[int]]:
-    """The layout of the first line's head, and where lines begin with one; without any head (None, [])."""
-    for name, head in _HEADS.items():
-        if head.match(text):
-            return LAYOUTS[name], [match.start() for match in head.finditer(text)] if b"\n" in text else [0]
-    if b"\n" in text:
-        for name, head in _HEADS.items():
-            if starts := [match.start() for match in head.finditer(text)]:
-                return LAYOUTS[name], starts
-    return None, []
-
-
 def _named(shipped: Shipped) -> tuple[str, str]:
     """Host and daemon of a line: what the shipper says, or else what Hadoop's file names tell."""
-    if not shipped.path:
-        return shipped.host, ""
-    author = writer(PurePath(shipped.path))
+    author = shipped_writer(shipped)
     return shipped.host or author.host, author.daemon

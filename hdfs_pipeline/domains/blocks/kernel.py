@@ -14,6 +14,8 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.records import RECORDS
 
+"""From here on a time zone may carry a time out of the years that Python knows."""
+
 EVENT_MATRIX = pa.schema(
     [
         pa.field("block_id", pa.int64()),
@@ -39,15 +41,8 @@ def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.
 
 
 def events_sql(relation: str, catalogue: Catalogue) -> str:
-    """SELECT of all columns of `relation` and of: event (index into `catalogue.columns`), level, logger.
-
-    The logger is the last word of `origin`, the level the word before it; blanks that pad the level are skipped.
-    """
-    return f"""
-        SELECT *, {catalogue.case("message")} AS event,
-            coalesce(nullif(split_part(origin, ' ', -2), ''), split_part(origin, ' ', -3)) AS level,
-            split_part(origin, ' ', -1) AS logger
-        FROM {relation}"""
+    """SELECT of all columns of `relation` and of `event`, an index into `catalogue.columns`."""
+    return f"SELECT *, {catalogue.case('message')} AS event FROM {relation}"
 
 
 def counts_sql(events: str) -> str:
@@ -73,8 +68,7 @@ def count_events(
 
 def fault_sql(max_bytes: int) -> str:
     """SQL of the reason why a record is a dead letter; NULL for a good one."""
-    return f"""CASE
-        WHEN time IS NULL THEN 'no log record: no time stamp that can be, or no message after the logger'
+    return f"""CASE WHEN fault IS NOT NULL THEN fault
         WHEN strlen(origin) + strlen(message) + strlen(more) > {max_bytes} THEN 'longer than {max_bytes} bytes' END"""
 
 

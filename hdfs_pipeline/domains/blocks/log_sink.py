@@ -7,24 +7,27 @@ block is stored, the others are counted as `copies`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.kernel import connect
-from hdfs_pipeline.domains.blocks.messages import MessageRecords, Shipped, read_messages
-from hdfs_pipeline.domains.blocks.records import RECORDS
+from hdfs_pipeline.domains.blocks.messages import MessageRecords, read_messages
+from hdfs_pipeline.domains.blocks.pools import Pool
+from hdfs_pipeline.domains.blocks.records import RECORDS, LogFormat
 from hdfs_pipeline.domains.blocks.wire import parse_key
-from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.domains.blocks.wrappers import Shipped, shipped_writer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
+from hdfs_pipeline.sources.halves import by_halves
+from hdfs_pipeline.sources.kafka import Headers, headers_of
 from hdfs_pipeline.sources.ranges import Batch, Range
+from hdfs_pipeline.sources.wire import valid
 from hdfs_pipeline.store.offsets import OffsetConflict
-from hdfs_pipeline.store.schema import quoted
+from hdfs_pipeline.store.quoting import parquet, quoted
 from hdfs_pipeline.store.store import Connection, publish_into
 
 if TYPE_CHECKING:
@@ -47,14 +50,28 @@ _ROUTE: Final = (
     "run `hdfs-pipeline route`"
 )
 
-_SourceName = tuple[str, str, str, str]  # path, host, daemon, layout
+_SourceName = tuple[str, str, str]  # path, host, daemon
+
+
+@dataclass
+class _Piece:
+    """Some messages of a batch, read: their records, and the bad ones as (index, reason, source)."""
+
+    records: list[pa.RecordBatch] = field(default_factory=list)
+    bad: list[tuple[int, str, int]] = field(default_factory=list)
+    copies: int = 0
+    unkeyed: int = 0
 
 
 @dataclass
 class Sources:
-    """The rows of `sources` that stand for streams: the known ones, and those that this run adds with new numbers."""
+    """The rows of `sources` that stand for streams: the known ones, and those that this run adds with new numbers.
+
+    `paths` are the path and the number of each known row: older releases had one for each layout.
+    """
 
     known: dict[_SourceName, int]
+    paths: list[tuple[str, int]]
     lowest: int
     fresh: dict[_SourceName, int] = field(default_factory=dict)
 
@@ -62,9 +79,9 @@ class Sources:
     def of(cls, con: Connection, topic: str) -> "Sources":
         """The sources of `topic` in the store."""
         rows = con.execute(
-            "SELECT path, host, daemon, layout, source_id FROM sources WHERE starts_with(path, ?)", [f"kafka:{topic}/"]
+            "SELECT path, host, daemon, source_id FROM sources WHERE starts_with(path, ?)", [f"kafka:{topic}/"]
         ).fetchall()
-        return cls({row[:4]: row[4] for row in rows}, _lowest(con))
+        return cls({row[:3]: row[3] for row in rows}, [(row[0], row[3]) for row in rows], _lowest(con))
 
     def id_of(self, name: _SourceName) -> int:
         """The number of a source."""
@@ -96,6 +113,7 @@ class LogStage:
     _by_headers: dict[Any, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.log_format = LogFormat.of(self.settings, Pool.of(self.settings))
         self.path = self.folder / "raw.parquet"
         self.letters = Letters(self.topic, self.epoch, self.folder / "dead.parquet")
 
@@ -107,19 +125,11 @@ class LogStage:
     def stage(self, batches: Iterator[Batch]) -> None:
         """Read all batches into Parquet, one after the other. Raises: SetupError; what reading them raises."""
         con = connect(memory_limit=self.settings.memory_limit)
-        zone = self.settings.log_timezone
-        try:
-            con.execute("SELECT timezone(?, TIMESTAMP '2000-01-01')", [zone]).fetchall()
-        except duckdb.Error:
-            raise SetupError(
-                f"setting log_timezone: no time zone {zone!r}; write it like Europe/Berlin or UTC"
-            ) from None
         con.register("records", pa.RecordBatchReader.from_batches(_STAGED, self._records(batches)))
         try:
             con.execute(
-                f"""COPY (SELECT source_id, position, timezone(?, time) AS time, origin, message, more, block_ids, alarm
-                FROM records WHERE keep) TO {quoted(str(self.path))} (FORMAT parquet)""",
-                [zone],
+                f"""COPY (SELECT * EXCLUDE (keep, fault) FROM records WHERE keep)
+                TO {quoted(str(self.path))} (FORMAT parquet)"""
             )
         except duckdb.Error:
             if self._failure is not None:  # DuckDB knows only its text
@@ -140,18 +150,35 @@ class LogStage:
     def _of_batch(self, batch: Batch) -> Iterator[pa.RecordBatch]:
         messages = batch.messages
         self.messages += len(messages)
+        # Once, before anything can be tried again.
+        headers = [headers_of(message) for message in messages]
+        pieces, bad = by_halves(lambda start, end: self._piece(batch, headers, start, end), 0, len(messages))
+        for piece in pieces:
+            self.copies += piece.copies
+            self.unkeyed += piece.unkeyed
+            yield from piece.records
+            for index, reason, source in piece.bad:
+                self._bury(batch, index, reason, source)
+        for index, reason in bad:
+            self._bury(batch, index, reason, self._source(batch.parts[index], self._number(("", ""))))
+        self.letters.flush()
+
+    def _bury(self, batch: Batch, index: int, reason: str, source: int) -> None:
+        self.letters.add(batch.parts[index], batch.offsets[index], reason, batch.messages[index].value(), source)
+
+    def _piece(self, batch: Batch, headers: list[Headers], start: int, end: int) -> "_Piece":
+        """The messages [start, end) of a batch."""
+        messages = batch.messages[start:end]
         values = [message.value() for message in messages]
-        groups, bad, shipped = read_messages(values, self.settings.max_record_bytes)
-        origins = np.array(self._origins_of(messages), np.int64)
+        found, bad, shipped = read_messages(values, self.settings.max_record_bytes, self.log_format)
+        origins = np.array(self._origins_of(headers[start:end]), np.int64)
         for index, sent in shipped.items():
             origins[index] = self._shipped(origins[index], sent)
-        parts, offsets = np.array(batch.parts, np.int64), np.array(batch.offsets, np.int64)
-        for group in groups:
-            yield self._staged(group, messages, origins, parts, offsets)
-        for index, reason in bad:
-            source = self._source(parts[index], origins[index], "")
-            self.letters.add(batch.parts[index], batch.offsets[index], reason, values[index], source)
-        self.letters.flush()
+        parts, offsets = np.array(batch.parts[start:end], np.int64), np.array(batch.offsets[start:end], np.int64)
+        piece = _Piece()
+        piece.records.append(self._staged(found, messages, origins, parts, offsets, piece))
+        piece.bad = [(start + at, reason, self._source(parts[at], origins[at])) for at, reason in bad]
+        return piece
 
     def _staged(
         self,
@@ -160,6 +187,7 @@ class LogStage:
         origins: np.ndarray,
         parts: np.ndarray,
         offsets: np.ndarray,
+        piece: "_Piece",
     ) -> pa.RecordBatch:
         message, records = group.message, group.batch
         first = np.flatnonzero(np.diff(message, prepend=-1))  # where another message begins
@@ -171,30 +199,29 @@ class LogStage:
         counts, ids = np.diff(starts), lists.values.to_numpy()
         keep = np.ones(len(message), bool)
         keyed = np.fromiter((m.key() is not None for m in messages), bool, len(messages))[message]
-        self.unkeyed += int(((counts > 0) & ~keyed).sum())
+        piece.unkeyed += int(((counts > 0) & ~keyed).sum())
         for row in np.flatnonzero((counts > 1) & keyed & alone):
             block, named_ids = parse_key(messages[message[row]].key()), ids[starts[row] : starts[row + 1]]
             keep[row] = block == named_ids[0] or block not in named_ids
-        self.copies += len(keep) - int(keep.sum())
+        piece.copies += len(keep) - int(keep.sum())
         codes, inverse = np.unique(origins[message] * (1 << 31) + parts[message], return_inverse=True)
-        sources = np.array([self._source(code & ((1 << 31) - 1), code >> 31, group.layout.name) for code in codes])
+        sources = np.array([self._source(code & ((1 << 31) - 1), code >> 31) for code in codes], np.int64)
         columns = dict(zip(records.schema.names, records.columns, strict=True))
         columns["position"] = pa.array(offsets[message] + number * RECORD_STEP)
         columns |= {"source_id": pa.array(sources[inverse], pa.int32()), "keep": pa.array(keep)}
         return pa.record_batch([columns[name] for name in _STAGED.names], schema=_STAGED)
 
-    def _origins_of(self, messages: list["Message"]) -> list[int]:
+    def _origins_of(self, messages: list[Headers]) -> list[int]:
         """Number of the host and the daemon that each message's headers name."""
         numbers = []
         last, number = None, self._number(("", ""))
-        for message in messages:
-            headers = message.headers()
+        for headers in messages:
             if headers != last:  # one sender's messages come one after the other
-                last, number = headers, self._origin_number(headers or [])
+                last, number = headers, self._origin_number(headers)
             numbers.append(number)
         return numbers
 
-    def _origin_number(self, headers: list[tuple[str, bytes | None]]) -> int:
+    def _origin_number(self, headers: Headers) -> int:
         key = tuple(headers)
         number = self._by_headers.get(key)
         if number is None:
@@ -207,26 +234,26 @@ class LogStage:
     def _shipped(self, origin: int, sent: Shipped) -> int:
         """The number of a message's host and daemon, where its shipper's JSON says more than its headers."""
         host, daemon = self._origins[origin]
-        author = writer(PurePath(sent.path))
+        author = shipped_writer(sent)
         return self._number((host or sent.host or author.host, daemon or author.daemon))
 
     def _number(self, origin: tuple[str, str]) -> int:
         number = self._numbers.get(origin)
         if number is None:
             number = self._numbers[origin] = len(self._origins)
-            self._origins.append(origin)
+            self._origins.append((valid(origin[0]), valid(origin[1])))
         return number
 
-    def _source(self, part: int, origin: int, layout: str) -> int:
-        return self.sources.id_of((source_path(self.topic, self.epoch, part), *self._origins[origin], layout))
+    def _source(self, part: int, origin: int) -> int:
+        return self.sources.id_of((source_path(self.topic, self.epoch, part), *self._origins[origin]))
 
     def withdraw(self, con: Connection, ranges: Mapping[int, Range]) -> None:
         """Delete what the store has of these ranges, to be published anew."""
         paths = {source_path(self.topic, self.epoch, part): bounds for part, bounds in ranges.items()}
         rows = [
-            {"source_id": source, "first": paths[name[0]][0], "last": paths[name[0]][1] - 1}
-            for name, source in self.sources.known.items()
-            if name[0] in paths
+            {"source_id": source, "first": paths[path][0], "last": paths[path][1] - 1}
+            for path, source in self.sources.paths
+            if path in paths
         ]
         con.register("withdrawn", pa.Table.from_pylist(rows, _WITHDRAWN))
         for table in ("raw_logs", "parsed_events", "dead_letters"):
@@ -248,8 +275,8 @@ class LogStage:
         now = datetime.now(UTC)
         fresh = [
             {"source_id": number, "path": path, "sha256": "", "bytes": 0, "host": host, "daemon": daemon}
-            | {"layout": layout, "lines": 0, "records": 0, "ingested_at": now}
-            for (path, host, daemon, layout), number in self.sources.fresh.items()
+            | {"layout": "", "lines": 0, "records": 0, "ingested_at": now}
+            for (path, host, daemon), number in self.sources.fresh.items()
         ]
         if fresh:
             publish_into(con, "sources", pa.Table.from_pylist(fresh))
@@ -278,4 +305,4 @@ class LogStage:
 def _parquet(files: Sequence[Path]) -> str:
     if not files:
         return "(SELECT NULL::INTEGER AS source_id, '' AS text WHERE false)"
-    return f"read_parquet([{', '.join(quoted(str(file)) for file in files)}], hive_partitioning = false)"
+    return parquet(files)

@@ -9,13 +9,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from hdfs_pipeline.domains.blocks.catalogue import WILDCARD, Catalogue, Template
+from hdfs_pipeline.domains.blocks.catalogue import MOST_TEMPLATES, WILDCARD, Catalogue, Template
 
 # Stands for a masked part until the template is written. It is not Drain's own wildcard, because Drain counts its
 # wildcards as differences: messages that consist mostly of masked parts would never be found alike.
 _MASK = "\x1a"
 _FORMS = (
-    r"(?:BP-[\w.-]+:)?blk_-?\d+(?:_\d+)?(?:\.meta)?",  # a block, with its pool and its generation stamp
+    r"(?:(?<![\w.-])BP-[\w.-]+:)?blk_-?\d+(?:_\d+)?(?:\.meta)?",  # a block, with its pool and its generation stamp
     r"BP-\d[\w.-]*",  # a block pool
     r"(?:DS|CID)-[0-9a-fA-F-]{8,}",  # a storage, a cluster
     r"DFSClient_\w+?_-?\w+",
@@ -37,18 +37,25 @@ _SIMILARITY = 0.75
 # With less fixed text than this a template would match what it was not learned from.
 _MIN_LETTERS = 8
 _NAME_WORDS = 8
+# What one hostile line, or many, may cost. No template that ships is longer than a tenth of that, and no list of a
+# NameNode lies in more than two others.
+_MAX_CHARACTERS = 4_000
+_NESTED = 4
+_MOST_FORMS = 20_000
+_MOST_LEARNED = 1_000
 
 
 def propose(messages: Iterable[tuple[str, str, int]], current: Catalogue) -> Catalogue:
     """Learn templates for messages that no template of a catalogue matches.
 
     Args:
-        messages: (logger, message, count); raw or masked, of which only the first line is used.
+        messages: (logger, message, count); raw or masked, of which only the beginning of the first line is used.
         current: the catalogue that they do not match; an empty one to learn from nothing.
 
     Returns:
-        The next version: the templates of `current`, then the new ones, the specific before the general. `current`
-        itself when nothing was learned. The same messages give the same result in whatever order they come.
+        The next version: the templates of `current`, then the new ones, at most 1,000 and those seen most, the specific
+        before the general. `current` itself when nothing was learned. The same messages give the same result in
+        whatever order they come.
     """
     counts: Counter[str] = Counter()
     for forms in _masked(messages).values():
@@ -57,6 +64,8 @@ def propose(messages: Iterable[tuple[str, str, int]], current: Catalogue) -> Cat
                 counts[text] += count
     learned = [Template("", "", text, count) for text, count in counts.items()]
     learned = [t for t in learned if not any(covers(known, t) for known in current.templates)]
+    room = max(0, MOST_TEMPLATES - len(current.templates))
+    learned = sorted(learned, key=lambda t: (-t.count, t.text))[: min(_MOST_LEARNED, room)]
     # A template that covers another has no more fixed text, and more wildcards: this order is specific before general.
     learned.sort(key=lambda t: (-sum(map(len, t.literals)), t.text.count(WILDCARD), t.text))
     if not learned:
@@ -73,12 +82,18 @@ def difference(old: Catalogue, new: Catalogue) -> list[tuple[str, str, str, int]
 
 
 def mask(message: str) -> str:
-    """The first line of a message with a mask for all that varies by its form; equal for most repetitions."""
-    text = _LIST.sub(_MASK, _VARIABLE.sub(_MASK, message.split("\n", 1)[0].replace(WILDCARD, _MASK)))
-    # Lists can hold lists: mask the inner ones first, until nothing changes.
-    while "[" in text and (shorter := _BRACKETS.sub(_inside, text)) != text:
+    """The first line of a message with a mask for all that varies by its form; equal for most repetitions.
+
+    A mask stands for all that follows the first 4,000 characters.
+    """
+    line = message[: _MAX_CHARACTERS + 1].split("\n", 1)[0]
+    rest = _MASK if len(line) > _MAX_CHARACTERS else ""
+    text = _LIST.sub(_MASK, _VARIABLE.sub(_MASK, line[:_MAX_CHARACTERS].replace(WILDCARD, _MASK)))
+    for _ in range(_NESTED):  # lists can hold lists: the inner ones are masked first
+        if "[" not in text or (shorter := _BRACKETS.sub(_inside, text)) == text:
+            break
         text = shorter
-    return text
+    return text + rest
 
 
 def _inside(match: re.Match[str]) -> str:
@@ -108,10 +123,13 @@ def name_of(text: str) -> str:
 
 
 def _masked(messages: Iterable[tuple[str, str, int]]) -> dict[str, Counter[str]]:
-    """Occurrences of every masked message by logger."""
-    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    """Occurrences by logger of the masked messages that occur most; of those that occur as often, the first by text."""
+    counts: Counter[tuple[str, str]] = Counter()
     for logger, message, count in messages:
-        forms[logger][mask(message)] += count
+        counts[logger, mask(message)] += count
+    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (logger, form), count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_FORMS]:
+        forms[logger][form] = count
     return forms
 
 
@@ -137,7 +155,14 @@ def _template(members: list[str]) -> str:
     """
     # White space at the ends becomes a wildcard: what a reader of logs trims is not to decide a match. Then words stand
     # at even places and white space at odd ones, in columns, since Drain groups messages of equally many words.
-    rows = (re.split(r"(\s+)", re.sub(r"^\s+|\s+$", _MASK, form)) for form in members)
+    rows = (re.split(r"(\s+)", _without_ends(form)) for form in members)
     columns = zip(*rows, strict=True)
     text = "".join(column[0] if len(set(column)) == 1 else _MASK for column in columns)
     return re.sub(f"{_MASK}+", WILDCARD, text)
+
+
+def _without_ends(form: str) -> str:
+    """`form` with a mask for the white space at each end, if there is some; in time that grows with its length."""
+    inner = form.strip()
+    before = _MASK if form[:1].isspace() else ""
+    return before + inner + (_MASK if form[-1:].isspace() else "")

@@ -1,10 +1,9 @@
 """`raw_logs` into `parsed_events`, by the catalogue of the home; and what its templates did not match."""
 
-import tempfile
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
@@ -13,6 +12,8 @@ from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, catalogue
 from hdfs_pipeline.domains.blocks.kernel import events_sql
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.quoting import quoted_list
+from hdfs_pipeline.store.scratch import scratch_folder
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
 _SAMPLE = 50_000  # records that carry a block, from which the catalogue is chosen
@@ -55,10 +56,10 @@ def choose_catalogue(con: Connection, settings: Settings, relation: str = "raw_l
             raise DataError(f"no catalogue {used!r}; there are {', '.join(known)}")
         return known[used]
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE catalogue_sample AS SELECT origin, message, more, block_ids FROM {relation}
+        f"""CREATE OR REPLACE TEMP TABLE catalogue_sample AS SELECT layout, message, block_ids FROM {relation}
         WHERE len(block_ids) > 0 USING SAMPLE {_SAMPLE} ROWS (reservoir, {settings.seed})"""
     )
-    layouts = {row[0] for row in con.execute("SELECT DISTINCT layout FROM sources").fetchall()}
+    layouts = {row[0] for row in con.execute("SELECT DISTINCT layout FROM catalogue_sample").fetchall()}
     return best_catalogue(con, "catalogue_sample", known, layouts)
 
 
@@ -93,8 +94,10 @@ def parse(store: Store, settings: Settings) -> Parsed:
             stack.enter_context(FileLock(settings.home / "parse.lock", timeout=settings.lock_timeout_s))
         except Timeout:
             raise SetupError(f"another parse of {settings.home} is under way: wait until it has ended") from None
-        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=settings.home, prefix=".staging."))
-        staged = Path(folder) / "events.parquet"
+        for leftover in settings.home.glob(".staging.*"):  # older releases named theirs so, without a word for the work
+            if leftover.name.count(".") == 2:
+                shutil.rmtree(leftover, ignore_errors=True)
+        staged = stack.enter_context(scratch_folder(settings.home, ".staging.parse.")) / "events.parquet"
         with store.read() as con:
             sizes_before = con.execute("SELECT source_id, bytes FROM sources WHERE source_id > 0").fetchall()
             catalogue = choose_catalogue(con, settings)
@@ -104,10 +107,11 @@ def parse(store: Store, settings: Settings) -> Parsed:
             todo = (
                 "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
             )
-            names = ", ".join(f"'{name}'" for name in catalogue.columns)
+            names = quoted_list(catalogue.columns)
             con.execute(
-                f"""COPY (SELECT source_id, position, time, level, logger, ([{names}])[event::INTEGER + 1] AS event_id,
-                block_ids, alarm FROM ({events_sql(todo, catalogue)})) TO ? (FORMAT parquet)""",
+                f"""COPY (SELECT source_id, position, time, level, logger, thread,
+                    ([{names}])[event::INTEGER + 1] AS event_id, block_ids, alarm
+                FROM ({events_sql(todo, catalogue)})) TO ? (FORMAT parquet)""",
                 [str(staged)],
             )
         with store.write() as con:
@@ -142,7 +146,7 @@ def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalo
             JOIN raw_logs USING (source_id, position) WHERE len(parsed_events.block_ids) > 0 GROUP BY event_id"""
         ).fetchall()
         unmatched = con.execute(
-            f"""SELECT logger, message, count(*) FROM parsed_events JOIN raw_logs USING (source_id, position)
+            f"""SELECT raw_logs.logger, message, count(*) FROM parsed_events JOIN raw_logs USING (source_id, position)
             WHERE event_id = '{UNKNOWN}' AND len(parsed_events.block_ids) > 0 GROUP BY ALL
             ORDER BY count(*) DESC, message LIMIT {_MINED}"""
         ).fetchall()

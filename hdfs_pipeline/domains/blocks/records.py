@@ -1,104 +1,219 @@
 """From bytes to log records without a copy: Arrow string views point into the buffer that was read.
 
-A record is one line that begins with its layout's head (a time stamp), and the continuation lines after it (stack
-traces, replica dumps) up to the next head of the same file.
+A record is one line that begins as one of the known layouts says (`layouts`), and the continuation lines after it
+(stack traces, replica dumps) up to the next such line of the same file. A line that begins with a time stamp before
+something unknown is a record of its own that says so; it never becomes part of the record before it.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from itertools import chain
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks import scan
+from hdfs_pipeline.domains.blocks import scan, wrappers
+from hdfs_pipeline.domains.blocks.layouts import Layouts, known_layouts
+from hdfs_pipeline.domains.blocks.pools import Pool
+from hdfs_pipeline.domains.blocks.scan import FIELDS, GOOD, IMPOSSIBLE, NO_ZONE, NONE, STRANGE, Scan, find
+from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.settings import Settings
 
 CHUNK_BYTES: Final = 4 << 20
 """Bytes to read at a time: about as many rows as suit DuckDB best."""
 _LONGEST: Final = 32 << 20  # a record that grows beyond this is cut, so that memory stays bounded
-
+_OTHER_POOL: Final = 4  # after the kinds of `scan.find`
+_SAMPLE: Final = 1 << 16  # bytes that tell whether the lines of a file are wrapped
+_TRIED: Final = 1000  # lines of a piece that are looked at before it counts as free of wrappers
 _AHEAD: Final = 2  # chunks scanned before they are asked for
+_QUARTER: Final = 900_000_000  # microseconds in a quarter of an hour: zones change their offset at such times only
+_MARK: Final = "\ufeff"
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local times as written
+
+NO_STAMP: Final = "no log record: the line does not begin with a time stamp in a known form"
+NO_DATE: Final = "no log record: its time stamp cannot be"
 
 RECORDS: Final = pa.schema(
     [
         pa.field("position", pa.int64()),  # number of the record's first line in its file, from 1
-        pa.field("time", pa.timestamp("us")),  # as written; null: no head, an impossible date, or no ": " after it
-        pa.field("origin", pa.string_view()),  # what stands between the time stamp and ": ": level, logger, …
-        pa.field("message", pa.string_view()),  # the rest of the first line; the whole line where `time` is null
+        pa.field("time", pa.timestamp("us", "UTC")),  # null where `fault` is not
+        pa.field("layout", pa.string()),  # how its line begins, as `Layouts.names` has it
+        pa.field("origin", pa.string_view()),  # what stands between the time stamp and the message, as written
+        pa.field("level", pa.string_view()),
+        pa.field("logger", pa.string_view()),
+        pa.field("thread", pa.string_view()),  # "" where the layout has none
+        pa.field("message", pa.string_view()),  # the rest of the first line; the whole line where there is a `fault`
         pa.field("more", pa.string_view()),  # the continuation lines, "" where there are none
-        pa.field("block_ids", pa.list_(pa.int64())),  # the blocks that the record names anywhere, each once
+        # the blocks that the record names anywhere, each once; of an erasure-coded one the group
+        pa.field("block_ids", pa.list_(pa.int64())),
+        pa.field("internal_ids", pa.list_(pa.int64())),  # the internal blocks of such groups that it names
         # whether an engineer's search finds it: level WARN, ERROR or FATAL, or `exception` or `corrupt` in the text
         pa.field("alarm", pa.bool_()),
+        pa.field("fault", pa.string()),  # why it is no record; null for a good one
     ]
 )
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a log line begins.
+class LogFormat:
+    """How logs are written: layouts, time zone of stamps without one, where JSON has its line, and the block pool."""
 
-    `head` is the shape of its time stamp: y m d H M S f stand for a digit of year, month, day, hour, minute, second,
-    millisecond, any other character for itself. `format` writes the stamp back (strftime of DuckDB).
-    """
+    layouts: Layouts
+    zone: str
+    json_fields: Mapping[str, str]
+    pool: Pool
 
-    name: str
-    head: str
-    format: str
+    @classmethod
+    def of(cls, settings: Settings, pool: Pool | None = None) -> "LogFormat":
+        """The format that the settings describe, for records of one pool: the first that is met, unless it is given.
+
+        Raises: SetupError for a setting that cannot be used.
+        """
+        zone, json_fields = settings.log_timezone, settings.json_fields
+        try:
+            ZoneInfo(zone)
+        except (ValueError, OSError, KeyError):
+            raise SetupError(
+                f"setting log_timezone: no time zone {zone!r}; write it like Europe/Berlin or UTC"
+            ) from None
+        if unknown := json_fields.keys() - set(wrappers.PARTS):
+            raise SetupError(f"setting json_fields: no part {min(unknown)!r}; there are {', '.join(wrappers.PARTS)}")
+        return cls(known_layouts(settings.log_layouts), zone, json_fields, pool or Pool())
 
     @cached_property
-    def codes(self) -> np.ndarray:
-        """The head as (length,) uint8, for `scan`."""
-        return np.frombuffer(self.head.encode(), np.uint8)
+    def strange(self) -> str:
+        """Why a line with a time stamp before something unknown is no record."""
+        return (
+            "no log record: it begins with a time stamp, but in no known layout "
+            f"(tried {self.layouts.tried()}); the setting log_layouts takes another"
+        )
+
+    def kind_of(self, line: bytes) -> int:
+        """What a line begins with, as `scan.find` says."""
+        fields = np.zeros(FIELDS, np.int64)
+        return find(np.frombuffer(line, np.uint8), 0, len(line), self.layouts.table, fields) if line else NONE
+
+    def holds_records(self, text: bytes) -> bool:
+        """Whether any line begins a good record, once it is unwrapped."""
+        found = self.scan(text)
+        return bool((found.kind == GOOD).any()) or any(_lines_at(text, found.wrapped[:_TRIED], self))
+
+    def scan(self, text: bytes, end: int | None = None, bounds: np.ndarray = scan.NO_BOUNDS) -> Scan:
+        """The records of `text[:end]`. See `scan.scan`."""
+        buffer = np.frombuffer(text, np.uint8)
+        return scan.scan(buffer, len(buffer) if end is None else end, self.layouts.table, bounds)
+
+    def utc(self, written: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """UTC of times as they were written: (n,) int64 microseconds, `shift` (n,) minutes east or `NO_ZONE`.
+
+        Of the hour that comes twice at the end of summer time, the later one is meant; times of the hour that is
+        skipped count from the offset before it.
+        """
+        zoned = shift != NO_ZONE
+        if not zoned.any():
+            return written - self._offsets(written)
+        return written - np.where(zoned, shift * 60_000_000, 0 if zoned.all() else self._offsets(written))
+
+    def _offsets(self, written: np.ndarray) -> np.ndarray | int:
+        if self.zone == "UTC":
+            return 0
+        quarters, inverse = np.unique(written // _QUARTER, return_inverse=True)
+        zone = ZoneInfo(self.zone)
+        return np.array([_offset(int(quarter), zone) for quarter in quarters], np.int64)[inverse]
 
 
-LAYOUTS: Final = {
-    layout.name: layout
-    for layout in (
-        Layout("hdfs_v1", "yymmdd HHMMSS ", "%y%m%d %H%M%S "),
-        Layout("log4j", "yyyy-mm-dd HH:MM:SS,fff ", "%Y-%m-%d %H:%M:%S,%g "),
-    )
-}
-
-
-def detect_layout(sample: bytes) -> Layout | None:
-    """The layout whose head begins most lines of `sample` (None when no line begins with any)."""
-    buffer = np.frombuffer(sample, np.uint8)
-    counts = {name: scan.count_heads(buffer, layout.codes) for name, layout in LAYOUTS.items()}
-    best = max(counts, key=lambda name: counts[name])
-    return LAYOUTS[best] if counts[best] else None
+def _offset(quarter: int, zone: ZoneInfo) -> int:
+    """Microseconds east of UTC of a quarter of an hour of local time."""
+    local = (_EPOCH + timedelta(microseconds=quarter * _QUARTER)).replace(tzinfo=zone)
+    offsets = (offset for fold in (0, 1) if (offset := local.replace(fold=fold).utcoffset()) is not None)
+    return min(offsets) // timedelta(microseconds=1)
 
 
 @dataclass
 class Tally:
-    """What was read so far of one file."""
+    """What was read so far of one file; `layouts` counts good records by layout, `wrapped` lines by their wrapper."""
 
     bytes: int = 0
     lines: int = 0
     records: int = 0
+    layouts: Counter[str] = field(default_factory=Counter)
+    wrapped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def layout(self) -> str:
+        """The layouts that were seen, the most frequent first; "" where no line had one."""
+        return " + ".join(name for name, _ in self.layouts.most_common())
 
 
-def split_records(chunks: Iterable[bytes], layout: Layout, tally: Tally | None = None) -> Iterator[pa.RecordBatch]:
+def split_records(
+    chunks: Iterable[bytes], log_format: LogFormat, tally: Tally | None = None
+) -> Iterator[pa.RecordBatch]:
     """Records of one file as Arrow batches of schema `RECORDS`, in file order.
 
-    Lines before the first head are records of their own, with `time` null. The caller makes dead letters of all records
-    whose `time` is null. Line ends (LF or CRLF) are cut. Bytes that are not UTF-8 become U+FFFD.
+    Lines before the first head are records of their own, with a `fault`. The caller makes dead letters of all records
+    with one. Line ends (LF or CRLF) are cut. Bytes that are not UTF-8 become U+FFFD.
     """
     tally = tally if tally is not None else Tally()
     # Scans run beside the caller: the compiled scan holds no interpreter lock, DuckDB's threads do the rest meanwhile.
     with ThreadPoolExecutor(_AHEAD) as pool:
-        pending: deque[Future[_Scan]] = deque()
-        for data, end in pieces(chunks, layout, tally):
-            pending.append(pool.submit(_scan, data, end, layout))
+        pending: deque[Future[Scanned]] = deque()
+        for work in scans(chunks, log_format, tally):
+            pending.append(pool.submit(work))
             if len(pending) > _AHEAD:
-                yield _batch(pending.popleft().result(), tally)
+                yield _batch(pending.popleft().result(), log_format, tally)
         while pending:
-            yield _batch(pending.popleft().result(), tally)
+            yield _batch(pending.popleft().result(), log_format, tally)
 
 
-def pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tuple[bytes, int]]:
+def scans(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Iterator[Callable[[], "Scanned"]]:
+    """Scans of a file to be run, in its order.
+
+    Where most of the first lines of a file are wrapped, all are looked at for wrappers, with a memory from one chunk to
+    the next; else only those of a piece that seems to hold some.
+    """
+    ahead, first = iter(chunks), b""
+    while len(first) < _SAMPLE and (chunk := next(ahead, b"")):
+        first += chunk
+    chunks = chain((first,), ahead)
+    if not _is_wrapped(first, log_format):
+        for data, end in _pieces(chunks, log_format, tally):
+            yield partial(_scan, data, end, log_format)
+        return
+    unwrapper, begin = wrappers.Unwrapper(log_format.kind_of, log_format.json_fields), tally.lines
+    for text in _whole_lines(chunks, tally):
+        before = unwrapper.lines
+        unwrapped = unwrapper.feed(_as_utf8(text))
+        yield partial(_scan_unwrapped, unwrapped, begin, unwrapper.lines - before, log_format)
+    tally.wrapped.update(unwrapper.kinds)
+    yield partial(_scan_unwrapped, unwrapper.finish(), begin, 0, log_format)
+
+
+def _whole_lines(chunks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
+    """Chunks cut at line ends. A line longer than `_LONGEST` is cut, and the rest of it is dropped."""
+    carry, dropping = b"", False
+    for chunk in chunks:
+        tally.bytes += len(chunk)
+        data = carry + chunk
+        if dropping:
+            data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
+            dropping = not data and chunk[-1:] != b"\n"
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) > _LONGEST:
+            cut, dropping = len(data), True
+        carry = data[cut:]
+        if cut:
+            yield data[:cut]
+    if carry:
+        yield carry
+
+
+def _pieces(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Iterator[tuple[bytes, int]]:
     """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`.
 
     Such a record is cut between two lines. A single line of that length is cut, and the rest of it is dropped.
@@ -110,7 +225,7 @@ def pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tu
         if dropping:
             data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
             dropping = not data and chunk[-1:] != b"\n"
-        cut = scan.last_head(np.frombuffer(data, np.uint8), len(data), layout.codes)
+        cut = _last_record(data, log_format)
         if cut == 0 and len(data) > _LONGEST:
             cut = data.rfind(b"\n") + 1
             dropping = cut == 0
@@ -122,38 +237,134 @@ def pieces(chunks: Iterable[bytes], layout: Layout, tally: Tally) -> Iterator[tu
         yield carry, len(carry)
 
 
-def batch_of(data: bytes, layout: Layout) -> pa.RecordBatch:
-    """Records of a buffer that holds whole records, as one Arrow batch of schema `RECORDS`."""
-    return _batch(_scan(data, len(data), layout), Tally())
+def _last_record(data: bytes, log_format: LogFormat) -> int:
+    """Where the last record of `data`, but the first, begins; 0 where there is none."""
+    buffer, cut, tries = np.frombuffer(data, np.uint8), len(data), _TRIED
+    while cut := scan.last_record(buffer, cut, log_format.layouts.table, tries > 0):
+        tries -= 1
+        stop = data.find(b"\n", cut)
+        line = data[cut : stop if stop >= 0 else len(data)]
+        if wrappers.begins_record(line, log_format.kind_of, log_format.json_fields):
+            return cut
+    return 0
 
 
-_Scan = tuple[bytes, tuple[np.ndarray, ...], int]
+@dataclass(frozen=True)
+class Scanned:
+    """A scanned piece: the text that the views point into, up to `end`, and how many lines of the file it stands for.
+
+    Where the text was unwrapped, its lines come from those lines of the file that `numbers` counts from `begin` on, and
+    records begin at `bounds` whatever stands there; `begin` is None where the piece follows the one before it.
+    """
+
+    text: bytes
+    end: int
+    scan: Scan
+    lines: int
+    numbers: np.ndarray | None = None
+    begin: int | None = None
+    bounds: np.ndarray = field(default_factory=lambda: scan.NO_BOUNDS)
+    wrapped: Counter[str] = field(default_factory=Counter)
 
 
-def _scan(data: bytes, end: int, layout: Layout) -> _Scan:
+def batch_of(data: bytes, log_format: LogFormat, bounds: np.ndarray = scan.NO_BOUNDS) -> pa.RecordBatch:
+    """Records of a buffer that holds whole records, as one Arrow batch of schema `RECORDS`.
+
+    `data` is UTF-8. At each of `bounds` (k,), starts of lines, a record begins. Nothing is unwrapped.
+    """
+    scanned = log_format.scan(data, bounds=bounds)
+    return _batch(Scanned(data, len(data), scanned, scanned.lines), log_format, Tally())
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Lines as UTF-8, without the marks (U+FEFF) that editors, and files put together, leave before some."""
+    if data.isascii():
+        return data
+    return data.decode("utf-8", "replace").removeprefix(_MARK).replace(f"\n{_MARK}", "\n").encode()
+
+
+def _scan(data: bytes, end: int, log_format: LogFormat) -> Scanned:
     if not data.isascii():
-        data = data[:end].decode("utf-8", "replace").encode()
+        data = _as_utf8(data[:end])
         end = len(data)
-    *arrays, lines = scan.scan(np.frombuffer(data, np.uint8), end, layout.codes)
-    return data, tuple(arrays), lines
+    scanned = log_format.scan(data, end)
+    if any(_lines_at(data, scanned.wrapped[:_TRIED], log_format)):
+        unwrapper = wrappers.Unwrapper(log_format.kind_of, log_format.json_fields)
+        whole, rest = unwrapper.feed(data[:end]), unwrapper.finish()
+        if unwrapper.kinds:
+            text, numbers = whole.text + rest.text, np.concatenate((whole.numbers, rest.numbers))
+            bounds = np.concatenate((whole.bounds, rest.bounds + len(whole.text)))
+            found = log_format.scan(text, bounds=bounds)
+            return Scanned(text, len(text), found, unwrapper.lines, numbers, bounds=bounds, wrapped=unwrapper.kinds)
+    return Scanned(data, end, scanned, scanned.lines)
 
 
-def _batch(scanned: _Scan, tally: Tally) -> pa.RecordBatch:
-    data, (number, time, alarm, origin, message, more, offsets, ids), lines = scanned
-    known, alarms = (pa.py_buffer(np.packbits(bits, bitorder="little")) for bits in (time >= 0, alarm))
-    batch = pa.record_batch(
-        [
-            pa.array(number + (tally.lines + 1)),
-            pa.Array.from_buffers(pa.timestamp("us"), len(time), [known, pa.py_buffer(time)]),
-            *(_strings(views, data) for views in (origin, message, more)),
-            _distinct(offsets, ids),
-            pa.Array.from_buffers(pa.bool_(), len(time), [None, alarms]),
-        ],
-        schema=RECORDS,
+def _is_wrapped(data: bytes, log_format: LogFormat) -> bool:
+    """Whether something known is wrapped around most lines of the first bytes of a file."""
+    data = data[: data.rfind(b"\n", 0, _SAMPLE) + 1] or data[:_SAMPLE]
+    scanned = log_format.scan(data)
+    if len(scanned.wrapped) * 2 <= scanned.lines:
+        return False
+    unwrapper = wrappers.Unwrapper(log_format.kind_of, log_format.json_fields)
+    unwrapper.feed(_as_utf8(data))
+    return unwrapper.kinds.total() * 2 > unwrapper.lines
+
+
+def _lines_at(data: bytes, starts: np.ndarray, log_format: LogFormat) -> Iterator[bool]:
+    """Of lines that begin at `starts`, whether something known is wrapped around each."""
+    for start in starts.tolist():
+        stop = data.find(b"\n", start)
+        line = data[start : stop if stop >= 0 else len(data)]
+        yield wrappers.is_wrapped(line, log_format.kind_of, log_format.json_fields)
+
+
+def _scan_unwrapped(unwrapped: wrappers.Unwrapped, begin: int, lines: int, log_format: LogFormat) -> Scanned:
+    text, numbers, bounds = unwrapped
+    return Scanned(text, len(text), log_format.scan(text, bounds=bounds), lines, numbers, begin, bounds)
+
+
+def _batch(scanned: Scanned, log_format: LogFormat, tally: Tally) -> pa.RecordBatch:
+    found, text = scanned.scan, scanned.text
+    faults = _faults(found, text, log_format)
+    good = faults.is_null().to_numpy(zero_copy_only=False)
+    known, alarms = (pa.py_buffer(np.packbits(bits, bitorder="little")) for bits in (good, found.alarm))
+    time = log_format.utc(found.time, found.shift)
+    number = found.number if scanned.numbers is None else scanned.numbers[found.number]
+    number = number + ((tally.lines if scanned.begin is None else scanned.begin) + 1)
+    layouts = pa.array(log_format.layouts.names).take(pa.array(found.head)).cast(pa.string())
+    columns = {
+        "position": pa.array(number),
+        "time": pa.Array.from_buffers(RECORDS.field("time").type, len(time), [known, pa.py_buffer(time)]),
+        "layout": layouts if good.all() else pa.compute.if_else(pa.array(good), layouts, ""),
+        "block_ids": _distinct(found.offsets, found.ids),
+        "internal_ids": _distinct(found.internal_offsets, found.internal),
+        "alarm": pa.Array.from_buffers(pa.bool_(), len(time), [None, alarms]),
+        "fault": faults,
+    } | {name: _strings(getattr(found, name), text) for name in _TEXTS}
+    batch = pa.record_batch([columns[name] for name in RECORDS.names], schema=RECORDS)
+    codes, counts = np.unique(found.head[good], return_counts=True)
+    tally.layouts.update(
+        {log_format.layouts.names[code]: n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)}
     )
-    tally.lines += lines
+    tally.wrapped.update(scanned.wrapped)
+    tally.lines += scanned.lines
     tally.records += len(number)
     return batch
+
+
+_TEXTS: Final = ("origin", "level", "logger", "thread", "message", "more")
+
+
+def _faults(found: Scan, text: bytes, log_format: LogFormat) -> pa.Array:
+    """Why each record is none, or none of this home's: (n,) strings, null for a good one."""
+    others = log_format.pool.others(text, found.pool, np.diff(found.offsets) > 0)
+    if not others.any() and (found.kind == GOOD).all():
+        return pa.nulls(len(others), pa.string())
+    reasons: list[str | None] = [None] * 5
+    reasons[NONE], reasons[STRANGE], reasons[IMPOSSIBLE] = NO_STAMP, log_format.strange, NO_DATE
+    reasons[_OTHER_POOL] = log_format.pool.refusal
+    codes = np.where(others & (found.kind == GOOD), _OTHER_POOL, found.kind)
+    return pa.array(reasons, pa.string()).take(pa.array(codes))
 
 
 def _strings(views: np.ndarray, data: bytes) -> pa.Array:
@@ -166,3 +377,21 @@ def _distinct(offsets: np.ndarray, ids: np.ndarray) -> pa.Array:
     if len(offsets) > 1 and np.diff(offsets).max() > scan.WINDOW:
         return pa.array([list(dict.fromkeys(row)) for row in lists.to_pylist()], pa.list_(pa.int64()))
     return lists
+
+
+class Cut:
+    """Where the records of a scanned text stand: starts (n,) and stops (n,), `times` (n,) as written, less the zone.
+
+    `lines` and `numbers` are those of `Scanned`, where the text was unwrapped.
+    """
+
+    def __init__(self, text: bytes, scanned: Scan, lines: int | None = None, numbers: np.ndarray | None = None) -> None:
+        buffer = np.frombuffer(text, np.uint8)
+        self.text, self.scan = text, scanned
+        self.lines, self.numbers = scanned.lines if lines is None else lines, numbers
+        ends = np.flatnonzero(buffer == ord("\n"))
+        self.starts = np.concatenate(([0], ends + 1))[scanned.number]
+        last = len(text) - text.endswith(b"\n")
+        self.stops: list[int] = [*(self.starts[1:] - 1).tolist(), last][: len(self.starts)]
+        zone = np.where(scanned.shift == NO_ZONE, 0, scanned.shift) * 60_000_000
+        self.times = np.where(scanned.kind == GOOD, scanned.time - zone, -1)

@@ -5,32 +5,34 @@ taken from the compiled scan, and nothing goes through Arrow.
 """
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from hdfs_pipeline.domains.blocks import scan
 from hdfs_pipeline.domains.blocks.file_names import writer
-from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LAYOUTS, Layout, Tally, detect_layout, pieces
+from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, Cut, LogFormat, Tally, scans
 from hdfs_pipeline.domains.blocks.rounds import Rounds
+from hdfs_pipeline.domains.blocks.scan import WINDOW
 from hdfs_pipeline.domains.contract import Outgoing
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.line_ends import with_line_feeds
 
-_SAMPLE: Final = 1 << 20  # bytes that tell a file's layout, as when files are read into the store
+_SAMPLE: Final = 1 << 20  # bytes in which a file's first record is looked for
 _AT_ONCE: Final = 64 << 20  # bytes that the chunks of files that overlap in time may take together
 _NO_KEY: Final = (None,)
-_NO_LAYOUT: Final = LAYOUTS["hdfs_v1"]  # in a file without any head, every line is garbage by whatever layout
 
 
 class Record(NamedTuple):
     """A record: `time` in microseconds as its daemon wrote it; the time of the record before where it has none.
 
-    `text` is as it stands in the file but for the last line end. `block_ids`, each once, are empty where it names none
-    or is no good record. `line` is its first line's number in the file, from 1.
+    `text` is as it stands in the file but for the last line end, and for what another program put around its lines;
+    bytes that are not UTF-8 have become U+FFFD.
+    `block_ids`, each once, are empty where it names none or is no good record. `line` is its first line's number in the
+    file, from 1.
     """
 
     time: int
@@ -41,58 +43,50 @@ class Record(NamedTuple):
 
 @dataclass
 class Source:
-    """A log file to be replayed, with the layout and the time of its first record; 0 where there is none."""
+    """A log file to be replayed, and the time of its first record; 0 where there is none."""
 
     file: LogFile
-    layout: Layout = field(init=False)
+    log_format: LogFormat
     begins: int = field(init=False)
 
     def __post_init__(self) -> None:
-        sample = self.file.sample(_SAMPLE)
-        self.layout = detect_layout(sample) or _NO_LAYOUT
-        buffer = np.frombuffer(sample, np.uint8)
-        times = scan.scan(buffer, len(buffer), self.layout.codes)[1]
+        sample = b"".join(with_line_feeds([self.file.sample(_SAMPLE)]))
+        times = next((cut.times for cut in self._cuts([sample])), np.zeros(0, np.int64))
         known = times[times >= 0]
         self.begins = int(known[0]) if len(known) else 0
 
+    def _cuts(self, chunks: Iterable[bytes], rounds: Rounds | None = None) -> Iterator[Cut]:
+        """The records of chunks, as the present round has their ids."""
+        for scan in scans(chunks, self.log_format, Tally()):
+            scanned = scan()
+            text = scanned.text if scanned.end == len(scanned.text) else scanned.text[: scanned.end]
+            fresh = rounds.with_fresh_ids(text) if rounds else text
+            found = scanned.scan if fresh is text else self.log_format.scan(fresh, bounds=scanned.bounds)
+            yield Cut(fresh, found, scanned.lines, scanned.numbers)
+
     def records(self, rounds: Rounds, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Record]:
         """Its records in the order of the file, as the present round of `rounds` has them."""
-        tally, latest, done = Tally(), rounds.moved(self.begins), 0
-        for data, end in pieces(self.file.chunks(chunk_bytes), self.layout, tally):
-            # A piece that is cut short holds the beginning of the next one's first record.
-            text = data if end == len(data) else data[:end]
-            cut = Cut(rounds.with_fresh_ids(text), self.layout)
-            text = rounds.with_moved_times(cut.text, cut.starts, cut.times, self.layout)
-            rounds.saw(cut.times, cut.ids)
-            times = np.maximum.accumulate(np.where(cut.times >= 0, rounds.moved(cut.times), latest))
+        latest, done = rounds.moved(self.begins), 0
+        forms = self.log_format.layouts.forms
+        for cut in self._cuts(with_line_feeds(self.file.chunks(chunk_bytes)), rounds):
+            scanned, good = cut.scan, cut.times >= 0
+            rounds.saw(cut.times, scanned.ids)
+            text = rounds.with_moved_times(cut.text, scanned.place, scanned.time, scanned.head % len(forms), forms)
+            times = np.maximum.accumulate(np.where(good, rounds.moved(cut.times), latest))
             times = np.maximum(times, latest)
+            lines = scanned.number + done if cut.numbers is None else cut.numbers[scanned.number]
             make, returns = tuple.__new__, b"\r" in text  # a named tuple's own constructor takes three times as long
-            good, ids, offsets = (cut.times >= 0).tolist(), cut.ids.tolist(), cut.offsets.tolist()
-            for row, (time, line, start, stop) in enumerate(
-                zip(times.tolist(), (cut.lines + (done + 1)).tolist(), cut.starts.tolist(), cut.stops, strict=True)
+            ids, offsets = scanned.ids.tolist(), scanned.offsets.tolist()
+            for row, (time, line, start, stop, known) in enumerate(
+                zip(times.tolist(), (lines + 1).tolist(), cut.starts.tolist(), cut.stops, good.tolist(), strict=True)
             ):
-                block_ids = ids[offsets[row] : offsets[row + 1]] if good[row] else ()
-                if len(block_ids) > scan.WINDOW:
+                block_ids = ids[offsets[row] : offsets[row + 1]] if known else ()
+                if len(block_ids) > WINDOW:
                     block_ids = list(dict.fromkeys(block_ids))  # the scan leaves repetitions in longer lists
                 body = text[start:stop].removesuffix(b"\r") if returns else text[start:stop]
                 yield make(Record, (time, line, body, block_ids))
             latest = int(times[-1]) if len(times) else latest
-            done += cut.count
-
-
-class Cut:
-    """Where the records of a text stand: starts and stops (n,), lines before each (n,), times (n,), ids and offsets."""
-
-    def __init__(self, text: bytes, layout: Layout) -> None:
-        buffer = np.frombuffer(text, np.uint8)
-        self.text = text
-        self.lines, self.times, _, _, _, _, self.offsets, self.ids, self.count = scan.scan(
-            buffer, len(buffer), layout.codes
-        )
-        ends = np.flatnonzero(buffer == ord("\n"))
-        self.starts = np.concatenate(([0], ends + 1))[self.lines]
-        last = len(text) - text.endswith(b"\n")
-        self.stops: list[int] = [*(self.starts[1:] - 1).tolist(), last][: len(self.starts)]
+            done += cut.lines
 
 
 def merged(sources: Sequence[Source], rounds: Rounds) -> Iterator[tuple[Source, Record]]:
@@ -127,7 +121,8 @@ class LogReplay:
     """Log files as records, each once for each block that it names. See `Replay`."""
 
     def __init__(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> None:
-        self._sources = [Source(file) for file in files]
+        log_format = LogFormat.of(settings)
+        self._sources = [Source(file, log_format) for file in files]
         self._rounds = Rounds(fresh=fresh, pause_s=settings.stream_idle_s + 1)
 
     def records(self) -> Iterator[Outgoing]:

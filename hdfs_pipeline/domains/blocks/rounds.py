@@ -3,12 +3,14 @@
 import random
 import re
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import scan
-from hdfs_pipeline.domains.blocks.records import Layout
+from hdfs_pipeline.domains.blocks.layouts import shape_of
+from hdfs_pipeline.domains.blocks.scan import CODES
 
 _ID: Final = re.compile(rb"(?<=blk_)-?\d{1,19}(?!\d)")
 _BEYOND: Final = 2**63
@@ -63,8 +65,9 @@ class Rounds:
 
     @property
     def _delay(self) -> int:
-        """Microseconds by which the present round is later than the first."""
-        return self.number * (max(self._last - self._first, 0) + self._pause)
+        """Microseconds by which the present round is later than the first: whole seconds, so that fractions stay."""
+        span = max(self._last - self._first, 0)
+        return self.number * (-(-span // _SECOND) * _SECOND + self._pause)
 
     def moved(self, times: Any) -> Any:
         """Times (microseconds, a number or an array) as the present round has them."""
@@ -92,13 +95,19 @@ class Rounds:
             fresh = 10 ** (digits - 1) + (size - 10 ** (digits - 1) + self._shifts[digits]) % _size(digits)
         return b"-%d" % fresh if number < 0 else b"%d" % fresh
 
-    def with_moved_times(self, text: bytes, starts: np.ndarray, times: np.ndarray, layout: Layout) -> bytes:
-        """The text with the time stamps of the present round, where its records begin (`starts` (n,), `times` (n,))."""
-        if not self.number or not len(starts):
+    def with_moved_times(
+        self, text: bytes, places: np.ndarray, times: np.ndarray, form: np.ndarray, forms: Sequence[str]
+    ) -> bytes:
+        """The text with the time stamps of the present round.
+
+        `places` (n,) is where they stand (-1: none), `times` (n,) what they say, `form` (n,) their index in `forms`.
+        """
+        if not self.number or not (places >= 0).any():
             return text
         buffer = np.frombuffer(text, np.uint8).copy()
-        good = times >= 0
-        _write(buffer, starts[good], times[good] + self._delay, layout)
+        for code in np.unique(form[places >= 0]):
+            own = (places >= 0) & (form == code)
+            _write(buffer, places[own], times[own] + self._delay, shape_of(forms[code]))
         return buffer.tobytes()
 
 
@@ -111,13 +120,14 @@ _LOWS: Final = np.array([0, *(10 ** (digits - 1) for digits in range(1, 20))], n
 _SIZES: Final = np.array([_size(digits) if digits >= _LONG else 0 for digits in range(20)], np.uint64)
 
 
-def _write(buffer: np.ndarray, starts: np.ndarray, times: np.ndarray, layout: Layout) -> None:
-    """Write time stamps in the layout's shape: `times` (n,) in microseconds at `starts` (n,) of `buffer`."""
+def _write(buffer: np.ndarray, starts: np.ndarray, times: np.ndarray, shape: np.ndarray) -> None:
+    """Write time stamps of a shape: `times` (n,) in microseconds at `starts` (n,) of `buffer`."""
     stamps = times.astype("datetime64[us]")
     days, months, years = (stamps.astype(f"datetime64[{unit}]") for unit in "DMY")
+    month = (months - years.astype("datetime64[M]")).astype(np.int64) + 1
     parts = {
         "y": years.astype(np.int64) + 1970,
-        "m": (months - years.astype("datetime64[M]")).astype(np.int64) + 1,
+        "m": month,
         "d": (days - months.astype("datetime64[D]")).astype(np.int64) + 1,
         "H": times // (3600 * _SECOND) % 24,
         "M": times // (60 * _SECOND) % 60,
@@ -125,8 +135,12 @@ def _write(buffer: np.ndarray, starts: np.ndarray, times: np.ndarray, layout: La
         "f": times // 1000 % 1000,
     }
     for name, values in parts.items():
-        places = [index for index, letter in enumerate(layout.head) if letter == name]
         rest = values
-        for place in reversed(places):
+        for place in reversed(np.flatnonzero(shape == CODES[name]).tolist()):
             buffer[starts + place] = ord("0") + rest % 10
             rest = rest // 10
+    for letter, place in enumerate(np.flatnonzero(shape == CODES["b"]).tolist()):
+        buffer[starts + place] = _MONTHS[month, letter]
+
+
+_MONTHS: Final = np.frombuffer(b"   JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8).reshape(13, 3)

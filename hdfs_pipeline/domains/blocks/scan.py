@@ -1,51 +1,415 @@
 """One pass over the bytes of a log: lines, record heads, times, block ids.
 
 Compiled by numba (cached on disk, released from the interpreter's lock), because no vector library walks variable-long
-lines in one pass. Everything here works on one buffer and allocates only its results.
+lines in one pass. Everything here works on one buffer and allocates only its results. All of it stands in one file,
+since numba's cache notices changes of a function's own file only.
+
+A layout is a short program of steps (see `layouts`). Its reading looks at no more than `REACH` bytes of a line.
 """
+
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 
-WINDOW = 64
-"""A block id is compared with so many ids before it in its record; the caller makes longer lists distinct."""
+STAMP, LITERAL, BLANKS, LEVEL, LOGGER, NUMBER, WORD, ANY = range(8)
+"""Steps of a program: each row is (step, argument, length)."""
+CODES: Final = {"y": 1, "m": 2, "d": 3, "H": 4, "M": 5, "S": 6, "f": 7, "b": 8}
+"""Letters of a shape: digits of year, month, day, hour, minute, second, millisecond, and letters of a month's name."""
+REACH: Final = 4096
+KNOWN, FORMS, COUNT, SHAPES_AT, BEGINS_AT, SHADOWED_AT, VAGUE, OWN, FIRST_AT = range(9)
+"""The table's beginning (see `layouts.Layouts`): how many forms of time stamps go with every layout, how many forms and
+layouts there are, where shapes and programs begin, where it says which layouts may fit lines of an earlier one, how
+many shapes of vague time stamps come after the forms, how many layouts at the beginning are a home's own, and from here
+on for each byte whether a line that has a head can begin with it. One array of int64 holds all, because each array more
+costs the compiled code a count of references."""
+SHAPE_CODES: Final = 10
+SHAPE: Final = SHAPE_CODES + 40
+"""Numbers of a shape: its length; where the year stands and how long it is; where month, day, hour, minute, second,
+millisecond and a month's name stand (-1: nowhere); then its codes."""
+NO_ZONE: Final = -(2**31)
 
-_NEWLINE, _RETURN, _COLON, _BLANK, _UNDERSCORE, _MINUS, _ZERO = 10, 13, 58, 32, 95, 45, 48
-_DIGITS = 19
-_CORRUPT, _EXCEPTION = b"corrup", b"exception"
-_ALARM_LEVELS = (b"WARN", b"ERROR", b"FATAL")
-_BIGGEST = 2**63 - 1
+NONE, GOOD, STRANGE, IMPOSSIBLE = range(4)
+"""What a line begins with: nothing, a head, a time stamp before something unknown or a vague one, a time stamp that
+cannot be."""
+
+(AT, TIME, SHIFT, FORM, AFTER, LEVEL_AT, LEVEL_STOP, LOGGER_AT, LOGGER_STOP, THREAD_AT, THREAD_STOP, TEXT, LAYOUT,
+ DATE, DAYS) = range(15)  # fmt: skip
+"""Places in the array of a head's fields: where its time stamp stands, its time (microseconds, as written), minutes
+east of UTC, form, where it ends; level, logger and thread; where the message begins; the layout; the date that was read
+last (one more than its digits spell, since 0 is none), and its days since 1970."""
+FIELDS: Final = 15
+
+_NEWLINE, _RETURN, _BLANK, _TAB, _ZERO = 10, 13, 32, 9, 48
+_MONTHS = np.array(
+    [
+        ((ord(name[0]) - 97) * 26 + ord(name[1]) - 97) * 26 + ord(name[2]) - 97
+        for name in ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+    ]
+)
+_LOGGER = np.array([chr(byte).isalnum() or byte >= 128 or chr(byte) in "$-./_#@+<>" for byte in range(256)])
+"""Whether a byte can be part of a logger's name."""
+_LAST_YEAR = 2261  # what comes after it does not fit into 64 bits of nanoseconds, as pandas counts
 
 
 @njit(cache=True, nogil=True)
-def is_head(buf, at, end, head):
-    """Whether the head (uint8 codes: letters are digits, all else is itself) stands at `at`."""
-    if at + len(head) > end:
-        return False
-    for k in range(len(head)):
-        byte, want = buf[at + k], head[k]
-        if want >= 65:
-            if byte < 48 or byte > 57:
-                return False
-        elif byte != want:
+def _digit(byte):
+    return _ZERO <= byte <= 57
+
+
+@njit(cache=True, nogil=True)
+def _letter(byte):
+    return 97 <= (byte | 32) <= 122
+
+
+@njit(cache=True, nogil=True)
+def microseconds(year, month, day, hour, minute, second, fields):
+    """Microseconds since 1970; -1 where there is no such date, or it lies outside 1970 to 2261.
+
+    `fields` remember the last day, which most lines share with the line before.
+    """
+    if hour > 23 or minute > 59 or second > 59:
+        return -1
+    date = (year * 100 + month) * 100 + day + 1
+    if fields[DATE] != date:
+        fields[DATE], fields[DAYS] = date, _days(year, month, day)
+    days = fields[DAYS]
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 if days >= 0 else -1
+
+
+@njit(cache=True, nogil=True)
+def _days(year, month, day):
+    """Days since 1970; -1 where there is no such day, or it lies outside 1970 to 2261."""
+    if year < 1970 or year > _LAST_YEAR or month < 1 or month > 12 or day < 1:
+        return -1
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    longest = 30 + (month + month // 8) % 2 if month != 2 else 28 + leap
+    if day > longest:
+        return -1
+    # days since 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible low-level date algorithms")
+    y = year - (month <= 2)
+    era = y // 400
+    of_era = y - era * 400
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+@njit(cache=True, nogil=True)
+def _two(buf, at):
+    """The number that two digits spell; 1000 or more where one of them is none."""
+    high, low = np.int64(buf[np.uint64(at)]) - _ZERO, np.int64(buf[np.uint64(at + 1)]) - _ZERO
+    return high * 10 + low if (0 <= high <= 9) & (0 <= low <= 9) else 1000
+
+
+@njit(cache=True, nogil=True)
+def _month(buf, at):
+    """The number of a month by the first three letters of its English name, 1000 for no month."""
+    name = 0
+    for k in range(3):
+        name = name * 26 + (np.int64(buf[at + k]) | 32) - 97
+    for k in range(12):
+        if _MONTHS[k] == name:
+            return k + 1
+    return 1000
+
+
+@njit(cache=True, nogil=True)
+def _is_shape(buf, at, table, row):
+    """Whether all of a shape but its numbers stands at `at`."""
+    for k in range(table[row]):
+        code = table[np.uint64(row + SHAPE_CODES + k)]
+        if code >= 32 and np.int64(buf[np.uint64(at + k)]) != code:
             return False
     return True
 
 
 @njit(cache=True, nogil=True)
-def heads_at(buf, starts, head):
-    """Whether a head stands at each of `starts` (n,): (n,) bool."""
-    found = np.empty(len(starts), np.bool_)
-    for k in range(len(starts)):
-        found[k] = is_head(buf, starts[k], len(buf), head)
-    return found
+def read_stamp(buf, at, end, table, form, fields):
+    """Read a time stamp of one form at `at` into `fields`; where it ends, -1 where there is none."""
+    row = table[SHAPES_AT] + form * SHAPE
+    if at + table[row] > end or not _is_shape(buf, at, table, row):
+        return -1
+    year = _two(buf, at + table[row + 1])
+    if table[row + 2] == 4:
+        of_century = _two(buf, at + table[row + 1] + 2)
+        year = year * 100 + of_century if of_century < 1000 else 10_000
+    else:
+        year += 2000
+    name_at, second_at, milli_at = table[row + 9], table[row + 7], table[row + 8]
+    month = _month(buf, at + name_at) if name_at >= 0 else _two(buf, at + table[row + 3])
+    day, hour, minute = (_two(buf, at + table[row + 4]), _two(buf, at + table[row + 5]), _two(buf, at + table[row + 6]))
+    second = _two(buf, at + second_at) if second_at >= 0 else 0
+    micro = 0
+    if milli_at >= 0:
+        last = np.int64(buf[at + milli_at + 2]) - _ZERO
+        micro = (_two(buf, at + milli_at) * 10 + last) * 1000 if 0 <= last <= 9 else 10_000_000
+    if year >= 10_000 or month >= 1000 or day + hour + minute + second >= 1000 or micro >= 1_000_000:
+        return -1
+    pos = at + table[row]
+    if pos + 1 < end and (buf[pos] == 44 or buf[pos] == 46 or buf[pos] == 58) and _digit(buf[pos + 1]):
+        pos += 1
+        unit, micro, start = 100_000, 0, pos
+        while pos < end and _digit(buf[pos]) and pos - start < 9:
+            micro += (np.int64(buf[pos]) - _ZERO) * unit
+            unit //= 10
+            pos += 1
+    if pos < end and _digit(buf[pos]):
+        return -1
+    fields[AT], fields[FORM], fields[SHIFT] = at, form, NO_ZONE
+    time = microseconds(year, month, day, hour, minute, second, fields)
+    fields[TIME] = time + micro if time >= 0 else -1
+    if pos < end and (buf[pos] == 90 or buf[pos] == 43 or buf[pos] == 45 or buf[pos] == _BLANK):
+        pos = _zone(buf, pos, end, fields)
+    fields[AFTER] = pos
+    return pos
+
+
+@njit(cache=True, nogil=True)
+def _zone(buf, pos, end, fields):
+    """Read a zone at `pos`, where there is one, and return where it ends."""
+    if pos < end and buf[pos] == 90 and not (pos + 1 < end and (_letter(buf[pos + 1]) or _digit(buf[pos + 1]))):
+        fields[SHIFT] = 0
+        return pos + 1
+    sign = pos + (pos < end and buf[pos] == _BLANK)
+    if sign + 2 >= end:
+        return pos
+    if sign > pos and ((buf[sign] == 85 and buf[sign + 1] == 84 and buf[sign + 2] == 67)
+                       or (buf[sign] == 71 and buf[sign + 1] == 77 and buf[sign + 2] == 84)):  # fmt: skip
+        if sign + 3 < end and (_letter(buf[sign + 3]) or _digit(buf[sign + 3])):
+            return pos
+        fields[SHIFT] = 0
+        return sign + 3
+    if (buf[sign] != 43 and buf[sign] != 45) or not (_digit(buf[sign + 1]) and _digit(buf[sign + 2])):
+        return pos
+    hours = (np.int64(buf[sign + 1]) - _ZERO) * 10 + np.int64(buf[sign + 2]) - _ZERO
+    stop, minutes = sign + 3, 0
+    colon = stop < end and buf[stop] == 58
+    if stop + colon + 1 < end and _digit(buf[stop + colon]) and _digit(buf[stop + colon + 1]):
+        minutes = (np.int64(buf[stop + colon]) - _ZERO) * 10 + np.int64(buf[stop + colon + 1]) - _ZERO
+        stop += colon + 2
+    elif sign > pos:  # after a blank two digits alone are no zone
+        return pos
+    if hours > 18 or minutes > 59 or (stop < end and _digit(buf[stop])):
+        return pos
+    shift = hours * 60 + minutes
+    fields[SHIFT] = -shift if buf[sign] == 45 else shift
+    return stop
+
+
+@njit(cache=True, nogil=True)
+def _level_end(buf, pos, end):
+    """Where the level at `pos` ends: a word of capitals, or a usual level in small letters; -1 where there is none."""
+    stop = pos
+    while stop < end and _letter(buf[stop]):
+        stop += 1
+    length = stop - pos
+    if length < 3 or length > 9:
+        return -1
+    capitals = 0
+    for k in range(pos, stop):
+        capitals += buf[k] <= 90
+    if capitals == length:
+        return stop
+    first, last = buf[pos] | 32, buf[stop - 1] | 32
+    usual = (
+        (length == 4 and ((first == 105 and last == 111) or (first == 119 and last == 110)))  # info, warn
+        or (length == 5 and ((first == 101 and last == 114) or (first == 100 and last == 103)  # error, debug
+                             or (first == 116 and last == 101) or (first == 102 and last == 108)))  # trace, fatal
+        or (length == 7 and first == 119 and last == 103)  # warning
+    )  # fmt: skip
+    return stop if usual and capitals <= 1 else -1
+
+
+@njit(cache=True, nogil=True)
+def _is_between_brackets(buf, at, end):
+    """Whether the bracket that closes at `at` is followed by one that opens: `][` or `] [`."""
+    at += 1
+    at += at < end and buf[at] == _BLANK
+    return at < end and buf[at] == 91
+
+
+@njit(cache=True, nogil=True)
+def match(buf, at, end, table, layout, fields):
+    """Read the head of one layout at `at` into `fields`. Returns whether it fits."""
+    limit = min(end, at + REACH)
+    step, stop = table[table[BEGINS_AT] + layout], table[table[BEGINS_AT] + layout + 1]
+    pos, choice, choice_at, depth = at, -1, 0, 0
+    fields[THREAD_AT] = fields[THREAD_STOP] = fields[LOGGER_AT] = fields[LOGGER_STOP] = 0
+    while step < stop:
+        code, argument, length = table[step], table[step + 1], table[step + 2]
+        fits = True
+        if code == LITERAL:
+            fits = pos + length <= end
+            if fits:
+                for k in range(length):
+                    if buf[pos + k] != table[argument + k]:
+                        fits = False
+                        break
+            pos += length
+        elif code == BLANKS:
+            start, last = pos, step + 3 == stop
+            while pos < limit and (buf[pos] == _BLANK or buf[pos] == _TAB):
+                pos += 1
+                if last:
+                    break
+            if pos == start:  # the blank before an empty message may have been cut
+                fits = last and (pos >= end or buf[pos] == _NEWLINE or buf[pos] == _RETURN)
+        elif code == LEVEL:
+            while pos < limit and buf[pos] == _BLANK:
+                pos += 1
+            fields[LEVEL_AT] = pos
+            pos = _level_end(buf, pos, limit)
+            fits = pos >= 0
+            fields[LEVEL_STOP] = pos
+            if fits and step + 3 < stop and table[step + 3] == LITERAL:
+                while pos < limit and buf[pos] == _BLANK:
+                    pos += 1
+        elif code == LOGGER:
+            fields[LOGGER_AT] = pos
+            while pos < limit and _LOGGER[buf[pos]]:
+                pos += 1
+            fits = pos > fields[LOGGER_AT]
+            fields[LOGGER_STOP] = pos
+        elif code == NUMBER:
+            start = pos
+            while pos < limit and (_digit(buf[pos]) or buf[pos] == 63):
+                pos += 1
+            fits = pos > start
+            if argument == 1:
+                fields[THREAD_AT], fields[THREAD_STOP] = start, pos
+        elif code == STAMP:
+            pos = _stamp_at(buf, pos, limit, table, argument, fields)
+            fits = pos >= 0
+        else:  # a word, or any text: as short as the steps after it allow
+            choice, choice_at, depth = step, pos, 0
+            if argument == 1:
+                fields[THREAD_AT] = fields[THREAD_STOP] = pos
+        if fits:
+            step += 3
+            continue
+        if choice < 0:
+            return False
+        if choice_at >= limit or buf[choice_at] == _NEWLINE:
+            return False
+        if table[choice] == WORD and (buf[choice_at] == _BLANK or buf[choice_at] == _TAB):
+            return False
+        if buf[choice_at] == 91:
+            depth += 1
+        elif buf[choice_at] == 93:
+            if depth == 0 and _is_between_brackets(buf, choice_at, limit):
+                return False  # one field ends here and another begins
+            depth -= 1
+        choice_at += 1
+        pos, step = choice_at, choice + 3
+        if table[choice + 1] == 1:
+            fields[THREAD_STOP] = choice_at
+    fields[TEXT], fields[LAYOUT] = pos, layout
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _stamp_at(buf, pos, end, table, form, fields):
+    """Read a time stamp: of one form, or of any known one (-1), the one that was read last first."""
+    if form >= 0:
+        return read_stamp(buf, pos, end, table, form, fields)
+    known = table[KNOWN]
+    hint = fields[FORM] if fields[FORM] < known else 0
+    stop = read_stamp(buf, pos, end, table, hint, fields)
+    other = 0
+    while stop < 0 and other < known:
+        if other != hint:
+            stop = read_stamp(buf, pos, end, table, other, fields)
+        other += 1
+    return stop
+
+
+@njit(cache=True, nogil=True)
+def _after_level(buf, at, end):
+    """Where a time stamp would stand that comes after a bracket, or after a level: `INFO `, `[INFO] `, `INFO [`."""
+    pos = at + (buf[at] == 91)
+    stop = _level_end(buf, pos, end)
+    if stop < 0:
+        return pos
+    pos = stop
+    for bracket in (93, 91):
+        while pos < end and buf[pos] == _BLANK:
+            pos += 1
+        pos += pos < end and buf[pos] == bracket
+    while pos < end and buf[pos] == _BLANK:
+        pos += 1
+    return pos
+
+
+@njit(cache=True, nogil=True)
+def _is_vague(buf, at, end, table):
+    """Whether a time stamp that says too little stands at `at` (see `layouts.VAGUE`)."""
+    for form in range(table[FORMS], table[FORMS] + table[VAGUE]):
+        row = table[SHAPES_AT] + form * SHAPE
+        stop = at + table[row]
+        if stop >= end or not _is_shape(buf, at, table, row) or _digit(buf[stop]):
+            continue
+        for k in range(table[row]):
+            code, byte = table[row + SHAPE_CODES + k], buf[at + k]
+            if (code < 8 and not _digit(byte)) or (code == 8 and not _letter(byte)):
+                break
+        else:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def find(buf, at, end, table, fields):
+    """What the line at `at` begins with (NONE, GOOD, STRANGE, IMPOSSIBLE); `fields` (FIELDS,) int64 take the head.
+
+    `fields` comes with what the last line had, which is tried first where no earlier layout could fit as well.
+    """
+    if at >= end or table[FIRST_AT + np.int64(buf[at])] == 0:
+        return NONE
+    hint, count = fields[LAYOUT], table[COUNT]
+    tried = table[table[SHADOWED_AT] + hint] == 0
+    if tried and match(buf, at, end, table, hint, fields):
+        return GOOD if fields[TIME] >= 0 else IMPOSSIBLE
+    limit = min(end, at + REACH)
+    stamped = _stamp_at(buf, at, limit, table, -1, fields) >= 0
+    if not stamped:
+        start = _after_level(buf, at, limit)
+        stamped = start > at and _stamp_at(buf, start, limit, table, -1, fields) >= 0
+    for layout in range(count if stamped else table[OWN]):  # the others need a time stamp in a known form
+        if (layout != hint or not tried) and match(buf, at, end, table, layout, fields):
+            return GOOD if fields[TIME] >= 0 else IMPOSSIBLE
+    fields[LAYOUT] = hint
+    if stamped:
+        return STRANGE if fields[TIME] >= 0 else IMPOSSIBLE
+    return STRANGE if _is_vague(buf, at + (buf[at] == 91), limit, table) else NONE
+
+
+def fields(line: bytes, table: Any) -> np.ndarray | None:
+    """The fields of a line's head (FIELDS,) int64, None where it has none."""
+    found = np.zeros(FIELDS, np.int64)
+    kind = find(np.frombuffer(line or b"\n", np.uint8), 0, len(line), table, found)
+    return found if kind == GOOD else None
+
+
+NO_BOUNDS: Final = np.zeros(0, np.int64)
+WINDOW = 64
+"""A block id is compared with so many ids before it in its record; the caller makes longer lists distinct."""
+
+_COLON, _UNDERSCORE, _MINUS, _ESCAPE = 58, 95, 45, 27
+_DIGITS = 19
+_CORRUPT, _EXCEPTION = b"corrup", b"exception"
+_ALARM_LEVELS = (b"WARN", b"ERROR", b"FATAL")
+_BIGGEST = 2**63 - 1
+_STRIPED_BELOW = -(2**63) + 2**36
+"""Ids of erasure-coded block groups are counted up from the smallest number; older releases drew ids from all 64 bits,
+of which fewer than one in 10^8 lies here. The low four bits number a group's internal blocks (HDFS-7285)."""
+_INDEX = 15
 
 
 @njit(cache=True, nogil=True)
 def block_keys(buf, count):
     """Numbers of the ids in `count` lines, exactly `blk_<number>` each, and whether it is one: (count,) twice."""
     ids, known = np.zeros(count, np.int64), np.zeros(count, np.bool_)
-    one = np.empty(1, np.int64)
+    one, internal, counts = np.empty(1, np.int64), np.empty(1, np.int64), np.zeros(2, np.int64)
     at = 0
     for k in range(count):
         stop = at
@@ -57,7 +421,10 @@ def block_keys(buf, count):
             whole = digits < stop
             for place in range(digits, stop):
                 whole = whole and 48 <= buf[place] <= 57
-            if whole and _block_id(buf, at + 4, stop, one, 0, 0) == 1:
+            counts[:] = 0
+            if whole:
+                _block_id(buf, at + 4, stop, one, internal, counts, 0)
+            if counts[0] == 1:
                 ids[k], known[k] = one[0], True
         at = stop + 1
     return ids, known
@@ -95,67 +462,73 @@ def move_ids(buf, lows, sizes, shifts):
 
 
 @njit(cache=True, nogil=True)
-def last_head(buf, end, head):
-    """Start of the last line, but the first, that begins with a head; 0 where there is none."""
+def last_record(buf, end, table, wrapped):
+    """Start of the last line, but the first, that can begin a record, also a `wrapped` one; 0 where there is none."""
+    found = np.zeros(FIELDS, np.int64)
     at = end - 1
     while at > 0:
-        if buf[at - 1] == _NEWLINE and is_head(buf, at, end, head):
-            return at
+        if buf[at - 1] == _NEWLINE:
+            kind = find(buf, at, end, table, found)
+            if kind != NONE or (wrapped and is_wrapped(buf, at, end)):
+                return at
         at -= 1
     return 0
 
 
 @njit(cache=True, nogil=True)
-def count_heads(buf, head):
-    """Lines that begin with a head."""
-    found = 0
-    for at in range(len(buf)):
-        if (at == 0 or buf[at - 1] == _NEWLINE) and is_head(buf, at, len(buf), head):
-            found += 1
-    return found
+def is_wrapped(buf, at, end):
+    """Whether what another program wrote may stand before the head of a line without one: JSON, syslog, compose."""
+    if at + 2 >= end:
+        return False
+    byte, after = buf[at], buf[at + 1]
+    digit = 48 <= byte <= 57
+    known = (
+        ((byte == 123 or byte == 60 or byte == 34)
+         and (after == 34 or after == _BLANK or 48 <= after <= 57 or after == 91))
+        or (byte == 91 and after == 112) or (byte == _ESCAPE and after == 91)  # [pod/…], colours
+        or (digit and _numbers_between_commas(buf, at, end))  # log4j's CSV
+        or (digit and at + 10 < end and buf[at + 10] == 46)  # the journal's seconds since 1970
+    )  # fmt: skip
+    if known or not 97 <= (byte | 32) <= 122:
+        return known
+    if at + 15 < end and buf[at + 3] == _BLANK and buf[at + 6] == _BLANK and buf[at + 9] == _COLON:
+        return buf[at + 12] == _COLON  # syslog: Jun  1 19:30:54
+    if at + 18 < end and buf[at + 3] == _BLANK and buf[at + 14] == _COLON and buf[at + 17] == _COLON:
+        return True  # syslog: Jun  1 2025 19:30:54
+    if at + 18 < end and buf[at + 3] == _BLANK and buf[at + 8] == _MINUS and buf[at + 11] == _MINUS:
+        return True  # journal: Sun 2025-06-01 19:30:54
+    pos, limit = at, min(end, at + 200)
+    while pos < limit and buf[pos] > _BLANK:
+        pos += 1
+    first = pos
+    while pos < limit and buf[pos] == _BLANK:
+        pos += 1
+    if pos < limit and buf[pos] == 124:  # docker-compose: name | line
+        return True
+    while pos < limit and buf[pos] > _BLANK:
+        pos += 1
+    return pos + 1 < limit and first < pos and _digit(buf[pos + 1])  # stern: pod container line
 
 
 @njit(cache=True, nogil=True)
-def _time(buf, at, head):
-    """Microseconds since 1970 of the head at `at`; -1 where there is no such date (or it lies before 1970)."""
-    digits = year = month = day = hour = minute = second = milli = 0
-    for k in range(len(head)):
-        code, digit = head[k], np.int64(buf[at + k]) - _ZERO
-        if code == 121:
-            year = year * 10 + digit
-            digits += 1
-        elif code == 109:
-            month = month * 10 + digit
-        elif code == 100:
-            day = day * 10 + digit
-        elif code == 72:
-            hour = hour * 10 + digit
-        elif code == 77:
-            minute = minute * 10 + digit
-        elif code == 83:
-            second = second * 10 + digit
-        elif code == 102:
-            milli = milli * 10 + digit
-    if digits == 2:
-        year += 2000
-    if year < 1970 or month < 1 or month > 12 or day < 1 or hour > 23 or minute > 59 or second > 59:
-        return -1
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    longest = 30 + (month + month // 8) % 2 if month != 2 else 28 + leap
-    if day > longest:
-        return -1
-    # days since 1970-01-01 of a proleptic Gregorian date (Hinnant, "chrono-compatible low-level date algorithms")
-    y = year - (month <= 2)
-    era = y // 400
-    of_era = y - era * 400
-    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    days = era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + milli * 1000
+def _numbers_between_commas(buf, at, end):
+    pos, commas = at, 0
+    while pos < min(end, at + 60) and commas < 2:
+        if buf[pos] == 44:
+            commas += 1
+        elif not 48 <= buf[pos] <= 57:
+            return False
+        pos += 1
+    return commas == 2
 
 
 @njit(cache=True, nogil=True)
-def _block_id(buf, at, end, ids, begin, count):
-    """Append the number at `at` to ids[begin:count] unless it is there, is none or is beyond 64 bits; the new count."""
+def _block_id(buf, at, end, ids, internal, counts, begin):
+    """Append the number at `at` to the ids from `begin` on unless it is there, is none or is beyond 64 bits.
+
+    Of an internal block of an erasure-coded group, the group's id goes to the ids
+    and its own to `internal`.
+    """
     negative = at < end and buf[at] == _MINUS
     if negative:
         at += 1
@@ -169,13 +542,73 @@ def _block_id(buf, at, end, ids, begin, count):
         if digits == 0:
             digits = 0 if at < end and 48 <= buf[at] <= 57 else 1  # a number of zeros alone is 0
     if digits == 0 or digits > _DIGITS or value > np.uint64(_BIGGEST) + np.uint64(negative):
-        return count
+        return
     number = -np.int64(value) if negative else np.int64(value)
-    for k in range(max(begin, count - WINDOW), count):
+    if number < _STRIPED_BELOW and number & _INDEX:
+        internal[counts[1]] = number
+        counts[1] += 1
+        number -= number & _INDEX
+    for k in range(max(begin, counts[0] - WINDOW), counts[0]):
         if ids[k] == number:
-            return count
-    ids[count] = number
-    return count + 1
+            return
+    ids[counts[0]] = number
+    counts[0] += 1
+
+
+@njit(cache=True, nogil=True)
+def _bare_id(buf, at, start, end, ids, internal, counts, begin):
+    """Take the id of `blockId=7`, `blockid: 7` or `"block_id":7`, whose `d` stands at `at`."""
+    word = at - 2
+    if word > start and (buf[word] == _UNDERSCORE or buf[word] == _BLANK):
+        word -= 1
+    if word - 2 < start or (buf[word] | 32) != 107:
+        return
+    short = (buf[word - 1] | 32) == 108 and (buf[word - 2] | 32) == 98  # blk
+    long = word - 4 >= start and (buf[word - 1] | 32) == 99 and (buf[word - 2] | 32) == 111
+    if not (short or (long and (buf[word - 3] | 32) == 108 and (buf[word - 4] | 32) == 98)):
+        return
+    at += 1
+    while at < end and (buf[at] == 34 or buf[at] == _COLON or buf[at] == 61 or buf[at] == _BLANK):
+        at += 1
+    stop = at + (at < end and buf[at] == _MINUS)
+    while stop < end and 48 <= buf[stop] <= 57:
+        stop += 1
+    if stop < end and 97 <= (buf[stop] | 32) <= 122 and buf[stop] != _UNDERSCORE:
+        return  # a word that begins with digits
+    _block_id(buf, at, end, ids, internal, counts, begin)
+
+
+@njit(cache=True, nogil=True)
+def _id_before(buf, at, start, end, ids, internal, counts, begin):
+    """Take the id of `7_BP-…`, as Hadoop writes a block with its pool; its `_` stands at `at`."""
+    if at + 3 >= end or buf[at + 1] != 66 or buf[at + 2] != 80 or buf[at + 3] != _MINUS:
+        return
+    first = at
+    while first > start and 48 <= buf[first - 1] <= 57:
+        first -= 1
+    if first == at:
+        return
+    if first > start and buf[first - 1] == _MINUS:
+        first -= 1
+    before = buf[first - 1] if first > start else np.uint8(_BLANK)
+    if before != _UNDERSCORE and not 97 <= (before | 32) <= 122:
+        _block_id(buf, first, at, ids, internal, counts, begin)
+
+
+@njit(cache=True, nogil=True)
+def _pool_end(buf, at, start, end):
+    """Where the id of a block pool (`BP-<number>-<address>-<time>`) ends whose first `-` is at `at`; or -1."""
+    if at - 3 >= start and (97 <= (buf[at - 3] | 32) <= 122 or 48 <= buf[at - 3] <= 57):
+        return -1
+    stop, dashes = at + 1, 0
+    while stop < end:
+        byte = buf[stop]
+        if byte == _MINUS:
+            dashes += 1
+        elif not (48 <= byte <= 57 or 97 <= (byte | 32) <= 122 or byte == 46 or (byte == _COLON and dashes == 1)):
+            break  # an address of IPv6 has colons
+        stop += 1
+    return stop if dashes >= 2 and 48 <= buf[stop - 1] <= 57 and 48 <= buf[at + 1] <= 57 else -1
 
 
 @njit(cache=True, nogil=True)
@@ -183,20 +616,28 @@ def _view(views, row, buf, start, stop):
     """Arrow's string view (length, then prefix, buffer and offset, or up to twelve bytes inline) of buf[start:stop]."""
     length = max(stop - start, 0)
     views[row, 0] = length
-    inline = length <= 12
-    for k in range(length if inline else 4):
-        views[row, 1 + k // 4] |= np.int32(np.uint32(buf[start + k]) << np.uint32(8 * (k % 4)))
-    if not inline:
-        views[row, 3] = start
+    if length > 12:
+        at = np.uint64(start)
+        first = np.uint32(buf[at]) | np.uint32(buf[at + np.uint64(1)]) << np.uint32(8)
+        first |= np.uint32(buf[at + np.uint64(2)]) << np.uint32(16) | np.uint32(buf[at + np.uint64(3)]) << np.uint32(24)
+        views[row, 1], views[row, 3] = np.int32(first), start
+    else:
+        for k in range(length):
+            views[row, 1 + k // 4] |= np.int32(np.uint32(buf[start + k]) << np.uint32(8 * (k % 4)))
 
 
 @njit(cache=True, nogil=True)
 def _is_mark(before2, before, byte, after):
-    """Whether a byte asks for a closer look: a line's end, `k_`, `: `, or the `pt` of exception and corrupt."""
-    block = (byte == _UNDERSCORE) & (before == 107)
-    colon = (byte == _COLON) & (after == _BLANK)
+    """Whether a byte asks for a closer look.
+
+    Those are a line's end, `k_`, `_B` after a number, `id` before `:`, `=` or a quote, `BP-`, and the `pt` of exception
+    and corrupt.
+    """
+    block = (byte == _UNDERSCORE) & ((before == 107) | (after == 66))
+    bare = ((byte | 32) == 100) & ((before | 32) == 105) & ((after == _COLON) | (after == 61) | (after == 34))
+    pool = (byte == _MINUS) & (before == 80) & (before2 == 66)
     trouble = ((byte | 32) == 116) & ((before | 32) == 112) & (((before2 | 32) == 101) | ((before2 | 32) == 117))
-    return (byte == _NEWLINE) | block | colon | trouble
+    return (byte == _NEWLINE) | block | bare | pool | trouble
 
 
 @njit(cache=True, nogil=True)
@@ -229,88 +670,168 @@ def _is_trouble(buf, at, start, end):
 
 @njit(cache=True, nogil=True)
 def _is_alarm_level(buf, at, stop):
-    """Whether the level in buf[at:stop], its first word that is no number, is WARN, ERROR or FATAL."""
-    while at < stop and (buf[at] == _BLANK or 48 <= buf[at] <= 57):
-        at += 1
+    """Whether the level in buf[at:stop] begins like WARN, ERROR or FATAL, in whatever case."""
     for level in _ALARM_LEVELS:
-        if at + len(level) < stop and buf[at + len(level)] == _BLANK:
+        if stop - at >= len(level):
             for k in range(len(level)):
-                if buf[at + k] != level[k]:
+                if buf[at + k] & 223 != level[k]:
                     break
             else:
                 return True
     return False
 
 
-def scan(buf, end, head):
-    """Records of buf[:end].
+class Scan(NamedTuple):
+    """Records of a buffer, n of them.
 
-    Returns for n records: first line (n,) int64 from 0, time (n,) int64 in microseconds (-1: none), alarm (n,) uint8,
-    views of origin, message and continuation lines (n, 4) int32 each, offsets of the block ids (n + 1,) int32, the ids
-    (m,) int64; and the number of lines. A line before the first head is a record of its own, whole in `message`.
+    `number` (n,) int64 counts the lines before each; `place` (n,) int64 is where its time stamp stands, -1 without one;
+    `time` (n,) int64 microseconds as written, -1 where it is no record; `shift` (n,) int64 minutes east of UTC,
+    `NO_ZONE` where the line does not say; `head` (n,) int32 the code of layout and form (see `Layouts`); `kind` (n,)
+    uint8 as `scan.find` gives it; `alarm` (n,) uint8. The texts are views (n, 4) int32: `origin` is what stands
+    between time stamp and message. `offsets` (n + 1,) int32 and `ids` (m,) int64 are the block ids,
+    `internal_offsets` and `internal` the internal blocks of erasure-coded groups; `pool` (n, 2) int32 is where a
+    record names its block pool, 0 and 0 where it names none. `lines` counts all lines, `wrapped` (w,) int64 says where
+    those begin that another program may have wrapped. A line before the first head is a record of its own, whole in
+    `message`.
     """
-    return _walk(buf, end, head, np.flatnonzero(_marks(buf, end)))
+
+    number: np.ndarray
+    place: np.ndarray
+    time: np.ndarray
+    shift: np.ndarray
+    head: np.ndarray
+    kind: np.ndarray
+    alarm: np.ndarray
+    origin: np.ndarray
+    level: np.ndarray
+    logger: np.ndarray
+    thread: np.ndarray
+    pool: np.ndarray
+    message: np.ndarray
+    more: np.ndarray
+    offsets: np.ndarray
+    ids: np.ndarray
+    internal_offsets: np.ndarray
+    internal: np.ndarray
+    lines: int
+    wrapped: np.ndarray
+
+
+def scan(buf: np.ndarray, end: int, table: Any, bounds: np.ndarray = NO_BOUNDS) -> Scan:
+    """Records of buf[:end], whose lines begin as the layouts of `table` say.
+
+    At each of `bounds` (k,) int64 a record begins, whatever stands there. Those are starts of lines, in their order.
+    """
+    return Scan(*_walk(buf, end, table, bounds, np.flatnonzero(_marks(buf, end))))
 
 
 @njit(cache=True, nogil=True)
-def _walk(buf, end, head, marks):
+def _walk(buf, end, table, bounds, marks):
     """The scan itself, from mark to mark; `marks` (k,) int64 are the places of the bytes that need a look."""
-    lines = unders = 0
+    lines = named_count = 0
     for at in marks:
         lines += buf[at] == _NEWLINE
-        unders += buf[at] == _UNDERSCORE
+        named_count += buf[at] == _UNDERSCORE or (buf[at] | 32) == 100
     lines += end > 0 and buf[end - 1] != _NEWLINE
-    number, time, alarm = np.empty(lines, np.int64), np.empty(lines, np.int64), np.zeros(lines, np.uint8)
-    origin, message = np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32)
-    more = np.zeros((lines, 4), np.int32)
-    offsets, ids = np.zeros(lines + 1, np.int32), np.empty(unders, np.int64)
-    at = line = count = mark = 0
+    number, place, time = np.empty(lines, np.int64), np.full(lines, -1, np.int64), np.full(lines, -1, np.int64)
+    shift, head = np.full(lines, NO_ZONE, np.int64), np.zeros(lines, np.int32)
+    kinds, alarm = np.zeros(lines, np.uint8), np.zeros(lines, np.uint8)
+    origin, level, logger = (
+        np.zeros((lines, 4), np.int32),
+        np.zeros((lines, 4), np.int32),
+        np.zeros((lines, 4), np.int32),
+    )
+    thread, pool = np.zeros((lines, 4), np.int32), np.zeros((lines, 2), np.int32)
+    message, more = np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32)
+    offsets, internal_offsets = np.zeros(lines + 1, np.int32), np.zeros(lines + 1, np.int32)
+    ids, internal, counts = np.empty(named_count, np.int64), np.empty(named_count, np.int64), np.zeros(2, np.int64)
+    fields, forms = np.zeros(FIELDS, np.int64), table[FORMS]
+    strange = np.empty(lines, np.int64)
+    at = line = mark = wrapped = bound = 0
     row, headed, more_start, more_stop = -1, False, 0, 0
     while at < end:
-        start, begins = at, is_head(buf, at, end, head)
-        if begins or not headed:
+        start = at
+        kind = find(buf, at, end, table, fields)
+        forced = bound < len(bounds) and bounds[bound] == at
+        bound += forced
+        if kind == STRANGE or (kind == NONE and is_wrapped(buf, at, end)):
+            strange[wrapped] = at
+            wrapped += 1
+        if kind != NONE or forced or not headed:
             if headed:
                 _view(more, row, buf, more_start, more_stop)
             row += 1
-            headed, more_start, more_stop = begins, 0, 0
-            offsets[row] = count
-            number[row] = line
-        colon = -1
+            headed, more_start, more_stop = kind != NONE, 0, 0
+            offsets[row], internal_offsets[row] = counts[0], counts[1]
+            number[row], kinds[row] = line, kind
         while mark < len(marks) and buf[marks[mark]] != _NEWLINE:
             at = marks[mark]
             byte = buf[at]
             if byte == _UNDERSCORE:
-                if at - start >= 3 and buf[at - 2] == 108 and buf[at - 3] == 98:
-                    count = _block_id(buf, at + 1, end, ids, offsets[row], count)
-            elif byte == _COLON:
-                if colon < 0:
-                    colon = at
+                if at - start >= 3 and buf[at - 1] == 107 and buf[at - 2] == 108 and buf[at - 3] == 98:
+                    _block_id(buf, at + 1, end, ids, internal, counts, offsets[row])
+                else:
+                    _id_before(buf, at, start, end, ids, internal, counts, offsets[row])
+            elif byte == _MINUS:
+                stop = _pool_end(buf, at, start, end) if pool[row, 1] == 0 else -1
+                if stop > 0:
+                    pool[row, 0], pool[row, 1] = at - 2, stop
+            elif (byte | 32) == 100:
+                _bare_id(buf, at, start, end, ids, internal, counts, offsets[row])
             elif not alarm[row]:
                 alarm[row] = _is_trouble(buf, at, start, end)
             mark += 1
         at = marks[mark] if mark < len(marks) else end
         mark += 1
         stop = at - (at > start and buf[at - 1] == _RETURN)
-        if begins:
-            time[row] = _time(buf, start, head) if colon >= 0 else -1
-            if time[row] >= 0:
-                _view(origin, row, buf, start + len(head), colon)
-                _view(message, row, buf, colon + 2, stop)
-                alarm[row] |= _is_alarm_level(buf, start + len(head), colon)
-            else:
-                _view(message, row, buf, start, stop)
-        elif headed:
+        if kind == GOOD:
+            time[row], place[row], shift[row] = fields[TIME], fields[AT], fields[SHIFT]
+            head[row] = fields[LAYOUT] * forms + fields[FORM]
+            _view(origin, row, buf, fields[AFTER], fields[TEXT])
+            _view(level, row, buf, fields[LEVEL_AT], fields[LEVEL_STOP])
+            _view(logger, row, buf, fields[LOGGER_AT], fields[LOGGER_STOP])
+            _view_trimmed(thread, row, buf, fields[THREAD_AT], fields[THREAD_STOP])
+            _view(message, row, buf, fields[TEXT], stop)
+            alarm[row] |= _is_alarm_level(buf, fields[LEVEL_AT], fields[LEVEL_STOP])
+        elif kind != NONE or not headed:
+            _view(message, row, buf, start, stop)
+        else:
             if more_start == 0:
                 more_start = start
             more_stop = stop
-        else:
-            time[row] = -1
-            _view(message, row, buf, start, stop)
         line += 1
         at += 1
     if headed:
         _view(more, row, buf, more_start, more_stop)
-    row += 1
-    offsets[row] = count
-    texts = origin[:row], message[:row], more[:row]
-    return number[:row], time[:row], alarm[:row], *texts, offsets[: row + 1], ids[:count], line
+    n = row + 1
+    offsets[n], internal_offsets[n] = counts[0], counts[1]
+    return (
+        number[:n], place[:n], time[:n], shift[:n], head[:n], kinds[:n], alarm[:n],
+        origin[:n], level[:n], logger[:n], thread[:n], pool[:n], message[:n], more[:n],
+        offsets[: n + 1], ids[: counts[0]], internal_offsets[: n + 1], internal[: counts[1]], line, strange[:wrapped],
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _view_trimmed(views, row, buf, start, stop):
+    while start < stop and buf[start] == _BLANK:
+        start += 1
+    while stop > start and buf[stop - 1] == _BLANK:
+        stop -= 1
+    _view(views, row, buf, start, stop)
+
+
+@njit(cache=True, nogil=True)
+def equal(buf, spans, text):
+    """Whether each span (n, 2) of `buf` holds `text`: (n,) bool."""
+    same = np.zeros(len(spans), np.bool_)
+    for row in range(len(spans)):
+        start, stop = spans[row, 0], spans[row, 1]
+        if stop - start != len(text):
+            continue
+        same[row] = True
+        for k in range(len(text)):
+            if buf[start + k] != text[k]:
+                same[row] = False
+                break
+    return same

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.store.quoting import quoted_list
 from hdfs_pipeline.store.store import Connection
 
 STEPS: Final = 64
@@ -22,7 +23,7 @@ def block_sequences(con: Connection, catalogue: Catalogue, blocks: np.ndarray | 
     An event is 1 + the index of its column in the catalogue, 0 stands after the last one. `columns` are `step_1`…;
     `source` and `fingerprint` are the catalogue's, which gives the numbers their meaning.
     """
-    names = ", ".join(f"'{name}'" for name in catalogue.columns)
+    names = quoted_list(catalogue.columns)
     half = STEPS // 2
     events, only, parameters = "parsed_events", "", {}
     if blocks is not None:

@@ -20,6 +20,7 @@ from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.halves import by_halves
 from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
 from hdfs_pipeline.sources.ranges import RangeReader, Watermarks, watermarks
 from hdfs_pipeline.sources.wire import DeadLetter, Verdict, decode_verdict, encode, encode_verdict, excerpt
@@ -90,15 +91,17 @@ class RawStage:
     ) -> None:
         self.group = worker_group(settings, RAW_LOGS)
         self._settings, self._champion, self._sender = settings, champion, sender
-        self._partitions = partitions
         self._grouping = Grouping(settings, catalogue, partitions)
         self._scan_after = 0.0
+        self._stamps: dict[int, float] = {}  # when the latest records of each partition were produced
+        self._odd_clocks: dict[str, float] = {}
 
-    def begin(self, places: dict[int, str | None]) -> None:
+    def begin(self, places: dict[int, str | None], life: str) -> None:
         """Read back what was published from these partitions after their commits, and judge it again."""
         notes = {part: int(note) if note and note.isdecimal() else -1 for part, note in places.items()}
         end = watermarks(self._settings, self.topic).high
         published = watermarks(self._settings, AGGREGATED_EVENTS)
+        self._grouping.life = life
         for part in places:
             self._grouping.begin(part, published.high[part])
         if self._champion:
@@ -111,8 +114,9 @@ class RawStage:
                 vector = wire.decode_vector(message.value())
             except DataError:
                 continue
-            # Beyond the end there are only the vectors of a topic that was deleted and made anew.
-            if vector.partition != part or vector.last_offset >= end[part]:
+            # A topic that was deleted and made anew leaves vectors whose offsets mean nothing now. Those of older
+            # releases do not name the life: they show it only where they lie beyond the end.
+            if vector.partition != part or vector.life not in ("", life) or vector.last_offset >= end[part]:
                 continue
             restored = self._grouping.restore(vector, offset)
             if restored is not None and notes[part] <= offset:
@@ -124,6 +128,7 @@ class RawStage:
 
     def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
         """Count, close what the data closes, publish, judge."""
+        self._stamps |= {partition: stamp for partition, stamp in stamps.items() if stamp > 0}
         before = self._grouping.unkeyed
         crowded, bad = self._grouping.add(batch, time.monotonic())
         self._sender.dead_letters(batch.messages, bad)
@@ -144,14 +149,32 @@ class RawStage:
         self._publish(self._grouping.close_quiet(time.monotonic(), caught_up), {})
         blocks = self._grouping.blocks
         self._sender.figures.held(blocks.open_count(), len(blocks))
-        if self._champion is None or not self._champion.refresh():
+        self._tell_clocks()
+        if self._champion is None:
+            return False
+        changed = self._champion.refresh()
+        self._sender.figures.refused(self._champion.refused)
+        if not changed:
             return False
         catalogue = counting_catalogue(self._settings, self._champion)
         if catalogue.fingerprint == self._grouping.catalogue.fingerprint:
             return False
         _log.info("the new model counts by the catalogue %s: open blocks are read again", catalogue.label)
-        self._grouping = Grouping(self._settings, catalogue, self._partitions)
+        self._grouping = Grouping(self._settings, catalogue, len(self._grouping.blocks.watermark))
         return True
+
+    def _tell_clocks(self) -> None:
+        """Say of each host, once, that its clock cannot be right."""
+        found = self._grouping.odd_clocks(self._stamps)
+        for host, lead in found.items():
+            if host not in self._odd_clocks:
+                _log.warning(
+                    "the clock of %s is %.0f s ahead: of the other hosts, or of the time at which its records were "
+                    "sent. Blocks do not close by it; set it right (NTP), or see the setting stream_clock_skew_s",
+                    host or "a host whose name the records lack", lead,
+                )  # fmt: skip
+        self._odd_clocks = found
+        self._sender.figures.odd_clocks(found)
 
     def _publish(self, counted: Counted, stamps: dict[int, float]) -> None:
         for vector in counted.vectors:
@@ -177,6 +200,8 @@ class RawStage:
     def forget(self, partitions: list[int]) -> None:
         """Drop the blocks of partitions that are another worker's now."""
         self._grouping.forget(partitions)
+        for partition in partitions:
+            self._stamps.pop(partition, None)
 
 
 class VectorStage:
@@ -187,7 +212,7 @@ class VectorStage:
         self.group = worker_group(settings, topic)
         self._settings, self._champion, self._sender = settings, champion, sender
 
-    def begin(self, places: dict[int, str | None]) -> None:
+    def begin(self, places: dict[int, str | None], life: str) -> None:
         """Read back what was called anomalous."""
         remember_verdicts(self._settings, self._champion, list(places))
 
@@ -198,16 +223,19 @@ class VectorStage:
         bad: list[tuple[int, str]] = []
         latest: dict[tuple[int, int, int], tuple[Vector, np.ndarray]] = {}
         for index, message in enumerate(batch.messages):
-            try:
-                vector = self._vector(message)
-                latest[vector.block_id, vector.partition, vector.first_offset] = vector, _row(vector, catalogue, places)
-            except DataError as error:
-                bad.append((index, str(error)))
+            read, broken = by_halves(lambda *_, m=message: self._counted(m, catalogue, places), index, index + 1)
+            bad += broken
+            for vector, row in read:
+                latest[vector.block_id, vector.partition, vector.first_offset] = vector, row
         self._sender.dead_letters(batch.messages, bad)
         if latest:
             vectors, rows = zip(*latest.values(), strict=True)
             counted = Counted(list(vectors), np.array(rows))
             self._sender.verdicts(self._champion.judge(counted, catalogue, self.topic), stamps)
+
+    def _counted(self, message: Any, catalogue: Catalogue, places: dict[str, int]) -> tuple[Vector, np.ndarray]:
+        vector = self._vector(message)
+        return vector, _row(vector, catalogue, places)
 
     def _vector(self, message: Any) -> Vector:
         vector = wire.decode_vector(message.value())
@@ -222,6 +250,7 @@ class VectorStage:
     def tick(self, caught_up: np.ndarray) -> bool:
         """Take up a new champion."""
         self._champion.refresh()
+        self._sender.figures.refused(self._champion.refused)
         return False
 
     def floors(self, positions: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from hdfs_pipeline.domains.blocks.item import group_of
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.sources import wire
 from hdfs_pipeline.sources.wire import Reader
@@ -23,10 +24,10 @@ def block_key(block_id: int) -> bytes:
 
 
 def parse_key(key: bytes | str | None) -> int | None:
-    """The block id that a message's key names, None where it names none."""
+    """The block id that a message's key names (of an internal block its group's), None where it names none."""
     text = key.decode(errors="replace") if isinstance(key, bytes) else key or ""
     match = _BLOCK_ID.fullmatch(text)
-    return int(match[1]) if match and _SMALLEST <= int(match[1]) < _BEYOND else None
+    return group_of(int(match[1])) if match and _SMALLEST <= int(match[1]) < _BEYOND else None
 
 
 @dataclass  # not frozen: a worker makes thousands a second, and frozen ones take three times as long to make
@@ -34,7 +35,8 @@ class Vector:
     """A block's counts: a message of `aggregated_events`, or, with a label and without places, of `hdfs_logs`.
 
     `counts` has no zeros. `partition`, `first_offset` and `last_offset` say which messages of `raw_logs` were counted:
-    together with the block they name the vector, and a later message with the same `first_offset` replaces it.
+    together with the block they name the vector, and a later message with the same `first_offset` replaces it. `life`
+    is the id of that topic.
     """
 
     block_id: int
@@ -49,6 +51,7 @@ class Vector:
     last_offset: int = -1
     closed_by: str | None = None
     label: str | None = None
+    life: str = ""
 
 
 @dataclass(frozen=True)

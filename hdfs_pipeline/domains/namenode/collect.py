@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.domains.namenode.jmx import Answer, JmxEndpoint, PollError, parse_document
-from hdfs_pipeline.domains.namenode.process import GAP_S, UNKNOWN, Processor, Sample
+from hdfs_pipeline.domains.namenode.jmx import Answer, JmxEndpoint, PollError, parse_document, without_password
+from hdfs_pipeline.domains.namenode.process import GAP_S, UNKNOWN, Document, Processor, Sample
 from hdfs_pipeline.domains.namenode.raw import RAW, Raw, forget_raw, pack, read_raw
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.settings import Settings
@@ -26,6 +26,7 @@ from hdfs_pipeline.store.store import Store, publish_into
 
 _QUEUE = 5_000  # polls that wait for a store that is busy; about 7 h of one NameNode, 25 MB
 _FORGET_EVERY_S = 600.0
+_LONGEST = 500  # characters of a message
 
 METRICS: Final = pa.schema(
     [
@@ -100,19 +101,18 @@ class _Target:
 
 @dataclass
 class _Rows:
-    """What waits to be stored."""
+    """What waits to be stored: Arrow tables of one row, since one row that does not fit would hold up all others."""
 
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    raw: list[dict[str, Any]] = field(default_factory=list)
-    health: dict[str, Health] = field(default_factory=dict)
+    metrics: list[pa.Table] = field(default_factory=list)
+    raw: list[pa.Table] = field(default_factory=list)
+    health: dict[str, pa.Table] = field(default_factory=dict)
 
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Samples, documents and health as Arrow tables."""
-        rows = [vars(health) for health in self.health.values()]
         return (
-            pa.Table.from_pylist(self.metrics, METRICS),
-            pa.Table.from_pylist(self.raw, RAW),
-            pa.Table.from_pylist(rows, HEALTH),
+            pa.concat_tables([METRICS.empty_table(), *self.metrics]),
+            pa.concat_tables([RAW.empty_table(), *self.raw]),
+            pa.concat_tables([HEALTH.empty_table(), *self.health.values()]),
         )
 
     def and_then(self, later: "_Rows") -> "_Rows":
@@ -123,8 +123,8 @@ class Collector:
     """Polls the NameNodes at `addresses` (default: setting namenode_urls) into the store of the home.
 
     `program` names the polling program in the health table. From the first poll until `release` or `close` no other
-    process polls these NameNodes into this home. One thread may poll while another one flushes.
-    Raises: SetupError without an address, or for an invalid one.
+    process polls these NameNodes into this home. One thread may poll while another one flushes. An address that is
+    none is told with each poll, beside the others. Raises: SetupError without an address, or without a valid one.
     """
 
     def __init__(self, settings: Settings, addresses: Sequence[str] = (), *, program: str = "collect") -> None:
@@ -138,8 +138,17 @@ class Collector:
         self._forgot: float | None = None
         self.lost = 0  # polls that fell out of a full queue
         self.asked: float | None = None  # when it last polled, monotonic seconds
-        endpoints = (JmxEndpoint(address, settings) for address in addresses or settings.namenode_urls)
-        self._targets = {endpoint.name: self._target(endpoint) for endpoint in endpoints}
+        self._targets: dict[str, _Target] = {}
+        self._refused: dict[str, str] = {}  # why, by address
+        for address in addresses or settings.namenode_urls:
+            try:
+                endpoint = JmxEndpoint(address, settings)
+            except SetupError as error:
+                self._refused[_printable(without_password(address))] = _printable(str(error))
+            else:
+                self._targets[endpoint.name] = self._target(endpoint)
+        if not self._targets and self._refused:
+            raise SetupError("; ".join(self._refused.values()))
         if not self._targets:
             raise SetupError(
                 "no NameNode to poll: set HDFS_PIPELINE_NAMENODE_URLS=http://host:9870 (namenode_urls), or name it here"
@@ -169,7 +178,12 @@ class Collector:
         }
         for target in own:
             target.asked = self.asked
-        return [polled.get(name) or _elsewhere(target) for name, target in self._targets.items()]
+        answered = [polled.get(name) or _elsewhere(target) for name, target in self._targets.items()]
+        now = datetime.now(UTC)
+        refused = [Health(name, now, error=why, collector=self._program) for name, why in self._refused.items()]
+        with self._queueing:
+            self._queue.health |= {health.namenode: _table(vars(health), HEALTH) for health in refused}
+        return answered + [Polled(health) for health in refused]
 
     def _acquired(self, target: _Target) -> bool:
         """Whether this collector may poll. When it takes over, it goes on from what others have stored."""
@@ -193,45 +207,54 @@ class Collector:
             for raw, base in recent:
                 with suppress(PollError):
                     earlier = clock - (now - raw.polled_at).total_seconds()
-                    target.processor.add(parse_document(raw.body), raw.polled_at, earlier)
+                    _sample(target.processor, parse_document(raw.body), raw.polled_at, earlier)
                 target.base = base
 
     def _take(self, target: _Target, asked_at: datetime, clock: float, answer: Answer | PollError) -> Polled:
         """Put the outcome of one poll into the queue."""
         begun = time.perf_counter()
-        before, sample, error = target.health, None, ""
-        if isinstance(answer, PollError):
-            error = str(answer)
-        else:
-            sample = target.processor.add(answer.document, asked_at, clock)
-            if sample is None:
-                error = "the document holds no bean of a NameNode: is this a NameNode's address?"
-        target.health = Health(
-            target.endpoint.name,
-            asked_at,
-            before.sampled_at if sample is None else asked_at,
-            before.role if sample is None else sample.role,
-            before.port if sample is None else sample.port,
-            None if isinstance(answer, PollError) else round(answer.seconds * 1000, 1),
-            None if isinstance(answer, PollError) else len(answer.body),
-            before.polls + 1,
-            before.failures + 1 if sample is None else 0,
-            error,
-            before.note if sample is None else sample.note,
-            self._program,
-        )
-        self._enqueue(target, sample, None if isinstance(answer, PollError) else Raw(asked_at, answer.body))
-        return Polled(target.health, sample, round((time.perf_counter() - begun) * 1000, 2))
+        polled, raw = Polled(target.health), None
+        try:
+            if isinstance(answer, PollError):
+                raise answer
+            sample = _sample(target.processor, answer.document, asked_at, clock)
+            row = _table(_row(target.endpoint.name, sample), METRICS)
+            polled, raw = Polled(self._health(target.health, asked_at, answer, sample), sample), answer.body
+        except PollError as error:
+            row, answered = None, None if isinstance(answer, PollError) else answer
+            polled = Polled(self._health(target.health, asked_at, answered, None, _printable(str(error))))
+        target.health = polled.health
+        self._enqueue(target, row, None if raw is None else Raw(asked_at, raw))
+        return replace(polled, process_ms=round((time.perf_counter() - begun) * 1000, 2))
 
-    def _enqueue(self, target: _Target, sample: Sample | None, raw: Raw | None) -> None:
+    def _health(
+        self, before: Health, asked_at: datetime, answer: Answer | None, sample: Sample | None, error: str = ""
+    ) -> Health:
+        """The health after a poll: its answer, if one came, and the sample in it or else the error."""
+        return replace(
+            before,
+            polled_at=asked_at,
+            sampled_at=before.sampled_at if sample is None else asked_at,
+            role=before.role if sample is None else sample.role,
+            port=before.port if sample is None else sample.port,
+            fetch_ms=None if answer is None else round(answer.seconds * 1000, 1),
+            bytes=None if answer is None else len(answer.body),
+            polls=before.polls + 1,
+            failures=before.failures + 1 if sample is None else 0,
+            error=error,
+            note=before.note if sample is None else sample.note,
+        )
+
+    def _enqueue(self, target: _Target, sample: pa.Table | None, raw: Raw | None) -> None:
         row = None
         if raw is not None and self._settings.namenode_raw_days > 0:
-            row, target.base = pack(target.endpoint.name, raw, target.base)
+            packed, target.base = pack(target.endpoint.name, raw, target.base)
+            row = _table(packed, RAW)
         with self._queueing:
             queue = self._queue
-            queue.health[target.endpoint.name] = target.health
+            queue.health[target.endpoint.name] = _table(vars(target.health), HEALTH)
             if sample is not None:
-                queue.metrics.append(_row(target.endpoint.name, sample))
+                queue.metrics.append(sample)
             if row is not None:
                 queue.raw.append(row)
             self.lost += max(0, len(queue.metrics) - _QUEUE)
@@ -330,6 +353,30 @@ def _elsewhere(target: _Target) -> Polled:
     """The answer for a NameNode that another process polls; that process writes its health row."""
     error = "another process polls this NameNode into this home"
     return Polled(Health(target.endpoint.name, datetime.now(UTC), error=error, collector=""))
+
+
+def _sample(processor: Processor, document: Document, at: datetime, clock: float) -> Sample:
+    """The sample of a document. Raises: PollError if there is none in it, whatever is in it instead."""
+    try:
+        sample = processor.add(document, at, clock)
+    except Exception as error:  # one NameNode's answer must not end the polls of the others
+        raise PollError(f"its document cannot be used ({type(error).__name__}: {error})") from error
+    if sample is None:
+        raise PollError("the document holds no bean of a NameNode: is this a NameNode's address?")
+    return sample
+
+
+def _table(row: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    """A row as a table. Raises: PollError if it does not fit."""
+    try:
+        return pa.Table.from_pylist([row], schema)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise PollError(f"what it says cannot be stored ({error})") from error
+
+
+def _printable(text: str) -> str:
+    """A message in which somebody else's words can do no harm to a terminal or a table."""
+    return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])
 
 
 def _row(namenode: str, sample: Sample) -> dict[str, Any]:

@@ -103,7 +103,9 @@ class NameNode(Domain):
         """See `Domain.facts`: a window is known by its last step."""
         return explain.facts(store, keys)
 
-    def evidence(self, store: Store, settings: Settings, key: str, limit: int) -> list[dict[str, Any]]:
+    def evidence(
+        self, store: Store, settings: Settings, key: str, limit: int, telling: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
         """See `Domain.evidence`: what was measured at the window's last step."""
         return explain.evidence(store, key, limit)
 

@@ -45,6 +45,9 @@ LAG_S: Final = 30.0
 GRACE_S: Final = 30.0
 """Seconds after a fault that count neither as fault nor as quiet: the queue drains, clients catch up."""
 
+LEAST_QUIET_H: Final = 1.0
+"""Hours of quiet from which false incidents are told per hour: "0 in three minutes" says nothing."""
+
 COMBINED: Final = "incidents"
 _TOP: Final = 5
 _BUFFER: Final = 30  # steps, of a recording that is a few hundred long
@@ -205,7 +208,7 @@ def _matched(
         "of": len(faults),
         "delay_s": float(np.median(delays)) if delays else None,
         "false_incidents": len(later),
-        "false_per_hour": len(later) / quiet_h if quiet_h > 0 else None,
+        "false_per_hour": len(later) / quiet_h if quiet_h >= LEAST_QUIET_H else None,
         "false_in_baseline": len(false) - len(later),
         "faults": rows,
     }

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from hdfs_pipeline.domains.contract import Item
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import UsageError
 
 
 def window_ids(namenode: str, times: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def parse_window_id(text: str) -> str:
     except (ValueError, OverflowError):
         at = None
     if at is None or ":" not in namenode:
-        raise DataError(f"{text!r} is no id of a window; one looks like {_EXAMPLE}")
+        raise UsageError(f"{text!r} is no id of a window; one looks like {_EXAMPLE}")
     return f"{namenode} {at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 

@@ -7,13 +7,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httpx
 
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.shown import without_secrets
 
-QUERY: Final = "Hadoop:*"  # every metrics bean, but not the JVM's own, which are nine tenths of the document
+QUERY: Final = "*:name=*,*"
+"""The beans with a name of their own: Hadoop's, the garbage collectors and memory pools, but not those of the Java
+machine without one, which are most of the document."""
 _REDIRECTS = 3
 
 
@@ -67,8 +71,12 @@ class JmxEndpoint:
                 f"no answer within {self._timeout_s:g} s (setting namenode_timeout_s): the NameNode is busy or paused, "
                 "or a firewall is between"
             ) from None
-        except httpx.HTTPError as error:
-            raise PollError(_in_words(error)) from None
+        except PollError:
+            raise
+        # Not only httpx.HTTPError: a host name, a redirect or a header can raise what another library has for it, and
+        # one NameNode's answer must not end the polls of the others.
+        except Exception as error:
+            raise PollError(_in_words(error)) from error
         return Answer(parse_document(body), body, time.perf_counter() - begun)
 
     async def _read(self, url: httpx.URL, redirects: int) -> bytes:
@@ -119,7 +127,9 @@ def parse_document(body: bytes) -> dict[str, Any]:
     """The document in an answer; a bare NaN is accepted as a float. Raises: PollError if there is no document."""
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise PollError("JSON of far too many levels: is this the web address of a NameNode?") from None
+    except ValueError as error:
         begun = body[:40].decode(errors="replace").strip()
         if begun.startswith("{"):
             raise PollError(f"half a document, or a damaged one, of {len(body):,} bytes: {error}") from None
@@ -140,19 +150,25 @@ def name_of(address: str) -> str:
 
 def without_password(address: str) -> str:
     """An address that may be shown: user and password are hidden."""
-    before, at, host = address.rpartition("@")
-    scheme = before.partition("://")[0] + "://" if "://" in before else ""
-    return f"{scheme}***@{host}" if at else address
+    missing = "" if "://" in address else "http://"
+    return without_secrets(missing + address).removeprefix(missing)
 
 
 def _parse(address: str) -> httpx.URL:
     shown = without_password(address)
+    scheme, _, rest = (address if "://" in address else f"http://{address}").partition("://")
+    credentials, _, place = rest.rpartition("@")
+    user, _, password = (unquote(part) for part in credentials.partition(":"))
     try:
-        url = httpx.URL(address if "://" in address else f"http://{address}")
+        url = httpx.URL(f"{scheme}://{place}")
+        if credentials:  # as they stand, or percent-encoded; a password may hold `/`, `?`, `#` and `@`
+            url = url.copy_with(username=user, password=password)
     except (httpx.InvalidURL, ValueError) as error:
         raise SetupError(f"{shown} is no address of a NameNode ({error}): write http://host:9870") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise SetupError(f"{shown} is no address of a NameNode: write http://host:9870, or https://host:9871")
+    if url.port is not None and not 0 < url.port < 1 << 16:
+        raise SetupError(f"{shown} has no port of TCP, which is 1 to 65535: write http://host:9870")
     path = url.path.rstrip("/")
     url = url.copy_with(path=path if path.endswith("/jmx") else f"{path}/jmx")
     return url if "qry" in url.params or "get" in url.params else url.copy_merge_params({"qry": QUERY})
@@ -198,8 +214,10 @@ def _refusal(response: httpx.Response, kerberos: bool) -> str:
     return f"{status} instead of a document"
 
 
-def _in_words(error: httpx.HTTPError) -> str:
+def _in_words(error: Exception) -> str:
     text = str(error) or type(error).__name__
+    if isinstance(error, httpx.InvalidURL) or "location header" in text:
+        return f"it sends us to what is no address ({text})"
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return f"its certificate is not trusted ({text}): name the authority's PEM file in namenode_ca"
     if isinstance(error, httpx.ConnectError):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from hdfs_pipeline.domains.namenode.gc_times import YOUNG
+
 CLEAR: Final = 5.0
 """A metric is evidence if it is at least so many spreads off what was expected."""
 _TIMES = 2.0  # a rate is up if it is at least this multiple of what was expected
@@ -65,8 +67,12 @@ def _pause(readings: Readings) -> Cause | None:
     slept = readings.get("GcTotalExtraSleepTime")
     if slept is None or slept.spreads < CLEAR or slept.actual < _PAUSE_MS_PER_S:
         return None
-    collected = readings.get("GcTimeMillisParNew")
-    share = f"; garbage collection took {collected.actual:.3g} ms/s of it" if collected else ""
+    collected = readings.get(YOUNG)  # only what stopped the program, with any collector
+    share = (
+        f"; garbage collection stopped it for {collected.actual:.3g} ms/s of it"
+        if collected
+        else "; for how much of it garbage collection stopped it is unknown"
+    )
     text = f"the process slept {slept.actual:.0f} ms in each second longer than it meant to{share}"
     by_gc = collected is not None and collected.actual > 0.3 * slept.actual
     return Cause("garbage collection pause" if by_gc else "process pause", text)

@@ -12,13 +12,15 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from hdfs_pipeline.domains.namenode.gc_times import OLD, YOUNG
+
 Bean = Literal["RpcActivity", "RpcDetailedActivity", "JvmMetrics", "UgiMetrics", "NameNodeActivity", "FSNamesystem"]
 Kind = Literal["average", "gauge", "counter"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One column. `ops` is the count of calls behind an average; `fallback` is read if `attribute` is absent."""
+    """One column. `ops` is the count of calls behind an average."""
 
     name: str
     bean: Bean
@@ -26,7 +28,6 @@ class Metric:
     unit: str
     kind: Kind
     ops: str | None = None
-    fallback: str | None = None
 
 
 def _average(bean: Bean, operation: str) -> Metric:
@@ -41,8 +42,8 @@ def _rate(bean: Bean, operation: str, name: str | None = None) -> Metric:
     return Metric(f"{name or operation}Rate", bean, f"{operation}NumOps", "calls/s", "counter")
 
 
-def _milliseconds(name: str, fallback: str | None = None) -> Metric:
-    return Metric(name, "JvmMetrics", name, "ms/s", "counter", fallback=fallback)
+def _milliseconds(name: str) -> Metric:
+    return Metric(name, "JvmMetrics", name, "ms/s", "counter")
 
 
 OPERATIONS: Final = (
@@ -59,9 +60,8 @@ METRICS: Final[tuple[Metric, ...]] = (
     _gauge("RpcActivity", "CallQueueLength", "calls"),
     *(_average("RpcDetailedActivity", operation) for operation in OPERATIONS),
     *(_gauge("JvmMetrics", f"Threads{state}", "threads") for state in ("Blocked", "Waiting", "TimedWaiting")),
-    # Only ParNew and CMS have times of their own; with any other collector both hold the time of all collections.
-    _milliseconds("GcTimeMillisParNew", fallback="GcTimeMillis"),
-    _milliseconds("GcTimeMillisConcurrentMarkSweep", fallback="GcTimeMillis"),
+    # Only ParNew and CMS have times of their own; see `gc_times` for what these are with any other collector.
+    *(_milliseconds(name) for name in (YOUNG, OLD)),
     _average("UgiMetrics", "GetGroups"),
 )
 """The 28 metrics, in their usual order."""
@@ -96,8 +96,10 @@ BY_BEAN: Final[dict[Bean, tuple[Metric, ...]]] = {
 }
 
 _COUNTER = re.compile(r"\w+NumOps|Gc(Count|TimeMillis)\w*|GcTotalExtraSleepTime|ReceivedBytes|SentBytes")
+# Hadoop's MutableQuantiles counts anew in each window, whose length stands in the name: RpcQueueTime60sNumOps.
+_OF_A_WINDOW = re.compile(r"\dsNum")
 
 
 def only_grows(attribute: str) -> bool:
     """Whether an attribute counts up for as long as the process lives: if it falls, a new process answers."""
-    return _COUNTER.fullmatch(attribute) is not None
+    return _COUNTER.fullmatch(attribute) is not None and _OF_A_WINDOW.search(attribute) is None

@@ -9,13 +9,14 @@ where its count of calls moved. Whatever was not measured is left out of a sampl
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from hdfs_pipeline.domains.namenode.gc_times import gc_times
 from hdfs_pipeline.domains.namenode.metrics import BY_BEAN, Bean, Metric, only_grows
-from hdfs_pipeline.domains.namenode.object_names import parse_object_name
+from hdfs_pipeline.domains.namenode.object_names import ObjectName, parse_object_name
 
 Document = Mapping[str, Any]
 Key = tuple[Bean, int | None]  # a kind of bean, and the port if each RPC server has its own bean
@@ -28,8 +29,10 @@ STARTING: Final = "starting"
 UNKNOWN: Final = "unknown"
 ROLES: Final = ("active", "standby", "observer", STARTING, UNKNOWN)
 
-_PORT = re.compile(r"(Rpc(?:Detailed)?Activity)ForPort(\d+)")
+_PORT = re.compile(r"(?:.*:|Rpc(?:Detailed)?ActivityForPort)([0-9]{1,5})")
 _USERS = 5  # of each operation
+_LARGEST = 2**63
+_LONGEST_NAME = 1000  # characters; names are kept, and endless ones would fill the memory
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Change:
-    """A bean as it was when it last changed, and the time of that change, in seconds of the processor's clock."""
+    """A bean as it was when it last changed, and the time of that change, in seconds of the processor's clock.
+
+    `counted`: what other beans said then that belongs to its metrics.
+    """
 
     bean: Mapping[str, Any]
     at: float
+    counted: Mapping[str, Any]
 
 
 class Processor:
@@ -69,7 +76,7 @@ class Processor:
         self.gap_s = gap_s
         self._changes: dict[Key, _Change] = {}
         self._last: tuple[datetime, float] | None = None
-        self._started: object = None
+        self._started: dict[str, Any] = {}
         self._role = UNKNOWN
         self._port: int | None = None
 
@@ -88,7 +95,8 @@ class Processor:
             self._changes.clear()
         role, port, ports = self._who(beans)
         measured = dict(self._measured_beans(beans, port))
-        restarted = self._restarted(beans, measured, role)
+        collected = gc_times(beans.get("JvmMetrics", {}), dict(_java_beans(document, "GarbageCollector")))
+        restarted = self._restarted(_started(document, beans), measured, role)
         if restarted:
             self._changes.clear()
             notes.append("the NameNode was started anew")
@@ -98,8 +106,9 @@ class Processor:
             before = self._changes.get(key)
             if before is not None and before.bean == bean:
                 continue
-            values.update(_measured(BY_BEAN[key[0]], before, bean, now))
-            self._changes[key] = _Change(bean, now)
+            change = _Change(bean, now, {**bean, **collected} if key[0] == "JvmMetrics" else bean)
+            values.update(_measured(BY_BEAN[key[0]], before, change))
+            self._changes[key] = change
             moved = True
         self._changes = {key: change for key, change in self._changes.items() if key in measured}
         self._role = role
@@ -124,11 +133,10 @@ class Processor:
     def _who(self, beans: Mapping[str, Document]) -> tuple[str, int | None, tuple[int, ...]]:
         """Role, client RPC port, and the ports of all RPC servers."""
         status = beans.get("NameNodeStatus", {})
-        matches = (_PORT.fullmatch(name) for name in beans)
-        ports = tuple(sorted({int(match[2]) for match in matches if match}))
-        named = str(status.get("HostAndPort") or "").rpartition(":")[2]
-        if named.isdigit() and (not ports or int(named) in ports):
-            self._port = int(named)
+        ports = tuple(sorted({port for port in map(_port, beans) if port is not None}))
+        named = _port(status.get("HostAndPort"))
+        if named is not None and (not ports or named in ports):
+            self._port = named
         elif self._port not in ports:
             self._port = (
                 ports[0] if len(ports) == 1 else None
@@ -148,52 +156,86 @@ class Processor:
             if bean is not None:
                 yield (kind, of_port), bean
 
-    def _restarted(self, beans: Mapping[str, Document], measured: Mapping[Key, Document], role: str) -> bool:
-        """Whether another process answers than at the poll before."""
-        info = beans.get("NameNodeInfo", {})
-        started = info.get("NNStartedTimeInMillis", info.get("NNStarted"))
-        before, self._started = self._started, started if started is not None else self._started
-        fell = any(_fell(self._changes[key].bean, bean) for key, bean in measured.items() if key in self._changes)
+    def _restarted(self, started: dict[str, Any], measured: Mapping[Key, Document], role: str) -> bool:
+        """Whether another process answers than at the poll before.
+
+        The time at which it was started tells. Where a document has none, a counter that fell does. Where it is the
+        same although most counters fell, a recording is played again from its beginning.
+        """
+        before = self._started
+        both = started.keys() & before.keys()
+        fell, changed = _fallen(
+            (self._changes[key].bean, bean) for key, bean in measured.items() if key in self._changes
+        )
         again = role == STARTING and self._role not in (STARTING, UNKNOWN)
-        if (fell or again) and started is None:
-            self._started = None  # the new process reports its start later, which must not count as a second restart
-        return fell or again or (before is not None and started is not None and started != before)
+        restarted = again or any(started[name] != before[name] for name in both) or fell > (changed / 2 if both else 0)
+        # A new process that reports its start later must not count as a second restart then.
+        self._started = started if restarted else before | started
+        return restarted
 
 
 def _beans(document: Document) -> Iterator[tuple[str, Document]]:
     """The NameNode's beans by their key `name`, whatever the order of the keys in the object name."""
-    beans = document.get("beans") if isinstance(document, Mapping) else None
-    for bean in beans if isinstance(beans, list) else []:
-        try:
-            name = parse_object_name(bean["name"])
-        except (KeyError, TypeError, ValueError, AttributeError):
-            continue
+    for name, bean in _named(document):
         if name.domain == "Hadoop" and name.keys.get("service") == "NameNode" and "name" in name.keys:
             yield name.keys["name"], bean
 
 
-def _fell(before: Document, now: Document) -> bool:
-    """Whether anything that only ever grows has become less."""
-    for name, value in before.items():
-        was, later = _number(value), _number(now.get(name))
-        if was is not None and later is not None and later < was and only_grows(name):
-            return True
-    return False
+def _named(document: Document) -> Iterator[tuple[ObjectName, Document]]:
+    """The beans whose names are object names."""
+    beans = document.get("beans") if isinstance(document, Mapping) else None
+    for bean in beans if isinstance(beans, list) else []:
+        try:
+            if len(bean["name"]) <= _LONGEST_NAME:
+                yield parse_object_name(bean["name"]), bean
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+
+
+def _port(text: object) -> int | None:
+    """The TCP port at the end of a `host:port` or of the name of an RPC server's bean."""
+    match = _PORT.fullmatch(text) if isinstance(text, str) else None
+    return int(match[1]) if match and 0 < int(match[1]) < 1 << 16 else None
+
+
+def _java_beans(document: Document, kind: str) -> Iterator[tuple[str, Document]]:
+    """The beans of the Java machine of a kind, by their key `name`, or an empty name where a kind has one bean."""
+    for name, bean in _named(document):
+        if name.domain == "java.lang" and name.keys.get("type") == kind:
+            yield name.keys.get("name", ""), bean
+
+
+def _started(document: Document, beans: Mapping[str, Document]) -> dict[str, Any]:
+    """When the process was started, by each source that tells: the Java machine, and the NameNode in two versions."""
+    info, machine = beans.get("NameNodeInfo", {}), dict(_java_beans(document, "Runtime")).get("", {})
+    found = {name: info.get(name) for name in ("NNStartedTimeInMillis", "NNStarted")}
+    found["StartTime"] = machine.get("StartTime")
+    return {name: value for name, value in found.items() if isinstance(value, int | str)}
+
+
+def _fallen(pairs: Iterable[tuple[Document, Document]]) -> tuple[int, int]:
+    """Of what only ever grows: how much has become less, and how much has changed, between two looks at beans."""
+    fell = changed = 0
+    for before, now in pairs:
+        for name in filter(only_grows, before):
+            was, later = _number(before[name]), _number(now.get(name))
+            if was is not None and later is not None and later != was:
+                changed += 1
+                fell += later < was
+    return fell, changed
 
 
 def _number(value: object) -> float | None:
-    """A finite number, or None: a bean may hold NaN, text, or nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """A number that a Java long could hold, or None: a bean may hold NaN, text, a number without end, or nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return None
     return float(value)
 
 
-def _measured(
-    metrics: tuple[Metric, ...], before: _Change | None, bean: Document, now: float
-) -> Iterator[tuple[str, float]]:
+def _measured(metrics: tuple[Metric, ...], before: _Change | None, now: _Change) -> Iterator[tuple[str, float]]:
     """The values of a refreshed bean, compared with the bean before."""
     for metric in metrics:
-        value = _number(bean.get(metric.attribute))
+        value = _number(now.counted.get(metric.attribute))
         if metric.kind == "gauge":
             if value is not None:
                 yield metric.name, value
@@ -201,22 +243,21 @@ def _measured(
         if before is None:
             continue
         if metric.kind == "average":
-            grown = _growth(before.bean, bean, metric.ops or "")
+            grown = _growth(before.counted, now.counted, metric.ops or "")
             if value is not None and value >= 0 and grown is not None and grown > 0:
                 yield metric.name, value
             continue
-        fallback = metric.attribute not in bean and metric.fallback is not None
-        grown = _growth(before.bean, bean, metric.fallback if fallback and metric.fallback else metric.attribute)
+        grown = _growth(before.counted, now.counted, metric.attribute)
         if grown is not None:
-            yield metric.name, grown / (now - before.at)
+            yield metric.name, grown / (now.at - before.at)
 
 
 def _growth(before: Document, bean: Document, attribute: str) -> float | None:
-    """How much a counter grew. A new counter began at zero: Hadoop makes it with the first call."""
+    """How much a counter grew. A new count of calls began at zero: Hadoop makes it with the first call."""
     value = _number(bean.get(attribute))
     if value is None:
         return None
-    was = _number(before.get(attribute, 0))
+    was = _number(before.get(attribute, 0 if attribute.endswith("NumOps") else None))
     return None if was is None or value < was else value - was
 
 
@@ -228,10 +269,17 @@ def _top_users(text: object) -> TopUsers:
             windows.get("windows") or [], key=lambda entry: entry.get("windowLenMs", math.inf), default={}
         )
         operations = window.get("ops", [])
-        return {str(operation["opType"]): _largest(operation.get("topUsers", [])) for operation in operations}
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return {_plain(operation["opType"]): _largest(operation.get("topUsers", [])) for operation in operations}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 
 def _largest(users: list[Document]) -> list[tuple[str, int]]:
-    return sorted(((str(user["user"]), int(user["count"])) for user in users), key=lambda pair: -pair[1])[:_USERS]
+    calls = ((_plain(user["user"]), _number(user["count"])) for user in users)
+    known = [(user, int(count)) for user, count in calls if count is not None]
+    return sorted(known, key=lambda pair: -pair[1])[:_USERS]
+
+
+def _plain(name: object) -> str:
+    """A name that can be stored: JSON can spell half a surrogate pair, which no encoding takes."""
+    return str(name)[:_LONGEST_NAME].encode("utf-8", "replace").decode()

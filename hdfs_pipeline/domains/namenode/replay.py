@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from hdfs_pipeline.domains.namenode.object_names import parse_object_name
 from hdfs_pipeline.domains.namenode.series import read_polls
 from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.processes.hosts import answers_to
 from hdfs_pipeline.settings import PROJECT
 
 SAMPLE: Final = PROJECT / "data" / "sample" / "namenode" / "series.jsonl.gz"
@@ -117,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer `/jmx`."""
+        if not answers_to(self.headers.get("Host"), self.server.host):
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "ask by the address of this machine, or by --host")
+            return
         url = urlsplit(self.path)
         if url.path.rstrip("/") != "/jmx":
             self.send_error(HTTPStatus.NOT_FOUND)
@@ -145,7 +149,7 @@ class ReplayServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, replay: Replay, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.replay = replay
+        self.replay, self.host = replay, host
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,8 @@ from hdfs_pipeline.domains.namenode.process import GAP_S, Document, Processor, S
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.store.store import Store
 
+_LONGEST = 64 << 20  # characters of one line of a recording: a NameNode's document has 0.05 to 10 million
+_YEAR_9999 = 253_370_764_800.0  # Unix seconds
 _NONE = "no samples of a NameNode yet: `hdfs-pipeline collect` polls one"
 
 
@@ -112,17 +114,17 @@ def read_polls(path: Path | str) -> Iterator[Poll]:
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
             line, number = "", 0
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST), ""), 1):
                 poll = _poll(line)
                 if poll is not None:
                     yield poll
-                elif line.endswith("\n") and line.strip():
+                elif line.strip() and (line.endswith("\n") or len(line) == _LONGEST):
                     raise DataError(
                         f"{path}, line {number}: no poll of /jmx, which looks like {{'ts': …, 'beans': […]}}"
                     )
     except EOFError:
         return
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
@@ -130,9 +132,9 @@ def _poll(line: str) -> Poll | None:
     try:
         record = json.loads(line)
         at, beans = float(record["ts"]), record["beans"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
-    if not math.isfinite(at) or not isinstance(beans, list | None):
+    if not 0 <= at < _YEAR_9999 or not isinstance(beans, list | None):
         return None
     return Poll(at, None if beans is None else {"beans": beans})
 

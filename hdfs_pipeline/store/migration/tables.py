@@ -1,6 +1,7 @@
 """The tables of an older store become those of this release, inside one transaction.
 
-Until schema 3 blocks and NameNodes had tables of their own for scores, anomalies, incidents and feedback.
+Until schema 3 blocks and NameNodes had tables of their own for scores, anomalies, incidents and feedback. Columns that
+a table of an older release lacks are added, NULL in its rows.
 """
 
 import json
@@ -19,7 +20,20 @@ from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES
 _CHANGED: Final = ("feedback", "models", "evaluations", "scores", "anomalies", "backtests")
 """Tables that have kept their names, and have got the column `domain` and other keys."""
 _ITEM: Final = "'blocks' AS domain, 'blk_' || block_id AS item"
+_STRIPED: Final = "id < -9223371968135299072"  # -2^63 + 2^36: ids of erasure-coded groups (see the scan)
+_GROUPS: Final = f"""CASE WHEN len(list_filter(block_ids, lambda id: {_STRIPED} AND id & 15 <> 0)) = 0 THEN block_ids
+    ELSE list_distinct(list_transform(block_ids, lambda id: CASE WHEN {_STRIPED} THEN id - (id & 15) ELSE id END)) END
+    AS block_ids"""
+"""Internal blocks of erasure-coded groups become their group."""
 _ROWS: Final = {
+    # Until schema 4 `origin` was the text between the blank after the time stamp and the ": " before the message.
+    "raw_logs": f"""INSERT INTO raw_logs BY NAME
+        SELECT r.* REPLACE (' ' || origin || ': ' AS origin, {_GROUPS}), layout,
+        coalesce(nullif(split_part(origin, ' ', -2), ''), split_part(origin, ' ', -3)) AS level,
+        split_part(origin, ' ', -1) AS logger, '' AS thread, [] AS internal_ids
+        FROM raw_logs_before r LEFT JOIN sources USING (source_id)""",
+    "parsed_events": f"""INSERT INTO parsed_events BY NAME SELECT * REPLACE ({_GROUPS}), '' AS thread
+        FROM parsed_events_before""",
     "scores": f"""INSERT INTO scores BY NAME SELECT {_ITEM}, '' AS entity, first_time AS time, detector, version, score,
         threshold, is_anomaly, scored_at FROM scores_before LEFT JOIN event_matrix USING (block_id)""",
     "namenode_scores": """INSERT INTO scores BY NAME SELECT 'namenode' AS domain, namenode AS entity,
@@ -59,11 +73,16 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
     replaced = {table for table in _CHANGED if table in there and (table, "domain") not in columns}
     if version == 1:  # its key has changed: there was one offset per topic and partition, whatever the cluster
         replaced |= {"offsets"} & there
+    if ("raw_logs", "layout") not in columns:
+        replaced |= {"raw_logs", "parsed_events"} & there
     gone = _MOVES.keys() & (there - TABLES.keys())
     for name in sorted(replaced):
         con.execute(f"ALTER TABLE {name} RENAME TO {name}_before")
     for table in TABLES.values():
         new = table.name not in there - replaced
+        for name in () if new else table.columns:
+            if (table.name, name) not in columns:
+                con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {table.columns[name].type}')
         for statement in table.ddl("store") if new else table.comments("store"):
             con.execute(statement)
     for name in sorted(replaced | gone):

@@ -6,8 +6,9 @@ from pathlib import Path
 from threading import Event
 
 from hdfs_pipeline.domains.contract import Domain, Replay
+from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.files import find_files
+from hdfs_pipeline.sources.finding import find_files
 from hdfs_pipeline.sources.kafka import fewer_collections, is_embedded
 from hdfs_pipeline.streaming.send.pace import Pace, Throttle
 from hdfs_pipeline.streaming.send.sender import LINGER_MS, LOW_LINGER_MS, LOW_RATE, Report, Sender, Tell
@@ -42,7 +43,10 @@ def produce_logs(
     slow = speed is not None or (rate is not None and rate <= LOW_RATE)
     group = group or (settings.stream_group if is_embedded(settings) else None)
     with tempfile.TemporaryDirectory(prefix="stdin.") as spool:
-        replay = domain.replay(settings, find_files(paths, Path(spool)), fresh=fresh)
+        found = find_files(paths, Path(spool))
+        if found.unread:
+            raise DataError("; ".join(found.unread))
+        replay = domain.replay(settings, found.files, fresh=fresh)
         linger = LOW_LINGER_MS if slow else LINGER_MS
         sender = Sender(settings, domain.records_topic, stopped, linger_ms=linger, on_progress=on_progress)
         try:

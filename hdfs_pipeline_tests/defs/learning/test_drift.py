@@ -14,7 +14,8 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline_tests.defs.conftest import Ran, later_home, sensor
 
 CHANGED = """INSERT INTO event_matrix SELECT block_id // 2 + 3, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
-duration_s, lines, alarms, list_transform(counts, lambda x: CASE WHEN x = 3 THEN 2 ELSE x END) FROM event_matrix"""
+duration_s, lines, alarms, list_transform(counts, lambda x: CASE WHEN x = 3 THEN 2 ELSE x END), unfinished
+FROM event_matrix"""
 LABELS = """INSERT INTO labels SELECT m.block_id // 2 + 3, label, kind FROM event_matrix m JOIN labels USING (block_id)
 WHERE m.block_id // 2 + 3 IN (SELECT block_id FROM event_matrix)"""
 
@@ -88,6 +89,24 @@ def test_no_second_request_where_the_challenger_was_kept_back(changed: Settings,
         instance.add_run(dg.DagsterRun(job_name="retrain_job", tags={"dagster/run_key": request.run_key}))
         checks(definitions, instance)
         assert "asked for already" in tick(changed, instance).skip_message
+
+
+def test_drift_pauses_between_two_retrainings_and_says_why(
+    changed: Settings, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version, or other checks that fail, would ask at once again."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        checks(definitions, instance)
+        request = tick(changed, instance)
+        assert request.tags["reason"].startswith("drift since version 1 of random_forest learned: ")
+        assert request.tags["drift"] in request.tags["reason"].replace(", ", ",")
+        instance.add_run(dg.DagsterRun(job_name="retrain_job"))
+        assert isinstance(tick(changed, instance), dg.RunRequest), "a retraining that drift did not ask for"
+        instance.add_run(dg.DagsterRun(job_name="retrain_job", tags={"drift": "another check"}))
+        told = tick(changed, instance).skip_message
+        assert request.tags["reason"] in told and "(`retrain_pause_hours`)" in told
+        monkeypatch.setenv("HDFS_PIPELINE_RETRAIN_PAUSE_HOURS", "0")
+        assert isinstance(tick(changed, instance), dg.RunRequest)
 
 
 def test_nothing_to_watch_in_a_home_without_a_model(home: Settings) -> None:

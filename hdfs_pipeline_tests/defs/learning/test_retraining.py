@@ -17,7 +17,7 @@ from hdfs_pipeline_tests.defs.conftest import BLOCKS, STANDARD, Ran, later_home,
 
 NEW = 120
 COPIES = f"""INSERT INTO event_matrix SELECT block_id + 1, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
-duration_s, lines, alarms, counts FROM (SELECT * FROM event_matrix JOIN labels USING (block_id)
+duration_s, lines, alarms, counts, '' FROM (SELECT * FROM event_matrix JOIN labels USING (block_id)
 ORDER BY label <> 'anomaly', block_id LIMIT {NEW})"""
 LABELS = """INSERT INTO labels SELECT m.block_id, l.label, l.kind FROM event_matrix m JOIN labels l
 ON m.block_id = l.block_id + 1 WHERE m.block_id NOT IN (SELECT block_id FROM labels)"""
@@ -62,11 +62,11 @@ def test_a_batch_of_new_blocks_starts_one_run_at_a_time(grown: Settings, definit
     assert {name: found[f"{name} version"] for name in STANDARD} == served
     assert found["random_forest new blocks"] == NEW
     lead = found["random_forest challenger F1"] - found["random_forest champion F1"]
-    if lead:
-        assert served["random_forest"] == (2 if lead > 0 else 1)
-    assert "worse: F1" in found["decisions"]
-    assert check.passed
-    assert check.metadata["random_forest lead in F1"].value == abs(lead)
+    assert served["random_forest"] in ((2,) if lead > 0.3 else (1, 2) if lead > 0 else (1,))
+    assert "so version 1 serves on: F1" in found["decisions"]
+    assert found["reason"] == "asked for by hand or by a schedule"
+    assert check.passed, "a lead that may be chance leaves nobody behind"
+    assert check.metadata["random_forest lead in F1"].value == (lead if served["random_forest"] == 2 else -lead)
 
 
 def test_the_check_warns_where_the_worse_one_serves(grown: Settings, definitions: dg.Definitions) -> None:
@@ -134,7 +134,10 @@ def test_verdicts_of_people_start_a_run_and_show(
         assert isinstance(tick(grown, instance), dg.RunRequest)
         found, _ = run(definitions, instance)
         assert "10 verdicts used (1 real, 9 false, 0 expected)" in found["random_forest feedback"]
-        assert found["policy"] == "by F1 with a margin of 0, on at least 20 blocks with 3 anomalies"
+        assert found["policy"] == (
+            "by F1, a lead of more than 0 with a confidence of 0.95, on at least 20 blocks with 10 anomalies and as "
+            "many normal ones"
+        )
         assert "| random_forest | F1 |" in found["by the policy"]
         assert found["detector that serves"] in found["choice"]
         assert "0 words of people" in tick(grown, instance).skip_message

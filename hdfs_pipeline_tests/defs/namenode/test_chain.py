@@ -15,7 +15,7 @@ from hdfs_pipeline.defs.namenode.checks import baseline_healthy, metrics_fresh
 from hdfs_pipeline.defs.namenode.first_model import namenode_first_model
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.namenode.features import load_baseline
-from hdfs_pipeline.learning.tracking import train_and_track
+from hdfs_pipeline.learning.challenge import train_and_track
 from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline_tests.defs.conftest import Automation, lean_home, schedule
 from hdfs_pipeline_tests.domains.namenode.watched import faults, watch

@@ -234,12 +234,26 @@ def test_the_fingerprint_tells_another_text_and_another_order_but_no_other_name(
         ("E1\n", 2),
         ("E1,a,text,many\n", 2),
         ("E1,a,text,1\nUNKNOWN,b,other,1\n", 3),
+        ("E1,a,text,1\nE2') FROM read_text('/etc/hostname') --,b,other,1\n", 3),
+        ("E1,\"a\nb\",text,1\n'E2',b,other,1\n", 4),
+        ("E 1,a,text,1\n", 2),
+        ('E1""",a,text,1\n', 2),
+        (f"{'E' * 65},a,text,1\n", 2),
+        (f"E1,a,text,{'9' * 5000}\n", 2),
+        ("E1,a,text,²\n", 2),
     ],
 )
 def test_a_catalogue_that_cannot_be_used_is_refused_with_its_line(tmp_path: Path, row: str, line: int) -> None:
     path = tmp_path / "broken.v1.csv"
     path.write_text("event_id,name,template,count\n" + row)
     with pytest.raises(DataError, match=rf"broken\.v1\.csv, line {line}: "):
+        read_catalogue(path)
+
+
+def test_a_catalogue_has_a_bound(tmp_path: Path) -> None:
+    path = tmp_path / "huge.v1.csv"
+    path.write_text("event_id,template\n" + "".join(f"E{number},text {number}\n" for number in range(2001)))
+    with pytest.raises(DataError, match=r"2,001 templates, more than 2,000"):
         read_catalogue(path)
 
 

@@ -1,8 +1,11 @@
 """What the serving model says of blocks that come more than once, and of models that change under it."""
 
+import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from hdfs_pipeline.domains.blocks.stage import counting_catalogue
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.champions import families
-from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.errors import DataError, NotTrainedError, SetupError
 from hdfs_pipeline.scoring.models import load_model, promote_model, save_model
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
@@ -71,3 +74,55 @@ def test_a_detector_on_sequences_is_refused_and_the_message_says_what_to_do(trai
     chosen = home.settings.model_copy(update={"champion": "lstm"})
     with pytest.raises(SetupError, match="name a detector on counts, such as random_forest"):
         Champion(chosen, BLOCKS)
+
+
+class Odd:
+    """A detector that loads well and then does what `score` does; all else is a real one's."""
+
+    def __init__(self, inner: Any, score: Callable[[np.ndarray], np.ndarray]) -> None:
+        self._inner, self.score = inner, score
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def fails(_rows: np.ndarray) -> np.ndarray:
+    raise RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT")
+
+
+ODD_SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "not a number": lambda rows: np.full(len(rows), np.nan),
+    "without end": lambda rows: np.full(len(rows), np.inf),
+    "too few": lambda rows: np.zeros(1),
+    "a table": lambda rows: np.zeros((len(rows), 2)),
+    "none at all": fails,
+}
+
+
+@pytest.mark.parametrize("kind", ODD_SCORES)
+def test_a_successor_that_cannot_serve_is_refused_before_it_serves(
+    trained: Home, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its files are the ones that were saved: what is wrong shows only when it is asked."""
+    home = copy_home(trained, tmp_path / "home")
+    cls = detector_row("random_forest").cls
+    champion = Champion(home.settings, BLOCKS, "random_forest")
+    save_model(load_model(cls, home.settings, BLOCKS.name), home.settings)
+    load = cls.load
+    with monkeypatch.context() as patch:
+        patch.setattr(cls, "load", lambda folder: Odd(load(folder), ODD_SCORES[kind]))
+        with caplog.at_level(logging.ERROR):
+            assert not champion.refresh() and not champion.refresh()
+        assert champion.label == "random_forest version 1" and "random_forest version 2" in champion.refused
+        (record,) = caplog.records  # once
+        assert "random_forest version 1 goes on serving" in record.getMessage()
+        with pytest.raises(NotTrainedError, match="what it has learned.*hdfs-pipeline train"):
+            Champion(home.settings, BLOCKS, "random_forest")
+    save_model(load_model(cls, home.settings, BLOCKS.name), home.settings)
+    assert champion.refresh() and champion.refused == ""
+    assert champion.scorer.card.version == 3
+
+
+def test_a_threshold_that_is_no_number_is_refused(trained: Home) -> None:
+    with pytest.raises(DataError, match="a threshold of nan"):
+        Champion(trained.settings, BLOCKS, "random_forest", float("nan"))

@@ -1,6 +1,7 @@
 """Files into the store: nothing lost, nothing doubled, whatever the files are and whenever it is interrupted."""
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -15,10 +16,10 @@ import pytest
 import zstandard
 from filelock import FileLock
 
-from hdfs_pipeline.domains.blocks import ingest as module
 from hdfs_pipeline.domains.blocks.ingest import Ingested, ingest
 from hdfs_pipeline.domains.blocks.parse import parse
 from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.sources.files import LogFile
 from hdfs_pipeline_tests.homes import Home
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -151,10 +152,18 @@ def test_an_empty_file_is_a_source_without_records(home: Home, tmp_path: Path) -
     assert sources(home)[0][2:] == (0, "", 0, 0)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_in_utf_16_is_named_with_the_next_step(home: Home, tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.log").write_text("2025-06-01 19:30:54,123 INFO a: blk_1\n" * 3, encoding=encoding)
+    ingest(home.store, home.settings, [str(tmp_path / "a.log")])
+    ((_, position, reason, *_),) = dead(home)
+    assert (position, "iconv -f UTF-16 -t UTF-8" in reason) == (1, True)
+
+
 def test_a_binary_file_is_one_dead_letter(home: Home, tmp_path: Path) -> None:
     done = run(home, put(tmp_path, "a.log", os.urandom(1 << 16) + b"\0" * 100 + b"\n" * 50), put(tmp_path, "b.log", V1))
     assert [row[1:3] for row in dead(home)] == [(1, "a binary file")]
-    assert done.notes == ["a.log: 1 dead letters (no log of a known layout)"]
+    assert done.notes == ["a.log: 1 dead letters (a binary file)"]
     assert len(records(home)) == 3
     assert_all_accounted_for(home)
 
@@ -164,7 +173,7 @@ def test_a_file_of_another_program_is_a_dead_letter_per_line(home: Home, tmp_pat
     assert len(dead(home)) == done.dead_letters == 40
     assert {row[3] for row in dead(home)} == {ACCESS.decode().rstrip("\n")}
     assert [row[1] for row in dead(home)] == list(range(1, 41))
-    assert done.notes == ["access.log: 40 dead letters (no log of a known layout)"]
+    assert done.notes == ["access.log: 40 dead letters (the line does not begin with a time stamp in a known form)"]
     assert len(records(home)) == 3
 
 
@@ -264,28 +273,23 @@ def test_a_log_that_grew_and_was_renamed_and_packed_is_read_on(home: Home, tmp_p
     assert home.rows("SELECT path FROM sources WHERE bytes > 0") == [(str(tmp_path / "nn.log.1.gz"),)]
 
 
-def test_a_log_whose_layout_shows_only_when_it_has_grown_is_read_anew(home: Home, tmp_path: Path) -> None:
+def test_a_log_that_grows_in_another_layout_is_read_on(home: Home, tmp_path: Path) -> None:
     run(home, put(tmp_path, "a.log", b"2026-11-21 14:37:57,000 INFO a: one\n"))
     run(home, put(tmp_path, "a.log", b"2026-11-21 14:37:57,000 INFO a: one\n" + V1))
-    assert [row[1] for row in records(home)] == [2, 3, 4]
-    assert [row[1] for row in dead(home)] == [1]
-    assert sources(home)[0][3:] == ("hdfs_v1", 4, 4)
+    assert [row[1] for row in records(home)] == [1, 2, 3, 4]
+    assert sources(home)[0][3:] == ("hdfs_v1 + log4j", 4, 4)
     assert_all_accounted_for(home)
 
 
 def test_what_is_written_while_a_file_is_read_waits_for_the_next_ingest(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = put(tmp_path, "a.log", V1)
-    digests = module.LogFile.prefix_digests
-
-    def and_then_write(*arguments: Any) -> dict[int, str]:
-        found = digests(*arguments)
-        with Path(path).open("ab") as file:
+    def write(path: Path) -> None:
+        with path.open("ab") as file:
             file.write(V1)
-        return found
 
-    monkeypatch.setattr(module.LogFile, "prefix_digests", and_then_write)
+    path = put(tmp_path, "a.log", V1)
+    between_hash_and_staging(monkeypatch, write)
     first = run(home, path)
     monkeypatch.undo()
     assert (first.records, len(records(home))) == (3, 3)
@@ -325,29 +329,32 @@ def test_names_of_any_kind_do_no_harm(new_home: Callable[..., Home], tmp_path: P
     assert path == os.fsencode(tmp_path / name).decode(errors="replace")
 
 
-# For each case (home, table, number, after) a child that kills itself when the `number`th rows of `table` are to be
-# written, before (0) or after (1) it wrote them.
+# For each case (home, at_once, table, number, after) a child that publishes `at_once` files in one transaction and
+# kills itself when the `number`th rows of `table` are to be written, before (0) or after (1) it wrote them.
 KILLER = """
 import json, os, signal, sys
-from hdfs_pipeline.domains.blocks import ingest as module
+from hdfs_pipeline.domains.blocks import batch
+from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.store.store import Store
 
-write, paths = module.publish_into, sys.argv[2:]
+paths = sys.argv[2:]
 
-def run(home, table, number, after):
+def run(home, at_once, table, number, after):
     seen = 0
-    def deadly(con, name, *arguments, **options):
-        nonlocal seen
-        seen += name == table
-        if name == table and seen == number:
-            if after:
-                write(con, name, *arguments, **options)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return write(con, name, *arguments, **options)
-    module.publish_into = deadly
+    def deadly(write):
+        def written(con, name, *arguments, **options):
+            nonlocal seen
+            seen += name == table
+            if name == table and seen == number:
+                if after:
+                    write(con, name, *arguments, **options)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(con, name, *arguments, **options)
+        return written
+    batch.put, batch.publish_into, batch._FILES = deadly(batch.put), deadly(batch.publish_into), at_once
     settings = load_settings(home)
-    module.ingest(Store.open(settings), settings, paths)
+    ingest(Store.open(settings), settings, paths)
 
 for case in json.loads(sys.argv[1]):
     if not (child := os.fork()):
@@ -355,7 +362,8 @@ for case in json.loads(sys.argv[1]):
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-KILLS = [("raw_logs", 1, 0), ("raw_logs", 2, 1), ("sources", 3, 1)]
+KILLS = [(1, "raw_logs", 1, 0), (1, "raw_logs", 2, 1), (1, "sources", 3, 1), (2, "sources", 2, 1), (9, "sources", 1, 1)]
+KEPT = [0, 1, 2, 2, 0]  # files that the killed ingest had published
 
 
 def test_an_ingest_that_was_killed_and_run_again_is_as_if_run_once(
@@ -368,11 +376,11 @@ def test_an_ingest_that_was_killed_and_run_again_is_as_if_run_once(
     command = [sys.executable, "-c", KILLER, cases, *paths]
     said = subprocess.run(command, timeout=100, check=True, capture_output=True, text=True).stdout
     assert said.split() == [str(-signal.SIGKILL.value)] * len(KILLS)
-    for home, (_, number, _) in zip(killed, KILLS, strict=True):
+    for home, kept in zip(killed, KEPT, strict=True):
         assert [path for path in home.settings.home.iterdir() if path.is_dir()], "it was killed amid its work"
         done = run(home, *paths)
         assert everything(home) == everything(once)
-        assert (done.files, len(done.skipped)) == (4 - number, number - 1)
+        assert (done.files, len(done.skipped)) == (3 - kept, kept)
         assert [path for path in home.settings.home.iterdir() if path.is_dir()] == []
 
 
@@ -389,11 +397,148 @@ def test_a_second_ingest_at_the_same_time_is_refused_in_plain_words(
     assert run(home, str(tmp_path / "b.log")).records == 3
 
 
-def test_a_file_that_is_not_there_leaves_nothing_behind(new_home: Callable[..., Home], tmp_path: Path) -> None:
+def test_where_nothing_is_there_to_read_nothing_is_left_behind(new_home: Callable[..., Home], tmp_path: Path) -> None:
     home = new_home(bare=True)
-    with pytest.raises(DataError, match=r"absent\.log: no such file"):
-        run(home, put(tmp_path, "a.log", V1), str(tmp_path / "absent.log"))
+    with pytest.raises(DataError, match=r"absent\.log: no such file; .*gone\.log: no such file"):
+        run(home, str(tmp_path / "absent.log"), str(tmp_path / "gone.log"))
     assert not home.settings.store_path.exists()
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_stored(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "circle.log").symlink_to(tmp_path / "circle.log")
+    paths = [str(tmp_path / "absent.log"), put(tmp_path, "a.log", V1), str(tmp_path / "circle.log")]
+    done = run(home, *paths, put(tmp_path, "b.log", LOG4J))
+    assert (done.files, done.records) == (2, 6)
+    assert done.unread == [
+        f"{tmp_path}/absent.log: no such file",
+        f"{tmp_path}/circle.log: Too many levels of symbolic links",
+    ]
+
+
+def test_what_a_scan_leaves_out_is_listed(home: Home, tmp_path: Path) -> None:
+    for name in ("a.log", "labels.csv", "README", "x.log.tmp"):
+        put(tmp_path, f"logs/{name}", V1)
+    done = run(home, str(tmp_path / "logs"))
+    assert (done.files, done.unread) == (1, [])
+    assert [Path(left.path).name for left in done.left_out] == ["README", "labels.csv", "x.log.tmp"]
+    assert done.notes == [
+        "left out: README, labels.csv: neither .log nor .out in its name; name the file itself to read it",
+        "left out: x.log.tmp: a temporary name",
+    ]
+
+
+Hook = Callable[[Path], None]
+
+
+def between_hash_and_staging(monkeypatch: pytest.MonkeyPatch, what: Hook, times: int = 1) -> None:
+    """Let `what` happen to the first files, `times` times, after they were hashed and before they are staged."""
+    digests, left = LogFile.prefix_digests, [times]
+
+    def and_then(file: LogFile, *arguments: Any) -> dict[int, str]:
+        found = digests(file, *arguments)
+        if left[0]:
+            left[0] -= 1
+            what(file.path)
+        return found
+
+    monkeypatch.setattr(LogFile, "prefix_digests", and_then)
+
+
+def rotated_by_name(path: Path) -> None:
+    path.rename(path.with_name(f"{path.name}.1"))
+    path.write_bytes(LOG4J)
+
+
+def copied_and_truncated(path: Path) -> None:
+    path.with_name(f"{path.name}.1").write_bytes(path.read_bytes())
+    path.write_bytes(LOG4J)
+
+
+def overwritten_in_place(path: Path) -> None:
+    path.with_name(f"{path.name}.1").write_bytes(path.read_bytes())
+    with path.open("r+b") as file:
+        file.write(LOG4J + V1[len(LOG4J) :] if len(LOG4J) < len(V1) else LOG4J)
+
+
+@pytest.mark.parametrize("what", [rotated_by_name, copied_and_truncated, overwritten_in_place])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_moves_between_hash_and_staging_loses_nothing(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Hook, packed: bool
+) -> None:
+    put(tmp_path, "logs/a.log", gzip.compress(V1 * 5000) if packed else V1 * 5000)
+    between_hash_and_staging(monkeypatch, what)
+    done = run(home, str(tmp_path / "logs"))
+    monkeypatch.undo()
+    again = run(home, str(tmp_path / "logs"))  # the file that has taken the other's name may have come too late
+    stored = dict(home.rows("SELECT sha256, bytes FROM sources"))
+    there = [b"".join(LogFile(path).chunks(1 << 20)) for path in (tmp_path / "logs").iterdir()]
+    assert stored == {hashlib.sha256(data).hexdigest(): len(data) for data in there}
+    assert V1 * 5000 in there
+    assert (done.unread, again.unread, done.records + again.records) == ([], [], len(records(home)) + len(dead(home)))
+    assert_all_accounted_for(home)
+
+
+def test_a_file_that_changes_each_time_it_is_read_is_left_with_a_word_and_the_others_are_stored(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shrink(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:-150])
+
+    path = put(tmp_path, "a.log", V1 * 50)
+    between_hash_and_staging(monkeypatch, shrink, times=1000)
+    done = run(home, path)
+    monkeypatch.undo()
+    assert (done.files, records(home), sources(home)) == (0, [], [])
+    assert done.unread == [
+        f"{path}: it changed each of the 3 times that it was read, and nothing of it was stored; read it again when it "
+        "is no longer cut or overwritten"
+    ]
+    assert run(home, path, put(tmp_path, "b.log", LOG4J)).unread == []
+
+
+def test_a_file_that_vanishes_before_its_turn_is_named_and_one_that_took_another_name_is_read(
+    home: Home, tmp_path: Path
+) -> None:
+    for name, data in (("a.log", V1), ("b.log", LOG4J), ("c.log", ACCESS * 3)):
+        put(tmp_path, f"logs/{name}", data)
+
+    def on_file(number: int, of: int, path: Path) -> None:
+        if path.name == "a.log":
+            (tmp_path / "logs/b.log").rename(tmp_path / "logs/b.log.1")
+            (tmp_path / "logs/c.log").unlink(missing_ok=True)
+
+    done = ingest(home.store, home.settings, [str(tmp_path / "logs")], on_file)
+    assert (done.files, done.records) == (2, 6)
+    assert done.unread == [
+        f"{tmp_path}/logs/b.log: No such file or directory",
+        f"{tmp_path}/logs/c.log: No such file or directory",
+    ]
+
+
+def test_logs_that_are_rotated_before_their_turn_are_all_read(home: Home, tmp_path: Path) -> None:
+    for name, data in (("0.log", ACCESS), ("a.log", V1), ("a.log.1", LOG4J)):
+        put(tmp_path, f"logs/{name}", data)
+
+    def on_file(number: int, of: int, path: Path) -> None:
+        if path.name == "0.log":
+            (tmp_path / "logs/a.log.1").rename(tmp_path / "logs/a.log.2")
+            rotated_by_name(tmp_path / "logs/a.log")
+            put(tmp_path, "logs/a.log", LOG4J.replace(b"14:", b"15:"))
+
+    done = ingest(home.store, home.settings, [str(tmp_path / "logs")], on_file)
+    assert (done.files, done.records, done.unread) == (4, 10, [])
+
+
+@pytest.mark.parametrize("data", [V1, LOG4J])
+def test_lines_that_end_with_a_carriage_return_are_lines(home: Home, tmp_path: Path, data: bytes) -> None:
+    run(home, put(tmp_path, "a.log", data))
+    before = records(home)
+    old = data.replace(b"\r\n", b"\n").replace(b"\n", b"\r")
+    done = run(home, put(tmp_path, "b.log", old))
+    assert done.lines == data.count(b"\n")
+    found = [row[1:5] + row[6:] for row in records(home) if row[0] == 2]
+    assert found == [row[1:5] + row[6:] for row in before]
+    assert_all_accounted_for(home)
 
 
 def test_a_home_that_is_a_file_is_refused_in_plain_words(new_home: Callable[..., Home], tmp_path: Path) -> None:
@@ -410,7 +555,8 @@ def test_progress_is_told_before_each_file(home: Home, tmp_path: Path) -> None:
     assert heard == [(1, 2, "a.log"), (2, 2, "b.log")]
 
 
-def test_real_excerpts_leave_no_dead_letter(home: Home) -> None:
-    done = run(home, str(GOLDEN))
-    assert (done.files, done.dead_letters) == (5, 0)
-    assert done.lines == sum(path.read_bytes().count(b"\n") for path in GOLDEN.glob("*.log"))
+@pytest.mark.parametrize(("names", "files"), [("hdfs_v1*.log", 1), ("hadoop_2.7*.log", 2), ("hadoop_3.4*.log", 2)])
+def test_real_excerpts_leave_no_dead_letter(home: Home, names: str, files: int) -> None:
+    done = run(home, str(GOLDEN / names))
+    assert (done.files, done.dead_letters) == (files, 0)
+    assert done.lines == sum(path.read_bytes().count(b"\n") for path in GOLDEN.glob(names))

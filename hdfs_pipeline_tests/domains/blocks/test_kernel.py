@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, Template, catalogues
 from hdfs_pipeline.domains.blocks.kernel import EVENT_MATRIX, connect, count_events, event_matrix, events_sql, fault_sql
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, RECORDS, split_records
+from hdfs_pipeline.domains.blocks.records import RECORDS, split_records
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
 CATALOGUE = Catalogue("c", 1, (Template("E1", "", "one <*>"), Template("E2", "", "two <*>")))
-LOG4J = LAYOUTS["log4j"]
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=20)
 LIMIT = 1 << 20
 CON = connect(threads=1)
@@ -22,7 +22,7 @@ CON = connect(threads=1)
 
 def events(text: str, catalogue: Catalogue = CATALOGUE) -> list[dict[str, Any]]:
     con = connect(threads=1)
-    con.register("records", pa.Table.from_batches(split_records([text.encode()], LOG4J), RECORDS))
+    con.register("records", pa.Table.from_batches(split_records([text.encode()], log_format()), RECORDS))
     return con.sql(f"SELECT * FROM ({events_sql('records', catalogue)}) ORDER BY position").to_arrow_table().to_pylist()
 
 
@@ -73,11 +73,15 @@ def test_only_the_first_line_of_a_record_is_matched() -> None:
     [
         ("2026-11-21 14:16:19,172 INFO a: fine", None),
         ("2026-11-21 14:16:19,172 INFO a: ", None),
+        ("9999-12-30 00:00:00,000 INFO a: x", "no log record: its time stamp cannot be"),
+        ("2262-01-01 00:00:00,000 INFO a: x", "no log record: its time stamp cannot be"),
+        ("2261-12-31 23:59:59,999 INFO a: x", None),
+        ("0000-01-01 00:00:00,000 INFO a: x", "no log record"),
         ("junk", "no log record"),
         ("2026-13-21 14:16:19,172 INFO a: x", "no log record"),
         ("2026-11-21 14:16:19,172 INFO a", "no log record"),
-        ("2026-11-21 14:16:19,172 INFO a: " + "x" * 1018, None),
-        ("2026-11-21 14:16:19,172 INFO a: " + "x" * 1019, "longer than 1024 bytes"),
+        ("2026-11-21 14:16:19,172 INFO a: " + "x" * 1015, None),
+        ("2026-11-21 14:16:19,172 INFO a: " + "x" * 1016, "longer than 1024 bytes"),
         ("2026-11-21 14:16:19,172 INFO a: " + "é" * 510, "longer than 1024 bytes"),
         ("2026-11-21 14:16:19,172 INFO a: x\n" + "y" * 1020, "longer than 1024 bytes"),
         ("2026-11-21 14:16:19,172 INFO " + "a" * 1020 + ": x", "longer than 1024 bytes"),
@@ -85,7 +89,7 @@ def test_only_the_first_line_of_a_record_is_matched() -> None:
 )
 def test_dead_letters_are_told_with_their_reason(text: str, fault: str | None) -> None:
     con = connect(threads=1)
-    con.register("records", pa.Table.from_batches(split_records([text.encode()], LOG4J)))
+    con.register("records", pa.Table.from_batches(split_records([text.encode()], log_format())))
     ((found,),) = con.execute(f"SELECT {fault_sql(1024)} FROM records").fetchall()
     assert (found is None) if fault is None else found.startswith(fault)
 
@@ -113,7 +117,7 @@ def test_counts_are_those_of_a_naive_count(lines: list[Any], parts: int) -> None
     share = len(text) // parts + 1
     pieces = [text[at : at + share] for at in range(0, len(text), share)]
     con = CON
-    batches = [list(split_records(["\n".join(piece).encode()], LOG4J)) for piece in pieces]
+    batches = [list(split_records(["\n".join(piece).encode()], log_format())) for piece in pieces]
     counts = [count_events(con, batch, CATALOGUE, LIMIT) for batch in batches]  # as a stream brings them: in parts
     counts.append(count_events(con, [], CATALOGUE, LIMIT))
     table = event_matrix(pa.concat_tables(counts), CATALOGUE)
@@ -130,7 +134,7 @@ def test_counts_are_those_of_a_naive_count(lines: list[Any], parts: int) -> None
 
 def test_dead_letters_count_for_no_block() -> None:
     text = b"blk_1\n2026-13-21 14:16:19,172 INFO a: one blk_1\n2026-11-21 14:16:19,172 INFO a: one blk_2 " + b"x" * 2000
-    counts = count_events(connect(threads=1), split_records([text], LOG4J), CATALOGUE, 1024)
+    counts = count_events(connect(threads=1), split_records([text], log_format()), CATALOGUE, 1024)
     assert counts.num_rows == 0
 
 
@@ -144,7 +148,7 @@ def test_a_record_that_names_a_block_twice_counts_once() -> None:
     (row,) = event_matrix(
         count_events(
             connect(threads=1),
-            split_records([b"2026-11-21 14:16:19,172 INFO a: one blk_7 file /x/blk_7\n  blk_7_1.meta"], LOG4J),
+            split_records([b"2026-11-21 14:16:19,172 INFO a: one blk_7 file /x/blk_7\n  blk_7_1.meta"], log_format()),
             CATALOGUE,
             LIMIT,
         ),

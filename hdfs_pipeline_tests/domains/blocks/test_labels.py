@@ -51,6 +51,15 @@ def test_forms_of_one_label(tmp_path: Path, text: str) -> None:
     assert labels(tmp_path, text) == {1: ("anomaly", "x")}
 
 
+@pytest.mark.parametrize("name", ["labels[1].csv", "labels?.csv", "labels*.csv", "**.csv", "it's.csv", "a=b/c=d.csv"])
+def test_the_file_that_is_named_is_read_and_no_other(tmp_path: Path, name: str) -> None:
+    (tmp_path / "labels1.csv").write_text("block_id,label\nblk_1,normal\n")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("block_id,label\nblk_2,anomaly\n")
+    assert read_labels(path).to_pylist() == [{"block_id": 2, "label": "anomaly", "kind": "anomaly"}]
+
+
 def test_no_rows_are_no_labels(tmp_path: Path) -> None:
     assert labels(tmp_path, "BlockId,Label\n") == {}
 
@@ -67,7 +76,6 @@ def test_the_widest_ids_are_read(tmp_path: Path) -> None:
         ("blk_1,normal\nblk_2,\n", 3),
         ("blk_x,normal\n", 2),
         (",normal\n", 2),
-        ("blk_1_1001,normal\n", 2),
         ("blk_9223372036854775808,normal\n", 2),
         ("blk_1,normal\nblk_2,normal\n5 6,anomaly\nblk_3,wrong\n", 4),
     ],

@@ -4,17 +4,16 @@ import gzip
 import json
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdfs_pipeline.domains.blocks.messages import NO_HEAD, Shipped, read_messages, unwrap
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, split_records
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.domains.blocks.messages import MessageRecords, Shipped, read_messages
+from hdfs_pipeline.domains.blocks.records import NO_DATE, NO_STAMP, split_records
 from hdfs_pipeline.settings import PROJECT
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
-V1, LOG4J = LAYOUTS["hdfs_v1"], LAYOUTS["log4j"]
+FORMAT = log_format()
 SAMPLES = {
     "hdfs_v1": PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz",
     "log4j": PROJECT / "data" / "sample" / "hdfs_3.4" / "namenode.log.gz",
@@ -28,7 +27,7 @@ def texts(layout: str, lines: int) -> list[bytes]:
     with gzip.open(SAMPLES[layout]) as file:
         data = b"".join(next(file) for _ in range(lines))
     found: list[list[bytes]] = []
-    head = len(LAYOUTS[layout].head)
+    head = len("081109 203518 " if layout == "hdfs_v1" else "2026-11-21 14:16:19,172 ")
     for line in data.splitlines():
         is_head = (
             len(line) > head and line[:6].isdigit() if layout == "hdfs_v1" else line[:4].isdigit() and line[4:5] == b"-"
@@ -39,18 +38,23 @@ def texts(layout: str, lines: int) -> list[bytes]:
     return [b"\n".join(record) for record in found]
 
 
+def read(
+    values: list[bytes | None], limit: int = LIMIT
+) -> tuple[MessageRecords, list[tuple[int, str]], dict[int, Any]]:
+    return read_messages(values, limit, FORMAT)
+
+
 def rows(batches: Any) -> list[dict[str, Any]]:
     return [{**row, "position": 0} for batch in batches for row in batch.to_pylist()]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", SAMPLES)
 def test_messages_and_files_give_the_same_records(layout: str) -> None:
     given_texts = texts(layout, 4000)
-    found, bad, shipped = read_messages(given_texts, LIMIT)
+    part, bad, shipped = read(given_texts)
     assert (bad, shipped) == ([], {})
-    (part,) = found
     assert part.message.tolist() == list(range(len(given_texts)))
-    file = split_records([b"\n".join(given_texts) + b"\n"], LAYOUTS[layout])
+    file = split_records([b"\n".join(given_texts) + b"\n"], FORMAT)
     assert rows([part.batch]) == rows(file)
 
 
@@ -69,62 +73,76 @@ def test_every_message_is_a_record_or_bad_and_says_which(order: list[int], ends:
         json.dumps({"message": LINE.decode(), "host": {"name": "dn1"}}).encode(),
     ]
     values = [None if kinds[k] is None else kinds[k] + ends[at] for at, k in enumerate(order)]
-    found, bad, shipped = read_messages(values, LIMIT)
-    good = sorted(np.concatenate([part.message for part in found]).tolist()) if found else []
-    assert good == [at for at, k in enumerate(order) if k in (0, 1, 5)]
+    part, bad, shipped = read(values)
+    assert sorted(part.message.tolist()) == [at for at, k in enumerate(order) if k in (0, 1, 5)]
     assert [at for at, _ in bad] == [at for at, k in enumerate(order) if k in (2, 3, 4)]
     assert sorted(shipped) == [at for at, k in enumerate(order) if k == 5]
-    for part in found:
-        for at, row in zip(part.message.tolist(), part.batch.to_pylist(), strict=True):
-            assert row["block_ids"] == ([7] if order[at] == 1 else [-1608999687919862906])
-            assert row["more"] == (" at a\n at b" if order[at] == 1 else "")
+    for at, row in zip(part.message.tolist(), part.batch.to_pylist(), strict=True):
+        assert row["block_ids"] == ([7] if order[at] == 1 else [-1608999687919862906])
+        assert row["more"] == (" at a\n at b" if order[at] == 1 else "")
 
 
 def test_several_records_in_one_message_all_count() -> None:
-    found, bad, _ = read_messages([LINE + b"\n" + LINE, LINE], LIMIT)
+    found, bad, _ = read([LINE + b"\n" + LINE, LINE])
     assert bad == []
-    assert found[0].message.tolist() == [0, 0, 1]
+    assert found.message.tolist() == [0, 0, 1]
 
 
 def test_a_message_is_taken_whole_or_not_at_all() -> None:
-    found, bad, _ = read_messages([LINE + b"\n081109 999999 1 INFO a: b", LINE], LIMIT)
-    assert bad == [(0, NO_HEAD)]
-    assert found[0].message.tolist() == [1]
+    found, bad, _ = read([LINE + b"\n081109 999999 1 INFO a: b", LINE])
+    assert bad == [(0, NO_DATE)]
+    assert found.message.tolist() == [1]
 
 
 def test_what_is_bad_says_why() -> None:
-    values = [None, b"", b"garbage", b"{", b"{}", b"x" * 100, b"081109 999999 1 INFO a: b", LINE[:20]]
-    _, bad, _ = read_messages(values, 99)
+    values = [
+        None,
+        b"",
+        b"garbage",
+        b"{",
+        b"{}",
+        b"x" * 100,
+        b"081109 999999 1 INFO a: b",
+        LINE[:20],
+        b'{"a": {}, "b": 1}',
+    ]
+    _, bad, _ = read(values, 99)
+    nothing = "say where the line is by the setting json_fields"
     assert bad == [
-        (0, "no value"), (1, NO_HEAD), (2, NO_HEAD), (3, "neither a log line nor JSON"), (4, "JSON without `message`"),
-        (5, "longer than 99 bytes"), (6, NO_HEAD), (7, NO_HEAD),
+        (0, "no value"), (1, NO_STAMP), (2, NO_STAMP), (3, "neither a log line nor JSON"),
+        (4, f"JSON of no known shipper: it holds nothing; {nothing}"),
+        (5, "longer than 99 bytes"), (6, NO_DATE), (7, FORMAT.strange),
+        (8, f"JSON of no known shipper: it holds `a`, `b`; {nothing}"),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("sent", "host", "path"),
-    [  # as the Kafka outputs of Filebeat 8, Vector 0.4x and Fluent Bit 3 write
-        ({"@timestamp": "…", "host": {"name": "dn1"}, "log": {"file": {"path": "/v/a.log"}}}, "dn1", "/v/a.log"),
-        ({"timestamp": "…", "host": "dn1", "file": "/v/a.log", "source_type": "file"}, "dn1", "/v/a.log"),
-        ({"@timestamp": 1795270579.172, "host": "dn1", "filename": "/v/a.log"}, "dn1", "/v/a.log"),
-        ({}, "", ""),
-    ],
-)
-def test_what_shippers_send(sent: dict[str, object], host: str, path: str) -> None:
-    found = unwrap(json.dumps({**sent, "message": LINE.decode() + "\n"}).encode())
-    assert (found.text, found.host, found.path) == (LINE, host, path)
+def test_one_shapeless_message_takes_no_lines_from_the_one_before() -> None:
+    found, bad, _ = read([LINE, b"\tat java.lang.Thread.run", LINE])
+    assert (found.batch["more"].to_pylist(), found.message.tolist()) == (["", ""], [0, 2])
+    assert bad == [(1, NO_STAMP)]
 
 
-def test_fluent_bits_own_name_of_the_line() -> None:
-    assert unwrap(json.dumps({"log": LINE.decode()}).encode()).text == LINE
+def test_a_prefix_that_begins_with_digits_is_taken_off() -> None:
+    value = b"2025-06-01T19:30:54.163456789Z stdout F " + LINE
+    found, bad, shipped = read([LINE, value])
+    assert (bad, found.batch["block_ids"].to_pylist()) == ([], [[-1608999687919862906]] * 2)
+    assert shipped == {1: Shipped(LINE, kind="cri")}
+
+
+def test_a_mark_before_a_message_hides_no_record() -> None:
+    found, bad, _ = read([b"\xef\xbb\xbf" + LINE])
+    assert (bad, found.batch["block_ids"].to_pylist()) == ([], [[-1608999687919862906]])
 
 
 def test_half_a_surrogate_pair_is_replaced() -> None:
-    sent = b'{"message": "x\\ud800", "host": "\\ud800h", "file": "/a\\udfff"}'
-    assert unwrap(sent) == Shipped(b"x?", "?h", "/a?")
+    sent = b'{"message": "' + LINE + b'\\ud800", "host": "\\ud800h", "file": "/a\\udfff"}'
+    found, bad, shipped = read([sent])
+    assert bad == []
+    assert (shipped[0].host, shipped[0].path) == ("?h", "/a?")
+    assert found.batch["message"][0].as_py().endswith("b?")
 
 
 def test_json_that_is_deep_or_odd_is_refused_in_words() -> None:
-    for value in (b'{"a":' * 50_000, b'{"message": 5}', b"{1}"):
-        with pytest.raises(DataError, match="JSON"):
-            unwrap(value)
+    values = [b'{"a":' * 50_000, b'{"message": 5}', b"{1}", b'{"message": "x", "host": ' + b"9" * 5000 + b"}"]
+    _, bad, _ = read(values)
+    assert [index for index, reason in bad if "JSON" in reason or reason == NO_STAMP] == [0, 1, 2, 3]

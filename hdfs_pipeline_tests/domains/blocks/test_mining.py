@@ -365,3 +365,51 @@ def test_recordings_are_covered(shipped: Catalogue, folder: str) -> None:
     learned = propose(((logger, message, count) for (logger, message), count in lines.items()), EMPTY)
     assert share_matched(learned, lines) >= 0.99
     assert len(learned.templates) < 100
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "BP-",
+        "[",
+        "[[x]",
+        "[1 [",
+        "a.",
+        "a-",
+        "1.1.",
+        "/a:",
+        "a:",
+        "1,  ",
+        "\x1a, ",
+        "<*>",
+        "DFSClient_",
+        "0",
+        "x",
+        " ",
+        "é[",
+    ],
+)
+def test_a_hostile_line_costs_no_more_than_its_beginning(piece: str) -> None:
+    line = f"word {piece * (1_000_000 // len(piece))}{']' * 1000} end"
+    start = time.process_time()
+    propose([("X", line, 1), ("X", f"{line} again", 1)], EMPTY)
+    assert time.process_time() - start < 2  # some milliseconds; what grows with the square of it would take hours
+
+
+def test_templates_end_where_messages_are_cut() -> None:
+    long = "Receiving a very long list of " + "words " * 5000
+    learned = propose([("X", long, 3)], EMPTY)
+    assert [event_of(learned, long)] == ["E1"]
+    assert learned.templates[0].text.endswith("<*>")
+
+
+def test_only_so_many_templates_are_learned_and_those_seen_most() -> None:
+    words = random.Random(5)
+    messages = [
+        ("X", "".join(words.choices("abcdefghijklmnop", k=12)) + f" {'xyz' * (n % 7)}", n) for n in range(1, 3001)
+    ]
+    learned = propose(messages, EMPTY)
+    assert len(learned.templates) == 1000
+    assert min(t.count for t in learned.templates) > 1900
+    full = Catalogue("full", 1, tuple(Template(f"E{n}", "", f"known {n}<*>") for n in range(1, 2001)))
+    assert propose(messages, full) is full, "a catalogue cannot be read with more templates"

@@ -28,8 +28,8 @@ def records(rows: Rows) -> Records:
     return Records(block, partition, offset, second * SECOND, event, event == 3)
 
 
-def add(found: OpenBlocks, rows: Rows, idle_s: int = 10**6, now: float = 0.0) -> int:
-    return found.add(records(rows), idle_s * SECOND, now)
+def add(found: OpenBlocks, rows: Rows, now: float = 0.0) -> int:
+    return found.add(records(rows), now)
 
 
 def counts(found: OpenBlocks) -> dict[int, Counter[int]]:
@@ -81,9 +81,9 @@ def test_what_is_forgotten_is_gone_and_the_rest_is_found(data: st.DataObject) ->
 
 def test_a_block_closes_when_its_partition_has_moved_on() -> None:
     found = blocks()
-    add(found, [(3, 0, 100, 0), (6, 1, 105, 1), (1, 2, 300, 0)], idle_s=10)
+    add(found, [(3, 0, 100, 0), (6, 1, 105, 1), (1, 2, 300, 0)])
     assert len(found.due(10 * SECOND, 100)[0]) == 0
-    add(found, [(9, 3, 111, 0)], idle_s=10)  # 3, 6 and 9 share a partition; 1 does not
+    add(found, [(9, 3, 111, 0)])  # 3, 6 and 9 share a partition; 1 does not
     slots, full = found.due(10 * SECOND, 100)
     assert found.rows["block"][slots].tolist() == [3]
     assert not full.any()
@@ -125,8 +125,8 @@ def test_the_clock_closes_only_where_all_was_read() -> None:
 
 def test_one_record_from_the_future_does_not_close_everything_for_ever() -> None:
     found = blocks()
-    add(found, [(3, 0, 10**9, 0)], idle_s=60)
-    add(found, [(6, 1 + at, at // 100, 0) for at in range(1100)], idle_s=60)
+    add(found, [(3, 0, 10**9, 0)])
+    add(found, [(6, 1 + at, at // 100, 0) for at in range(1100)])
     assert found.watermark[0] == 10 * SECOND
 
 
@@ -178,7 +178,7 @@ def test_two_million_open_blocks_stay_within_the_budget() -> None:
         zeros = np.zeros(len(rows), np.int64)
         given_rows = Records(rows, (rows % PARTITIONS).astype(np.int32), rows, zeros, zeros, zeros > 0)
         at = 0
-        while (at := found.add(given_rows, SECOND, float(start), at)) < len(rows):
+        while (at := found.add(given_rows, float(start), at)) < len(rows):
             closed, still_open = found.crowd()
             partial += len(still_open)
             found.remove(np.concatenate([closed, still_open]))
@@ -199,3 +199,73 @@ def test_restored_vectors_count_on() -> None:
     older["last_offset"] = 12
     found.restore(older, np.array([1, 0, 0, 0], np.int32))
     assert counts(found)[3][2] == 1, "an older vector replaces nothing"
+
+
+def of_hosts(rows: list[tuple[int, int, float, int]]) -> Records:
+    """Records of (block, offset, second, host)."""
+    block, offset, second, host = (np.array(column) for column in zip(*rows, strict=True))
+    zero, times = np.zeros(len(rows), np.int64), (second * SECOND).astype(np.int64)
+    partition = np.zeros(len(rows), np.int32)
+    return Records(
+        block.astype(np.int64), partition, offset.astype(np.int64), times, zero, zero > 0, host.astype(np.int32)
+    )
+
+
+def premature(lead_s: dict[int, float], share: dict[int, int], named: bool = True) -> int:
+    """How often blocks of ten records, a second apart, are closed before their last one.
+
+    Records come one a tenth of a second; `lead_s` says by how much a host's clock is ahead, `share` how often it logs.
+    """
+    found, early, alive = blocks(1 << 22), 0, dict[int, int]()
+    turns = [host for host, times in share.items() for _ in range(times)]
+    draw = np.random.default_rng(7)
+    for step in range(6000):
+        block = step // 100 * 10 + step % 10
+        host = int(draw.choice(turns))
+        alive[block] = alive.get(block, 0) + 1
+        second = 1000 + step / 10 + lead_s.get(host, 0)
+        found.add(of_hosts([(block, step, second, host if named else 0)]), 0.0)
+        slots, _ = found.due(60 * SECOND, 10**6)
+        early += sum(alive[int(name)] < 10 for name in found.rows["block"][slots])
+        found.publish(slots)
+    return early
+
+
+@pytest.mark.parametrize(("lead_s", "share", "named"), [
+    ({}, {1: 1, 2: 1, 3: 1}, True),
+    ({1: 90}, {1: 7, 2: 31, 3: 31, 4: 31}, True),
+    ({1: 90}, {1: 7, 2: 93}, False),  # nobody says which records are whose
+    ({1: 90}, {1: 70, 2: 15, 3: 15}, True),  # the fast one logs the most
+    ({1: 90}, {1: 1, 2: 1}, True),
+    ({1: 3600, 2: 90}, {1: 1, 2: 1, 3: 1, 4: 1, 5: 1}, True),
+    ({1: -90}, {1: 7, 2: 31, 3: 31}, True),  # one that is slow
+    ({1: -3600}, {1: 1, 2: 1, 3: 1}, True),
+])  # fmt: skip
+def test_clocks_that_are_wrong_close_no_block_early(
+    lead_s: dict[int, float], share: dict[int, int], named: bool
+) -> None:
+    assert premature(lead_s, share, named) == 0
+
+
+def test_blocks_of_a_fast_host_close_like_all_others() -> None:
+    found = blocks()
+    rows = [(1, 0, 5000.0, 9)] + [(2, 1 + at, 100 + at, at % 3) for at in range(90)]
+    found.add(of_hosts(rows[:40]), 0.0)
+    found.add(of_hosts(rows[40:]), 0.0)
+    slots, _ = found.due(30 * SECOND, 10**6)
+    assert found.rows["block"][slots].tolist() == [1]
+
+
+def test_a_host_that_falls_silent_holds_nothing_for_long() -> None:
+    found = blocks()
+    found.add(of_hosts([(1, at, 100.0 + at, at % 2) for at in range(20)]), 0.0)
+    found.add(of_hosts([(2, 20 + at, 200.0 + at, 0) for at in range(70)]), 0.0)
+    assert found.watermark[0] >= 250 * SECOND
+    assert found.rows["block"][found.due(30 * SECOND, 10**6)[0]].tolist() == [1]
+
+
+def test_the_clock_of_each_host_is_told() -> None:
+    found = blocks()
+    found.add(of_hosts([(1, at, 100.0 + at + 90 * (at % 3 == 0), at % 3) for at in range(30)]), 0.0)
+    rows = {host: clock / SECOND for _, host, clock in found.host_clocks().tolist()}
+    assert set(rows) == {0, 1, 2} and 200 < rows[0] < 220 and 115 < rows[1] < 130

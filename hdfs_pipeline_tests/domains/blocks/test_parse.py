@@ -51,13 +51,14 @@ def assert_all_accounted_for(home: Home, found: Parsed) -> None:
     )
 
 
-def test_real_lines_of_today_become_events_and_nothing_is_lost(home: Home, tmp_path: Path) -> None:
-    for file in sorted(GOLDEN.glob("hadoop_*.log")):
+@pytest.mark.parametrize("release", ["2.7", "3.4"])
+def test_real_lines_of_today_become_events_and_nothing_is_lost(home: Home, tmp_path: Path, release: str) -> None:
+    for file in sorted(GOLDEN.glob(f"hadoop_{release}_*.log")):
         read(home, tmp_path, file.name, "no head\n" + file.read_text())
     found = parsed(home)
     assert found.catalogue.label == "hdfs_3.v1"
     assert (found.new, found.coverage) == (found.records, 1.0)
-    assert len(home.rows("SELECT 1 FROM dead_letters")) == 4
+    assert len(home.rows("SELECT 1 FROM dead_letters")) == 2
     assert_all_accounted_for(home, found)
 
 
@@ -259,3 +260,33 @@ def test_real_logs_of_3_4_are_covered(home: Home, shared: Path) -> None:
 @pytest.mark.slow
 def test_all_real_logs_of_3_4_are_covered(home: Home, shared: Path) -> None:
     covered(home, sorted((shared / "hdfs_3.4").glob("*.log.gz")))
+
+
+def test_what_a_killed_parse_has_left_is_deleted_by_the_next(home: Home, tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"081109 203615 148 INFO dfs.DataNode: Receiving block blk_1 src: /a dest: /b\n")
+    ingest(home.store, home.settings, [str(log)])
+    for name in (".staging.parse.dead", ".staging.x1y2z3"):  # of this release, and of an older one
+        (home.settings.home / name).mkdir()
+        (home.settings.home / name / "events.parquet").write_bytes(b"x")
+    (home.settings.home / ".staging.raw_logs.alive").mkdir()
+    parse(home.store, home.settings)
+    assert [path.name for path in home.settings.home.glob(".staging.*")] == [".staging.raw_logs.alive"]
+
+
+def test_a_copy_that_truncate_makes_of_a_block_in_a_snapshot_is_a_block_of_its_own(home: Home) -> None:
+    """As Hadoop 3.4.2 logs it: `-truncate` of a file in a snapshot leaves the block, and cuts a copy with a new id."""
+    ingest(home.store, home.settings, [str(GOLDEN / "copy_on_truncate.log")])
+    assert parsed(home).coverage == 1.0
+    kept, copy = (
+        [
+            event
+            for (event,) in home.rows(
+                "SELECT DISTINCT event_id FROM parsed_events WHERE list_contains(block_ids, ?)", block
+            )
+        ]
+        for block in (1073741832, 1073741848)
+    )
+    recovery = {"E47", "E49", "E56"}  # these name both
+    assert {"E1", "E2", "E3", "E51", "E53", "E54", "E57", *recovery} <= set(kept)
+    assert set(copy) == recovery | {"E37", "E55"}, "the copy is stored and cut, and never allocated or received"

@@ -2,17 +2,18 @@
 
 import gzip
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, batch_of, split_records
+from hdfs_pipeline.domains.blocks.records import batch_of, split_records
 from hdfs_pipeline.domains.blocks.replay import Record, Source, merged
 from hdfs_pipeline.domains.blocks.rounds import Rounds
 from hdfs_pipeline.settings import PROJECT
-from hdfs_pipeline.sources.files import LogFile, find_files
+from hdfs_pipeline.sources.files import LogFile
+from hdfs_pipeline.sources.finding import find_files
+from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
 SAMPLES = PROJECT / "data" / "sample"
 HEADS = {"hdfs_v1": "hdfs_v1/HDFS.log.gz", "log4j": "hdfs_3.4/datanode_1.log.gz"}
@@ -28,14 +29,14 @@ def head_of(name: str, folder: Path, lines: int = 15_000) -> Path:
 
 
 def replayed(paths: list[Path], rounds: Rounds | None = None) -> list[tuple[str, Record]]:
-    sources = [Source(LogFile(path)) for path in paths]
+    sources = [Source(LogFile(path), log_format()) for path in paths]
     return [(source.file.path.name, record) for source, record in merged(sources, rounds or Rounds())]
 
 
 @pytest.mark.parametrize("layout", HEADS)
 def test_records_are_those_that_files_are_split_into(layout: str, tmp_path: Path) -> None:
     path = head_of(HEADS[layout], tmp_path)
-    wanted = [row for b in split_records([path.read_bytes()], LAYOUTS[layout]) for row in b.to_pylist()]
+    wanted = [row for b in split_records([path.read_bytes()], log_format()) for row in b.to_pylist()]
     found = [record for _, record in replayed([path])]
     assert [record.line for record in found] == [row["position"] for row in wanted]
     assert [list(record.block_ids) for record in found] == [row["block_ids"] for row in wanted]
@@ -44,7 +45,7 @@ def test_records_are_those_that_files_are_split_into(layout: str, tmp_path: Path
 
 
 def test_records_do_not_depend_on_the_pieces_read(tmp_path: Path) -> None:
-    source = Source(LogFile(head_of(HEADS["log4j"], tmp_path, 5000)))
+    source = Source(LogFile(head_of(HEADS["log4j"], tmp_path, 5000)), log_format())
     whole, small = (list(source.records(Rounds(), size)) for size in (1 << 20, 1000))
     assert small == whole
 
@@ -60,7 +61,7 @@ def test_garbage_lines_are_records_without_blocks(tmp_path: Path) -> None:
     found = [(r.line, r.text, list(r.block_ids)) for _, r in replayed([path])]
     assert found == [
         (1, b"what blk_1 is this", []),
-        (2, b"\xff\xfe", []),
+        (2, "\ufffd\ufffd".encode(), []),
         (3, b"081109 203615 148 INFO dfs.A: blk_38 done\r\n\tat blk_39", [38, 39]),
         (5, b"081399 203615 148 INFO dfs.A: blk_40 on no day", []),
         (6, b"081109 203616 148 INFO dfs.A: blk_38 and blk_38 and blk_41", [38, 41]),
@@ -86,7 +87,7 @@ def test_files_are_merged_by_time_and_keep_their_own_order(tmp_path: Path) -> No
 def test_a_folder_of_daemons_is_merged(tmp_path: Path) -> None:
     names = ("namenode", "datanode_1", "datanode_2")
     paths = [head_of(f"hdfs_3.4/{name}.log.gz", tmp_path, 4000) for name in names]
-    found = replayed([file.path for file in find_files([str(tmp_path)], tmp_path)])
+    found = replayed([file.path for file in find_files([str(tmp_path)], tmp_path).files])
     times = [record.time for _, record in found]
     assert times == sorted(times)
     for path in paths:
@@ -98,7 +99,7 @@ def test_rotated_files_are_opened_when_they_are_due(tmp_path: Path) -> None:
     for day in range(1, 29):
         paths.append(tmp_path / f"x.log.{day}")
         paths[-1].write_text(line(1, "begin", f"0811{day:02}") + line(2, "end", f"0811{day:02}"))
-    sources = [Source(LogFile(path)) for path in reversed(paths)]
+    sources = [Source(LogFile(path), log_format()) for path in reversed(paths)]
     opened: list[str] = []
     for source in sources:
         source.records = lambda rounds, size, s=source: (
@@ -112,7 +113,7 @@ def test_rotated_files_are_opened_when_they_are_due(tmp_path: Path) -> None:
 
 def vectors(records: list[bytes], layout: str) -> list[list[str]]:
     """What happens to each block, in the order in which blocks appear, without their ids."""
-    batch = batch_of(b"\n".join(records) + b"\n", LAYOUTS[layout])
+    batch = batch_of(b"\n".join(records) + b"\n", log_format())
     blocks: dict[int, list[str]] = {}
     for row in batch.to_pylist():
         for block in row["block_ids"]:
@@ -134,7 +135,7 @@ def test_a_round_has_other_blocks_of_the_same_vectors(layout: str, tmp_path: Pat
     assert not ids[0] & ids[1] and not ids[1] & ids[2] and not ids[0] & ids[2]
     assert len(ids[0]) == len(ids[1]) == len(ids[2]) > 1
     assert vectors(texts[0], layout) == vectors(texts[1], layout) == vectors(texts[2], layout)
-    step = times[0][-1] - times[0][0] + 61_000_000
+    step = -((times[0][0] - times[0][-1]) // 1_000_000) * 1_000_000 + 61_000_000  # whole seconds
     assert all(later - time == step for time, later in zip(times[0], times[1], strict=True))
     assert all(later - time == step for time, later in zip(times[1], times[2], strict=True))
     assert [len(text) for text in texts[0]] == [len(text) for text in texts[1]], "an id keeps its digits"
@@ -170,21 +171,37 @@ def test_an_id_stays_a_block_id(old: str) -> None:
         assert -(2**63) <= number < 2**63 and (number < 0) == old.startswith("-")
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_time_stamps_move_over_midnight_and_new_year(layout: str) -> None:
-    shape = LAYOUTS[layout]
-    written = datetime(2008, 12, 31, 23, 59, 58, 999_000, tzinfo=UTC)
-    stamp = {"hdfs_v1": "081231 235958 ", "log4j": "2008-12-31 23:59:58,999 "}[layout]
-    text = f"{stamp}148 INFO dfs.A: blk_38\n".encode()
-    time = (
-        int(written.timestamp() * 1000)
-        * 1000
-        // (1 if layout == "log4j" else 1_000_000)
-        * (1 if layout == "log4j" else 1_000_000)
-    )
+@pytest.mark.parametrize(
+    ("stamp", "moved"),
+    [
+        ("081231 235958", "090101 000002"),
+        ("2008-12-31 23:59:58,999", "2009-01-01 00:00:02,999"),
+        ("2008-12-31T23:59:58.9999Z", "2009-01-01T00:00:02.9999Z"),
+        ("08/12/31 23:59:58", "09/01/01 00:00:02"),
+        ("31 Dec 2008 23:59:58,001", "01 Jan 2009 00:00:02,001"),
+        ("31-Dec-2008 23:59:58.001", "01-Jan-2009 00:00:02.001"),
+        ("20081231T235958,999", "20090101T000002,999"),
+    ],
+)
+def test_time_stamps_move_over_midnight_and_new_year(stamp: str, moved: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(f"{stamp} INFO dfs.A: blk_38\n{stamp} INFO dfs.A: blk_38\n")
     rounds = Rounds(pause_s=3)
-    rounds.saw(np.array([time]), np.array([], np.int64))
+    replayed([path], rounds)
+    rounds._last += 1_000_000
     rounds.next()
-    moved = rounds.with_moved_times(text, np.array([0]), np.array([time]), shape).decode()
-    assert moved.startswith({"hdfs_v1": "090101 000001 ", "log4j": "2009-01-01 00:00:01,999 "}[layout])
-    assert moved[len(stamp) :] == text[len(stamp) :].decode()
+    assert [record.text.split(b" INFO")[0].decode() for _, record in replayed([path], rounds)] == [moved, moved]
+
+
+def test_lines_of_a_container_are_sent_without_what_stands_around_them(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_text(
+        "2025-06-01T19:30:54.1Z stdout F 2025-06-01 19:30:54,001 WARN dfs.A: blk_38\n"
+        "2025-06-01T19:30:54.1Z stdout F \tat a.b\n"
+        "2025-06-01T19:30:54.1Z stdout F 2025-06-01 19:30:55,001 INFO dfs.A: blk_39\n"
+    )
+    found = [(record.line, record.text, list(record.block_ids)) for _, record in replayed([path])]
+    assert found == [
+        (1, b"2025-06-01 19:30:54,001 WARN dfs.A: blk_38\n\tat a.b", [38]),
+        (3, b"2025-06-01 19:30:55,001 INFO dfs.A: blk_39", [39]),
+    ]

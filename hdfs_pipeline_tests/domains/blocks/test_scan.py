@@ -10,34 +10,35 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks import scan
-from hdfs_pipeline.domains.blocks.records import LAYOUTS, Layout
+from hdfs_pipeline.domains.blocks.layouts import known_layouts
 
-V1, LOG4J = LAYOUTS["hdfs_v1"], LAYOUTS["log4j"]
-HEADS = {"hdfs_v1": rb"\d{6} \d{6} ", "log4j": rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "}
+V1, LOG4J = "hdfs_v1", "log4j"
+TABLE = known_layouts().table
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def scanned(data: bytes, layout: Layout = LOG4J) -> tuple:
-    return scan.scan(np.frombuffer(data, np.uint8), len(data), layout.codes)
+def scanned(data: bytes) -> scan.Scan:
+    return scan.scan(np.frombuffer(data, np.uint8), len(data), TABLE)
 
 
-def time_of(head: str, layout: Layout) -> int:
+def time_of(head: str, layout: str) -> int:
     """Microseconds since 1970 that the scan gives for a line with this head, -1 for none."""
-    return int(scanned(f"{head}INFO a: b".encode(), layout)[1][0])
+    middle = "1 " if layout == V1 else ""
+    return int(scanned(f"{head}{middle}INFO a: b".encode()).time[0])
 
 
-def naive_time(layout: Layout, year: int, *rest: int) -> int:
+def naive_time(layout: str, year: int, *rest: int) -> int:
     """The same by datetime; `rest` is month, day, hour, minute, second, millisecond."""
     *date, milli = rest
     try:
         found = datetime(year + 2000 if layout is V1 else year, *date, milli * 1000, tzinfo=UTC)
     except ValueError:
         return -1
-    return (found - EPOCH) // timedelta(microseconds=1) if found.year >= 1970 else -1
+    return (found - EPOCH) // timedelta(microseconds=1) if 1970 <= found.year <= 2261 else -1
 
 
-def head(layout: Layout, year: int, *rest: int) -> str:
+def head(layout: str, year: int, *rest: int) -> str:
     form = "{:02}{:02}{:02} {:02}{:02}{:02} " if layout is V1 else "{:04}-{:02}-{:02} {:02}:{:02}:{:02},{:03} "
     return form.format(year, *rest)
 
@@ -57,7 +58,7 @@ def head(layout: Layout, year: int, *rest: int) -> str:
 @example(layout=LOG4J, year=26, month=11, day=21, clock=(0, 0, 0, 0))
 @example(layout=V1, year=0, month=2, day=29, clock=(23, 59, 59, 0))
 def test_times_are_those_of_datetime(
-    layout: Layout, year: int, month: int, day: int, clock: tuple[int, int, int, int]
+    layout: str, year: int, month: int, day: int, clock: tuple[int, int, int, int]
 ) -> None:
     if layout is V1:
         year, clock = year % 100, (*clock[:3], 0)
@@ -70,7 +71,7 @@ def test_every_day_of_a_century_has_its_time() -> None:
         heads.append(f"{day:%Y-%m-%d %H:%M:%S},000 INFO a: b\n")
         want.append((day - EPOCH) // timedelta(microseconds=1))
         day += timedelta(days=1)
-    assert scanned("".join(heads).encode())[1].tolist() == want
+    assert scanned("".join(heads).encode()).time.tolist() == want
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,8 @@ def test_a_date_that_cannot_be_has_no_time(impossible: str) -> None:
 
 def naive_ids(data: bytes) -> list[int]:
     found = (int(number) for number in re.findall(rb"blk_(-?\d+)", data))
-    return list(dict.fromkeys(number for number in found if -(2**63) <= number < 2**63))
+    known = (number for number in found if -(2**63) <= number < 2**63)
+    return list(dict.fromkeys(number & ~15 if number < -(2**63) + 2**36 else number for number in known))
 
 
 id_text = st.one_of(
@@ -101,59 +103,90 @@ noise = st.sampled_from([" ", "", "blk_", "blk", "bl", "k_", "_", "b", "BLK_1", 
 @given(parts=st.lists(st.tuples(noise, id_text), max_size=40), end=noise)
 def test_block_ids_are_those_of_a_regular_expression(parts: list[tuple[str, str]], end: str) -> None:
     data = ("2026-11-21 10:00:00,000 INFO a: " + "".join(f"{n}blk_{i}" for n, i in parts) + end).encode()
-    *_, ids, lines = scanned(data)
-    assert ids.tolist() == naive_ids(data)
-    assert lines == 1
+    found = scanned(data)
+    assert found.ids.tolist() == naive_ids(data)
+    assert found.lines == 1
 
 
 @pytest.mark.parametrize("end", [b"blk_", b"blk_-", b"blk", b"blk_7", b"blk_-7", b"blk_0", b"_", b"b"])
 def test_a_block_id_at_the_end_of_the_buffer_is_read_whole_and_no_further(end: bytes) -> None:
     data = b"2026-11-21 10:00:00,000 INFO a: " + end
     beyond = data + b"99999 blk_5\n"
-    *_, ids, _ = scan.scan(np.frombuffer(beyond, np.uint8), len(data), LOG4J.codes)
-    assert ids.tolist() == naive_ids(data)
+    found = scan.scan(np.frombuffer(beyond, np.uint8), len(data), TABLE)
+    assert found.ids.tolist() == naive_ids(data)
 
 
 def test_no_block_id_spans_two_lines() -> None:
-    *_, offsets, ids, lines = scanned(b"2026-11-21 10:00:00,000 INFO a: blk_\n12 bl\nk_3 blk_4\n")
-    assert (ids.tolist(), offsets.tolist(), lines) == ([4], [0, 1], 3)
-
-
-lines_of = st.lists(
-    st.one_of(
-        st.sampled_from([b"2026-11-21 10:00:00,000 INFO a: b", b"081109 203615 148 INFO a: b", b"", b"\r", b"junk"]),
-        st.sampled_from(
-            [b"2026-11-21 10:00:00,000", b"2026-11-21 10:00:00.000 x", b" 081109 203615 ", b"081109 20361x "]
-        ),
-        st.binary(max_size=30),
-    ),
-    max_size=12,
-).map(b"\n".join)
-
-
-@REPEATABLE
-@given(data=lines_of, layout=st.sampled_from([V1, LOG4J]))
-def test_heads_are_found_where_a_regular_expression_finds_them(data: bytes, layout: Layout) -> None:
-    starts = [found.start() for found in re.finditer(rb"(?:\A|(?<=\n))" + HEADS[layout.name], data)]
-    buffer = np.frombuffer(data, np.uint8)
-    assert scan.count_heads(buffer, layout.codes) == len(starts)
-    assert scan.last_head(buffer, len(data), layout.codes) == max(starts, default=0)
+    found = scanned(b"2026-11-21 10:00:00,000 INFO a: blk_\n12 bl\nk_3 blk_4\n")
+    assert (found.ids.tolist(), found.offsets.tolist(), found.lines) == ([4], [0, 1], 3)
 
 
 def test_a_record_with_ninety_thousand_ids_is_read_in_no_time() -> None:
     scanned(b"warm up")
     data = b"2026-11-21 10:00:00,000 INFO a: " + b" ".join(b"blk_%d" % (number % 45_000) for number in range(90_000))
     start = perf_counter()
-    *_, ids, _ = scanned(data)
+    found = scanned(data)
     assert perf_counter() - start < 2
-    assert len(ids) == 90_000  # beyond its window the scan leaves repetitions to the caller
+    assert len(found.ids) == 90_000  # beyond its window the scan leaves repetitions to the caller
 
 
 def test_many_short_junk_lines_are_a_record_each() -> None:
     scanned(b"warm up")
     start = perf_counter()
-    number, time, *_, lines = scanned(b"x\n" * 200_000)
+    found = scanned(b"x\n" * 200_000)
     assert perf_counter() - start < 2
-    assert lines == 200_000
-    assert number.tolist() == list(range(200_000))
-    assert (time == -1).all()
+    assert found.lines == 200_000
+    assert found.number.tolist() == list(range(200_000))
+    assert (found.time == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("blockid: 1073741962, srvID: 4ff4", [1073741962]),
+        ("blockId=1073741962", [1073741962]),
+        ('{"blockId":1073741962}', [1073741962]),
+        ("block_id: 7, Block ID=8", [7, 8]),
+        ("BlockId: blk_9_1001", [9]),
+        ("Block 1144933273_BP-844174450-10.0.0.62-1523246230577 has been invalidated", [1144933273]),
+        ("blockid: BP-844174450-10.0.0.62-1523246230577:blk_5_1", [5]),
+        ("blockId=-9223372036854775790", [-9223372036854775792]),
+        ("cliID: 77, storageid=8, myblockid=9x, blockid=, blockid: abc, blockId=4ff4d539", []),
+        ("file_BP-844174450-10.0.0.62-1523246230577 x7_BP-1-2-3", []),
+        ("blk_7 and blockId=7", [7]),
+    ],
+)
+def test_ids_without_blk_are_those_that_hadoop_writes_so(text: str, ids: list[int]) -> None:
+    assert scanned(f"2026-11-21 10:00:00,000 INFO a: {text}".encode()).ids.tolist() == ids
+
+
+def test_internal_blocks_of_an_erasure_coded_group_are_the_group_and_are_kept() -> None:
+    found = scanned(
+        b"2026-11-21 10:00:00,000 INFO a: blk_-9223372036854775792_1 blk_-9223372036854775791_1\n"
+        b"2026-11-21 10:00:00,000 INFO a: blk_-9223372036854775777_1 blk_-2281137920769708011_1\n"
+    )
+    assert found.ids.tolist() == [-9223372036854775792, -9223372036854775792, -2281137920769708011]
+    assert (found.internal.tolist(), found.internal_offsets.tolist()) == (
+        [-9223372036854775791, -9223372036854775777],
+        [0, 1, 2],
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "pool"),
+    [
+        ("Receiving BP-1892722178-10.0.0.18-1651054322539:blk_7_1 src", "BP-1892722178-10.0.0.18-1651054322539"),
+        ("Block 7_BP-1-nn1.example.com-3 BP-9-b-4", "BP-1-nn1.example.com-3"),
+        ("xBP-1-a-3 BP-x-y-z BP-1", ""),
+    ],
+)
+def test_a_record_says_its_block_pool(text: str, pool: str) -> None:
+    data = f"2026-11-21 10:00:00,000 INFO a: {text}".encode()
+    start, stop = scanned(data).pool[0]
+    assert data[start:stop].decode() == pool
+
+
+def test_at_each_bound_a_record_begins() -> None:
+    data = b"081109 203518 1 INFO a: b\n\tat x\nno head\n\tat y\n"
+    found = scan.scan(np.frombuffer(data, np.uint8), len(data), TABLE, np.array([0, 32]))
+    assert (found.number.tolist(), found.kind.tolist()) == ([0, 2, 3], [1, 0, 0])

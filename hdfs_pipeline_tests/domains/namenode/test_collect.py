@@ -75,7 +75,7 @@ def test_two_namenodes_in_one_round(home: Home) -> None:
         assert rows == [
             (first, "active", 8020, True, 7),
             (second, "standby", 8020, True, 7),
-            (first, "active", 8020, False, 58),
+            (first, "active", 8020, False, 56),
             (second, "standby", 8020, False, 24),
         ]
         health = home.rows(

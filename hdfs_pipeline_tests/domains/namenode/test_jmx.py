@@ -1,6 +1,7 @@
 """`/jmx` over real HTTP: what is a document, and what each thing that goes wrong is called."""
 
 import asyncio
+import base64
 import gzip
 import importlib.util
 import json
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -48,7 +50,7 @@ def test_a_document_is_asked_for_with_one_request(settings: Settings) -> None:
         found = fetch(address, settings)
     assert found.document["beans"][0]["ThreadsBlocked"] == 1
     assert found.body == GOOD and 0 < found.seconds < 10
-    assert [handler.path for handler in seen] == ["/jmx?qry=Hadoop%3A%2A"]
+    assert [handler.path for handler in seen] == ["/jmx?qry=%2A%3Aname%3D%2A%2C%2A"]
 
 
 def test_a_bare_nan_is_let_through(settings: Settings) -> None:
@@ -69,7 +71,7 @@ def test_a_bare_nan_is_let_through(settings: Settings) -> None:
         (b"[1, 2]", "without a list of beans"),
         (b'{"result": "ERROR"}', "without a list of beans"),
         (b'{"beans": {}}', "without a list of beans"),
-        (b"[" * 100_000, "no JSON"),
+        (b"[" * 100_000, "far too many levels"),
     ],
 )
 def test_what_is_no_document(settings: Settings, body: bytes, said: str) -> None:
@@ -195,6 +197,19 @@ def test_a_password_is_sent_and_never_shown(settings: Settings, caplog: pytest.L
     assert "s3cret" not in str(wrong.value)
 
 
+@pytest.mark.parametrize("password", ["a/b", "a?b", "a#b", "a@b", "12/3", "a:b", "ü", "a%2Fb"])
+def test_a_password_may_hold_any_character(settings: Settings, password: str) -> None:
+    with serving(reply()) as (address, seen):
+        given = address.replace("http://", f"http://hdfs:{password}@")
+        fetch(given, settings)
+        sent = base64.b64decode(seen[0].headers["Authorization"].removeprefix("Basic ")).decode()
+    assert sent == f"hdfs:{unquote(password)}"
+    assert name_of(given) == name_of(address)
+    with pytest.raises(SetupError) as wrong:
+        JmxEndpoint(f"http://hdfs:{password}@nn:port", settings)
+    assert password not in str(wrong.value)
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that is its own authority, and its key."""
@@ -240,10 +255,23 @@ def test_names(address: str, name: str) -> None:
     assert name_of(address) == name
 
 
-@pytest.mark.parametrize("address", ["", "http://", "ftp://nn:1", "http://nn:port", "/jmx"])
+@pytest.mark.parametrize(
+    "address", ["", "http://", "ftp://nn:1", "http://nn:port", "/jmx", "nn:\u00b2", "http://[::1", "http://nn\n:1"]
+)
 def test_what_is_no_address(settings: Settings, address: str) -> None:
     with pytest.raises(SetupError, match="no address of a NameNode"):
         JmxEndpoint(address, settings)
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "99999999999"])
+def test_what_is_no_port(settings: Settings, port: str) -> None:
+    with pytest.raises(SetupError, match="1 to 65535"):
+        JmxEndpoint(f"http://nn:{port}", settings)
+
+
+def test_a_host_that_no_name_server_can_be_asked_for(settings: Settings) -> None:
+    with pytest.raises(PollError):
+        fetch(f"http://{'a' * 300}:9870", settings)
 
 
 def test_the_settings_take_addresses_with_commas_or_as_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

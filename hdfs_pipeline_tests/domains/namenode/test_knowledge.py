@@ -32,3 +32,15 @@ def up(actual: float, expected: float, spreads: float = 10) -> Reading:
 def test_causes(cause: str, readings: dict[str, Reading]) -> None:
     found = likely_cause(readings)
     assert found.name == cause and found.evidence
+
+
+def test_a_pause_says_what_of_it_collections_were() -> None:
+    slept = {"GcTotalExtraSleepTime": up(400, 1)}
+    assert "garbage collection stopped it is unknown" in likely_cause(slept).evidence
+    found = likely_cause(slept | {"GcTimeMillisParNew": Reading(0, 1, 0)})
+    assert found.name == "process pause" and "stopped it for 0 ms/s" in found.evidence
+
+
+def test_cycles_beside_the_program_are_no_cause() -> None:
+    """CMS counts its concurrent sweep; a metric of its time alone tells of no pause."""
+    assert likely_cause({"GcTimeMillisConcurrentMarkSweep": up(400, 1)}).name == "unclear"

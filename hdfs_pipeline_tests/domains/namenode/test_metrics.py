@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from hdfs_pipeline.domains.namenode.gc_times import OLD, YOUNG
 from hdfs_pipeline.domains.namenode.metrics import ALL, BY_BEAN, COLUMNS, METRICS, only_grows
 from hdfs_pipeline.settings import PROJECT
 from hdfs_pipeline_tests.domains.namenode.documents import bean, document
@@ -44,10 +45,14 @@ def test_every_average_has_its_count_and_a_rate() -> None:
             assert metric.ops in rates
 
 
-@pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    "metric",
+    [metric for metric in ALL if metric.name not in (YOUNG, OLD)],  # see test_gc_times
+    ids=lambda metric: metric.name,
+)
 def test_a_real_namenode_has_each(metric) -> None:
     found = bean(document("3.4.2_active"), {"RpcDetailedActivity": "RpcDetailed"}.get(metric.bean, metric.bean))
-    assert metric.attribute in found or metric.fallback in found
+    assert metric.attribute in found
     assert metric.ops is None or metric.ops in found
 
 
@@ -55,6 +60,16 @@ def test_what_only_grows() -> None:
     assert all(only_grows(metric.attribute) for metric in ALL if metric.kind == "counter")
     assert not any(only_grows(metric.attribute) for metric in ALL if metric.kind != "counter")
     assert not only_grows("GcTimePercentage") and not only_grows("NumOpenConnections")
+
+
+@pytest.mark.parametrize("length", [1, 60, 300, 3600])
+@pytest.mark.parametrize("name", ["RpcQueueTime", "Syncs", "GetGroups", "BlockReport", "DeferredRpcProcessingTime"])
+def test_what_is_counted_in_a_window_does_not_only_grow(name: str, length: int) -> None:
+    """Hadoop's MutableQuantiles, in the beans of every daemon that sets percentiles' intervals."""
+    assert only_grows(f"{name}NumOps")
+    of_window = ("NumOps", "NumBytes", "50thPercentileLatency", "99.9thPercentileTime", "5thInversePercentileOps")
+    assert not any(only_grows(f"{name}{length}s{what}") for what in of_window)
+    assert not only_grows(f"[{name}]RollingAvgTime")
 
 
 def test_the_docs_tell_every_column() -> None:

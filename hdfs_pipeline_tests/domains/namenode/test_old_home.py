@@ -1,6 +1,7 @@
 """A home of the last release with NameNode models of their own: all of it opens, and its models score as they did."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,8 +49,13 @@ def test_its_incidents_and_marks_are_there(old: Home) -> None:
 
 
 def test_its_models_score_as_they_did(old: Home) -> None:
-    """Digit by digit, and the incidents of the last hour come out the same."""
-    before, incidents = old.rows(_SCORES), list_incidents(old.store)
+    """Digit by digit, and the incidents of the last hour come out the same, but for one word of their evidence."""
+
+    def listed() -> list[dict[str, Any]]:
+        words = ("collection took", "collection stopped it for")
+        return [{**found, "evidence": found["evidence"].replace(*words)} for found in list_incidents(old.store)]
+
+    before, incidents = old.rows(_SCORES), listed()
     with old.store.write() as con:
         con.execute(
             "DELETE FROM scores WHERE domain = 'namenode' AND time >= (SELECT started_at FROM incidents "
@@ -57,7 +63,7 @@ def test_its_models_score_as_they_did(old: Home) -> None:
         )
     done = update(old)
     assert done.version == 2 and len(done.incidents) >= 5 and {row[1] for row in before} == {*LEARNING, RULES}
-    assert old.rows(_SCORES) == before and list_incidents(old.store) == incidents
+    assert old.rows(_SCORES) == before and listed() == incidents
     flagged = [(row[0], row[1]) for row in before if row[-1]]
     told = old.rows("SELECT item, detector, reason FROM anomalies WHERE domain = 'namenode'")
     assert {row[:2] for row in told} <= set(flagged) and all(" instead of " in reason for *_, reason in told)

@@ -89,11 +89,37 @@ def test_a_rate_is_over_the_time_since_its_bean_last_changed() -> None:
     assert found[-1].values["CreateRate"] == pytest.approx(20.0)
 
 
+def collector(name: str, milliseconds: Any) -> dict[str, Any]:
+    return {"name": f"java.lang:type=GarbageCollector,name={name}", "CollectionTime": milliseconds}
+
+
 def test_counters_of_collections_become_milliseconds_a_second() -> None:
-    later = changed(ACTIVE, JvmMetrics={"GcTimeMillis": 96 + 50, "GcTotalExtraSleepTime": 44 + 4000})
-    found = last((0, ACTIVE), (10, later)).values
+    first = {"beans": [*ACTIVE["beans"], collector("G1 Young Generation", 90), collector("G1 Old Generation", 6)]}
+    later = changed(first, JvmMetrics={"GcTimeMillis": 96 + 50, "GcTotalExtraSleepTime": 44 + 4000})
+    bean(later, "G1 Young Generation")["CollectionTime"] += 50
+    found = last((0, first), (10, later)).values
     assert found["GcTotalExtraSleepTime"] == pytest.approx(400.0)
     assert found["GcTimeMillisParNew"] == found["GcTimeMillisConcurrentMarkSweep"] == pytest.approx(5.0)
+
+
+def test_cycles_beside_the_program_are_no_pause() -> None:
+    """ZGC on a real NameNode: the cycles took 4 s, the pauses nothing, and JvmMetrics counts all of it."""
+    first = {"beans": [*ACTIVE["beans"], collector("ZGC Cycles", 19990), collector("ZGC Pauses", 10)]}
+    later = changed(first, JvmMetrics={"GcTimeMillis": 24000})
+    bean(later, "ZGC Cycles")["CollectionTime"] = 23990
+    found = last((0, first), (10, later)).values
+    assert found["GcTimeMillisParNew"] == found["GcTimeMillisConcurrentMarkSweep"] == 0.0
+
+
+def test_a_sum_of_unknown_collectors_is_no_pause() -> None:
+    found = last((0, ACTIVE), (10, changed(ACTIVE, JvmMetrics={"GcTimeMillis": 96 + 4000}))).values
+    assert not [name for name in found if name.startswith("GcTimeMillis")]
+
+
+def test_collectors_that_appear_have_no_growth_yet() -> None:
+    """As after an update: earlier documents were asked for without them, and 9 s were not all since then."""
+    later = {"beans": [*changed(ACTIVE, JvmMetrics={"ThreadsBlocked": 1})["beans"], collector("PS Scavenge", 9000)]}
+    assert "GcTimeMillisParNew" not in last((0, ACTIVE), (10, later)).values
 
 
 def test_parnew_and_cms_are_told_apart_where_they_are() -> None:
@@ -151,6 +177,35 @@ def test_a_restart_between_two_polls_shows_in_the_counters() -> None:
     found = samples((0, busier(ACTIVE, 10**6)), (10, ACTIVE), (20, busier(ACTIVE)))
     assert [each.restarted for each in found] == [False, True, False]
     assert not [name for name in found[1].values if name.endswith(("AvgTime", "Rate"))]
+
+
+def test_windows_that_count_anew_are_no_restart() -> None:
+    """`rpc.metrics.percentiles.intervals` and `dfs.metrics.percentiles.intervals`."""
+    windows = {f"RpcQueueTime{seconds}sNumOps": 5210 for seconds in (60, 300)} | {"GetGroups60sNumOps": 9}
+    first = changed(ACTIVE, RpcActivity=windows, NameNodeActivity={"Syncs300sNumOps": 800})
+    for before in (first, without(first, "NameNodeInfo")):
+        later = changed(busier(before), RpcActivity={"RpcQueueTime60sNumOps": 4890, "RpcQueueTime300sNumOps": 0})
+        later = changed(later, NameNodeActivity={"Syncs300sNumOps": 650})
+        found = last((0, before), (10, later))
+        assert not found.restarted and found.note == "" and found.values["CreateRate"] == 5.0
+
+
+def test_one_counter_that_falls_is_no_restart_where_the_start_time_is_the_same() -> None:
+    was = changed(ACTIVE, RpcActivity={"ReceivedBytes": 10**9})
+    fallen = changed(busier(was), RpcActivity={"ReceivedBytes": 5})
+    assert not last((0, was), (10, fallen)).restarted
+    assert last((0, without(was, "NameNodeInfo")), (10, without(fallen, "NameNodeInfo"))).restarted
+
+
+def test_the_start_of_the_java_machine_tells_a_restart() -> None:
+    def started(at_ms: Any, base: Document) -> Document:
+        return {"beans": [*base["beans"], {"name": "java.lang:type=Runtime", "StartTime": at_ms}]}
+
+    without_info = without(ACTIVE, "NameNodeInfo")
+    found = samples((0, started(1, without_info)), (10, started(2, busier(without_info))), (20, busier(without_info)))
+    assert [each.restarted for each in found] == [False, True, False]
+    nan = float("nan")
+    assert not last((0, started(nan, ACTIVE)), (10, started(nan, busier(ACTIVE)))).restarted
 
 
 def test_a_restart_that_outran_its_counters_shows_in_the_start_time() -> None:

@@ -81,7 +81,11 @@ def test_a_recording_that_was_cut_off_ends_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", "null", "[1]", '{"ts": "x", "beans": []}', '{"ts": NaN, "beans": []}', '{"ts": 1}']
+    "line",
+    [
+        *("{}", "null", "[1]", "[" * 100_000, '{"ts": "x", "beans": []}', '{"ts": NaN, "beans": []}', '{"ts": 1}'),
+        *(f'{{"ts": {time}, "beans": []}}' for time in ("Infinity", "-1", "1e15", "9" * 400)),
+    ],
 )
 def test_a_line_that_is_no_poll_is_named(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "a.jsonl", poll(0, 1), tail=f"{line}\n")

@@ -130,7 +130,7 @@ def test_a_damaged_model_is_refused(learned: Scorers, new_home: Callable[..., Ho
     card = json.loads((folder / "card.json").read_text())
     del card["threshold"]
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(NotTrainedError, match="card"):
+    with pytest.raises(NotTrainedError, match="card is missing or damaged"):
         load_scorer(home.settings, NAMENODES, "pca_residual")
 
 

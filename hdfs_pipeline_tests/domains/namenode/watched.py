@@ -1,5 +1,6 @@
 """A home that has watched the shipped recording, and small frames, for the tests of models and incidents."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,17 @@ def faults() -> dict[str, Fault]:
     return {fault.name: fault for fault in read_faults(LABELS)}
 
 
-def watch(home: Home, path: Path = SAMPLE, until: float = np.inf, since: float = 0.0) -> None:
-    """Store the samples of a recording that were polled from `since` to `until`, as the collector does."""
-    from datetime import UTC, datetime
+def watch(
+    home: Home, path: Path = SAMPLE, until: float = np.inf, since: float = 0.0, begin: datetime | None = None
+) -> None:
+    """Store the samples of a recording that were polled from `since` to `until`, as the collector does.
 
+    With `begin` the recording is moved to that time.
+    """
+    moved = 0.0 if begin is None else begin.timestamp() - next(read_polls(path)).at
     processor, rows = Processor(), []
     for poll in read_polls(path):
-        sample = processor.add(poll.document, datetime.fromtimestamp(poll.at, UTC)) if poll.document else None
+        sample = processor.add(poll.document, datetime.fromtimestamp(poll.at + moved, UTC)) if poll.document else None
         if sample is not None and since <= poll.at < until:
             rows.append(_row(NAMENODE, sample))
     with home.store.write() as con:

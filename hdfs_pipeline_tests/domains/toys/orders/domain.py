@@ -119,7 +119,9 @@ class Orders(Domain):
             ).fetchall()
         return {row[0]: Facts(*row[1:]) for row in rows if keys is None or row[0] in keys}
 
-    def evidence(self, store: Store, settings: Settings, key: str, limit: int) -> list[dict[str, Any]]:
+    def evidence(
+        self, store: Store, settings: Settings, key: str, limit: int, telling: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
         with store.read() as con:
             rows = con.execute(
                 "SELECT time, event FROM order_events WHERE order_id = ? ORDER BY time LIMIT ?", [key, limit]

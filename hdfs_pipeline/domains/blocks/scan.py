@@ -358,12 +358,23 @@ def _is_vague(buf, at, end, table):
 
 
 @njit(cache=True, nogil=True)
+def _may_begin(buf, at, end):
+    """Whether a line that begins with a blank or a letter begins with a level or a month: few continuation lines do."""
+    pos, limit = at, min(end, at + 16)
+    while pos < limit and buf[pos] == _BLANK:
+        pos += 1
+    return _level_end(buf, pos, limit) >= 0 or (at + 3 < end and _letter(buf[at]) and _month(buf, at) < 1000)
+
+
+@njit(cache=True, nogil=True)
 def find(buf, at, end, table, fields):
     """What the line at `at` begins with (NONE, GOOD, STRANGE, IMPOSSIBLE); `fields` (FIELDS,) int64 take the head.
 
     `fields` comes with what the last line had, which is tried first where no earlier layout could fit as well.
     """
     if at >= end or table[FIRST_AT + np.int64(buf[at])] == 0:
+        return NONE
+    if (buf[at] == _BLANK or _letter(buf[at])) and table[OWN] == 0 and not _may_begin(buf, at, end):
         return NONE
     hint, count = fields[LAYOUT], table[COUNT]
     tried = table[table[SHADOWED_AT] + hint] == 0

@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.beginnings import Waiting, beginnings
+from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 _FILES: Final = 500
 _BYTES: Final = 64 << 20  # unpacked
-_STAGED: Final = "read_parquet(?, hive_partitioning = false)"  # a folder called `x=y` must not become a column
 
 
 @dataclass(frozen=True)
@@ -181,24 +181,23 @@ def _publish(con: Connection, waiting: Iterable[Staged]) -> tuple[dict[int, tupl
         source["records"] += start.records - sum(old)
         source["ingested_at"] = now
         letters[start.source_id] = (int(bool(staged.problem)), old[1])
-    paths = [str(staged.path) for staged in waiting]
+    rows = parquet([staged.path for staged in waiting])
     sources = pa.Table.from_pylist([staged.source for staged in waiting])
-    put(con, "raw_logs", f"SELECT * EXCLUDE (reason) FROM {_STAGED} WHERE reason IS NULL", paths)
+    put(con, "raw_logs", f"SELECT * EXCLUDE (reason) FROM {rows} WHERE reason IS NULL")
     publish_into(con, "sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
     put(
         con,
         "dead_letters",
         f"""SELECT source_id, path AS source, position, reason, message AS text, now() AS seen_at
-        FROM {_STAGED} JOIN sources USING (source_id) WHERE reason IS NOT NULL""",
-        paths,
+        FROM {rows} JOIN sources USING (source_id) WHERE reason IS NOT NULL""",
     )
     cut = [_cut(staged, now) for staged in waiting if staged.problem]
     if cut:
         publish_into(con, "dead_letters", pa.Table.from_pylist(cut))
-    dead = f"""SELECT source_id, count(*), mode(reason), count(DISTINCT reason) FROM {_STAGED}
+    dead = f"""SELECT source_id, count(*), mode(reason), count(DISTINCT reason) FROM {rows}
         WHERE reason IS NOT NULL GROUP BY source_id"""
     reasons = {}
-    for source_id, number, reason, kinds in con.execute(dead, [paths]).fetchall():
+    for source_id, number, reason, kinds in con.execute(dead).fetchall():
         cut_short, old_letters = letters[source_id]
         letters[source_id] = (cut_short + number, old_letters)
         usual = reason.removeprefix("no log record: ").partition(" (tried")[0]
@@ -206,9 +205,9 @@ def _publish(con: Connection, waiting: Iterable[Staged]) -> tuple[dict[int, tupl
     return letters, reasons
 
 
-def put(con: Connection, table: str, select: str, paths: list[str]) -> int:
-    """Insert what `select` gives of staged files, its one parameter, and return the number of rows."""
-    return count(con.execute(f"INSERT INTO {table} BY NAME {select}", [paths]))
+def put(con: Connection, table: str, select: str) -> int:
+    """Insert what `select` gives, and return the number of rows."""
+    return count(con.execute(f"INSERT INTO {table} BY NAME {select}"))
 
 
 def _cut(staged: Staged, now: datetime) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.store.quoting import quoted
+from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.store import Connection
 
 _TRIED: Final = 20  # files that one may be the beginning of
@@ -19,7 +19,7 @@ _CUT: Final = 200  # bytes of a line that was cut before it showed what it is
 
 _VIEWS: Final = """
     CREATE OR REPLACE TEMP VIEW staged AS SELECT source_id, position, time, origin, message, more, reason
-        FROM read_parquet([{paths}], hive_partitioning = false);
+        FROM {rows};
     CREATE OR REPLACE TEMP VIEW all_sizes AS SELECT source_id, bytes, path FROM waiting
         UNION ALL SELECT source_id, bytes, path FROM sources ANTI JOIN waiting USING (source_id) WHERE source_id > 0;
     CREATE OR REPLACE TEMP VIEW all_records AS
@@ -84,8 +84,7 @@ def beginnings(con: Connection, files: Sequence[Waiting]) -> dict[int, str]:
     con.register("waiting_files", pa.Table.from_pylist([asdict(file) | {"staged": str(file.staged)} for file in files]))
     con.execute("CREATE OR REPLACE TEMP TABLE waiting AS FROM waiting_files")
     con.unregister("waiting_files")
-    paths = ", ".join(quoted(str(file.staged)) for file in files)
-    con.execute(_VIEWS.format(paths=paths, far=2**62))
+    con.execute(_VIEWS.format(rows=parquet([file.staged for file in files]), far=2**62))
     candidates: dict[tuple[int, int], list[int]] = {}
     for own, last, other in con.execute(_CANDIDATES).fetchall():
         candidates.setdefault((own, last), []).append(other)

@@ -121,6 +121,15 @@ class Settings(BaseSettings):
     unknown_limit: float = Field(
         0.05, gt=0, le=1, description="Share of events without a template above which a model is called foreign."
     )
+    rules_left_out: tuple[str, ...] = Field(
+        (),
+        description='Ids of rules of an item\'s life that say nothing here, as a JSON list; "disputed" for all such.',
+    )
+    new_here_a_day: float = Field(
+        0.5,
+        ge=0,
+        description="False alarms a day that a model trained without labels may give by calling what is rare new here.",
+    )
     champion: str = Field(
         "random_forest",
         description="Detector whose verdicts on blocks become anomalies; best: the one that retrainings choose.",

@@ -14,6 +14,7 @@ from hdfs_pipeline.cli import (
     experiments,
     failures,
     feedback,
+    groups,
     home,
     items,
     models,
@@ -34,7 +35,7 @@ app = typer.Typer(
     help="Watches Hadoop HDFS: logs become scored and explained anomalies.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 machine or store not ready, 4 data that cannot be used, 5 not trained.",
 )
-for part in (demo, items, experiments, feedback, home, models, namenode, streaming, up, watching, worker):
+for part in (demo, items, experiments, groups, feedback, home, models, namenode, streaming, up, watching, worker):
     app.add_typer(part.app)
 app.add_typer(bench.app, name="bench")
 namenode.group.add_typer(namenode_models.app)

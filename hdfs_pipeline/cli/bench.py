@@ -31,7 +31,7 @@ def bench_parse_command(
 
 @app.command("score")
 def bench_score_command(as_json: Json = False) -> None:
-    """One row and batches through the random forest, and its distance from scikit-learn's probabilities."""
+    """One row and batches through the random forest, its distance from scikit-learn; batches through lifecycle."""
     from hdfs_pipeline.bench.score import bench_score
     from hdfs_pipeline.cli.tables.bench import score_table
     from hdfs_pipeline.domains import domain_named

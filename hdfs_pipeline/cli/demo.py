@@ -114,8 +114,10 @@ def _collect(settings: Settings, domain: "Domain", seconds: float) -> DemoResult
     own = {"domain": domain.name, "detector": detector}
     with Store.open(settings).read() as con:
         lines, files = con.execute("SELECT sum(lines), count(*) FROM sources").fetchall()[0]
+        # Of the detector that serves, unless it takes any columns, as one does that was not trained.
         source = con.execute(
-            "SELECT source FROM models WHERE domain = $domain AND detector = $detector ORDER BY version DESC LIMIT 1",
+            """SELECT source FROM models WHERE domain = $domain AND source <> ''
+            ORDER BY detector = $detector DESC, version DESC LIMIT 1""",
             own,
         ).fetchall()[0][0]
         items, anomalies = con.execute(
@@ -129,7 +131,8 @@ def _collect(settings: Settings, domain: "Domain", seconds: float) -> DemoResult
             [domain.name],
         ).fetchall()
         anomalous = con.execute(
-            """SELECT item, score, reason, records FROM anomalies
+            """SELECT item, score, if(kind = '', '', kind || ': ') || reason, records,
+                coalesce(nullif(kind, ''), reason) FROM anomalies
             WHERE domain = $domain AND detector = $detector AND origin = 'batch'""",
             own,
         ).fetchall()
@@ -143,15 +146,15 @@ def _collect(settings: Settings, domain: "Domain", seconds: float) -> DemoResult
         [(name, split, json.loads(metrics)) for name, split, metrics in figures],
         [
             {domain.item.column: item, "score": score, "reason": reason}
-            for item, score, reason, _ in _worst(domain, anomalous)
+            for item, score, reason, *_ in _worst(domain, anomalous)
         ],
         seconds,
     )
 
 
-def _worst(domain: "Domain", anomalies: list[tuple[str, float, str, int]]) -> list[tuple[str, float, str, int]]:
-    """The three anomalies with the highest scores, at most one for each reason."""
-    first: dict[str, tuple[str, float, str, int]] = {}
+def _worst(domain: "Domain", anomalies: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The three anomalies with the highest scores, at most one of each kind; of no kind, for each reason."""
+    first: dict[str, tuple[Any, ...]] = {}
     for anomaly in sorted(anomalies, key=lambda row: (-row[1], domain.item.parse(row[0]))):
-        first.setdefault(anomaly[2], anomaly)
+        first.setdefault(anomaly[4], anomaly)
     return sorted(first.values(), key=lambda row: (-row[1], -row[3], domain.item.parse(row[0])))[:3]

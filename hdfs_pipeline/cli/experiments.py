@@ -28,7 +28,11 @@ def compare(  # noqa: PLR0917 - options, which are given by name
     test_labels: Annotated[Path | None, typer.Option("--test-labels", help="Their labels, as CSV.")] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="How to choose the items to judge on: chronological (the default), random, online, unseen."),
+        typer.Option(help="Items to judge on: chronological (the default), random, online, unseen, groups."),
+    ] = None,
+    groups: Annotated[
+        int | None,
+        typer.Option("--groups", min=0, help="With --split groups: groups that are asked about; 10 if not given."),
     ] = None,
     detector: Annotated[
         list[str] | None, typer.Option("--detector", help="Name of a detector, standard, or all (the default); repeat.")
@@ -45,6 +49,7 @@ def compare(  # noqa: PLR0917 - options, which are given by name
     """Compare detectors: they learn from one part of the labelled items and are judged on the other; figures and cost.
 
     The items are the home's, or those of --logs and --labels. With --test-logs they are judged on another data set.
+    With --split groups no label is learned, but a simulated person's words on the groups most worth asking about.
     """
     from hdfs_pipeline.domains import domain_named
 
@@ -52,10 +57,18 @@ def compare(  # noqa: PLR0917 - options, which are given by name
         raise typer.BadParameter("--logs and --labels go together; without both the home's items are compared on")
     if bool(test_logs) != (test_labels is not None):
         raise typer.BadParameter("--test-logs and --test-labels go together")
-    if test_logs and split:
-        raise typer.BadParameter("--test-logs names the data to judge on: leave --split out")
+    if test_logs and split not in {None, "groups"}:
+        raise typer.BadParameter("--test-logs names the data to judge on: leave --split out, or take --split groups")
+    if groups is not None and split != "groups":
+        raise typer.BadParameter("--groups is for --split groups")
     settings, kind = load_settings() if logs else existing_home(), domain_named(domain)
-    sources = {"logs": logs or [], "labels": labels, "test_logs": test_logs or [], "test_labels": test_labels}
+    sources: dict[str, Any] = {
+        "logs": logs or [],
+        "labels": labels,
+        "test_logs": test_logs or [],
+        "test_labels": test_labels,
+    }
+    sources |= {} if groups is None else {"groups": groups}
     comparison = _compare(settings, kind, detector or ["all"], split or "chronological", without or [], sources, html)
     if as_json:
         terminal.print_json(comparison.to_json(), kind.item)

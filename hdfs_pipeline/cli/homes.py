@@ -21,7 +21,17 @@ def existing_home() -> Settings:
 
 
 def _is_home(settings: Settings) -> bool:
-    known = ("hdfs.duckdb", "settings.toml", "models", "catalogues", "broker", "incoming", "mlflow.db", "scored")
+    known = (
+        "hdfs.duckdb",
+        "settings.toml",
+        "models",
+        "catalogue",
+        "catalogues",
+        "broker",
+        "incoming",
+        "mlflow.db",
+        "scored",
+    )
     return any((settings.home / name).exists() for name in known)
 
 

@@ -66,7 +66,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train detectors on the home's items and register them. If --logs or --labels are given, they are read first."""
-    from hdfs_pipeline.cli.tables.detectors import detectors_table
+    from hdfs_pipeline.cli.tables.detectors import detectors_table, unlabelled_notes
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import families, named_detectors
     from hdfs_pipeline.learning.challenge import train_and_track
@@ -99,8 +99,7 @@ def train(
     if rows:
         terminal.out.print(detectors_table(escape(title), rows))
     else:
-        words = f"learned from {len(data):,} {plural} without labels, so that there are no figures of how well"
-        terminal.out.print(words, markup=False, highlight=False, soft_wrap=True)
+        terminal.out.print(unlabelled_notes(cards, len(data), kind), markup=False, highlight=False, soft_wrap=True)
     for card in cards:
         verdict = card["judgement"].get("verdict", f"serves, and learned from all {plural}")
         terminal.out.print(
@@ -120,21 +119,21 @@ def evaluate(
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Judge the home's models on files that they have never seen, in a store of its own."""
+    """Judge the home's models, and detectors that need none, on files that they have never seen, in a store apart."""
     from hdfs_pipeline.cli.tables.detectors import (
         detectors_table,
         doubt_notes,
+        fits_table,
         holdout_notes,
         kinds_table,
         unseen_notes,
     )
     from hdfs_pipeline.domains import domain_named
-    from hdfs_pipeline.domains.champions import named_detectors
+    from hdfs_pipeline.domains.champions import named_detectors, ready_detectors
     from hdfs_pipeline.learning.holdout import evaluate_files
-    from hdfs_pipeline.scoring.models import trained_detectors
 
-    settings, kind = existing_home(), domain_named(domain)
-    names = named_detectors(kind, [detector], trained_detectors(settings, kind.name)) or [kind.default_detector]
+    settings, kind = load_settings(), domain_named(domain)
+    names = named_detectors(kind, [detector], ready_detectors(settings, kind)) or [kind.default_detector]
     with terminal.steps() as progress:
         bar = progress.add_task("reading", total=None)
         held_out = evaluate_files(
@@ -147,6 +146,8 @@ def evaluate(
         source = {"catalogue": held_out.read.source, "coverage": held_out.read.coverage}
         told = {name: [doubt.to_json() for doubt in found] for name, found in held_out.doubts.items()}
         facts = read | counts | source | {"absent": held_out.absent, "doubts": told, "detectors": evaluations}
+        facts["reach"] = held_out.reach.to_json() if held_out.reach else None
+        facts["kinds"] = {name: fit.to_json() for name, fit in held_out.kinds.items()}
         terminal.print_json(facts, kind.item)
         return
     for name, found in held_out.doubts.items():
@@ -155,8 +156,11 @@ def evaluate(
     terminal.out.print(holdout_notes(held_out, kind.item), markup=False, highlight=False, soft_wrap=True)
     ranked = sorted(evaluations.items(), key=lambda pair: -pair[1]["f1"])
     terminal.out.print(detectors_table("Unseen data", [(name, "logs", figures) for name, figures in ranked]))
-    terminal.out.print(unseen_notes(dict(ranked), kind.item), markup=False, highlight=False, soft_wrap=True)
+    for note in [*unseen_notes(dict(ranked), kind.item), *([str(held_out.reach)] if held_out.reach else [])]:
+        terminal.out.print(note, markup=False, highlight=False, soft_wrap=True)
     if table := kinds_table(evaluations, kind.item.plural):
+        terminal.out.print(table)
+    if table := fits_table({name: held_out.kinds[name] for name, _ in ranked if name in held_out.kinds}):
         terminal.out.print(table)
 
 
@@ -169,26 +173,26 @@ def score(
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Score the home's items with a trained model, or those of files, which the home does not take in."""
-    from hdfs_pipeline.cli.tables.detectors import doubt_notes, scored_notes, scored_table
+    """Say which of the home's items went wrong, and how; or those of files, which the home does not take in."""
+    from hdfs_pipeline.cli.tables.detectors import doubt_notes
+    from hdfs_pipeline.cli.tables.scored import scored_notes, scored_tables
     from hdfs_pipeline.domains import domain_named
-    from hdfs_pipeline.domains.champions import serving_detector
     from hdfs_pipeline.store.store import Store
     from hdfs_pipeline.verdicts.files import score_files, score_home
 
-    settings, kind = existing_home(), domain_named(domain)
-    name = detector or serving_detector(settings, kind)
+    settings, kind = load_settings() if paths else existing_home(), domain_named(domain)
     with terminal.err.status("scoring"):
         if paths:
-            found = score_files(settings, kind, paths, name)
+            found = score_files(settings, kind, paths, detector)
         else:
-            found = score_home(Store.open(settings), settings, kind, name)
+            found = score_home(Store.open(settings), settings, kind, detector)
     if as_json:
         terminal.print_json(found.to_json(), kind.item)
         return
     for note in doubt_notes(found.doubts):
         terminal.out.print(note, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
-    terminal.out.print(scored_table(found, kind.item))
+    for table in scored_tables(found, kind.item):
+        terminal.out.print(table)
     terminal.out.print(scored_notes(found, kind.item), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -205,8 +209,14 @@ def explain(
     domain: Domain = None,
     as_json: Json = False,
 ) -> None:
-    """Say why an item is anomalous or normal: what differs, the cause first, and the raw records that tell of it."""
-    from hdfs_pipeline.cli.tables.explanations import explanation_table, record_lines, report_json, summary
+    """Say why an item is anomalous or normal: the rules that it breaks, what differs, the records that tell of it."""
+    from hdfs_pipeline.cli.tables.explanations import (
+        differs_by_rules,
+        explanation_table,
+        record_lines,
+        report_json,
+        summary,
+    )
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.domains.champions import serving_detector
     from hdfs_pipeline.store.store import Store
@@ -220,7 +230,7 @@ def explain(
         return
     for line in summary(report):
         terminal.out.print(line, highlight=False, soft_wrap=True)
-    if report.explanation.differences:
+    if not differs_by_rules(report):
         terminal.out.print(explanation_table(report, kind.item.noun))
     for line in record_lines(report, everything=everything):
         terminal.out.print(line, highlight=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """Models: retrain them on new items, see their versions, go back to an earlier one."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,11 @@ from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Detector, Domain, Json
 from hdfs_pipeline.errors import DataError, PipelineError
+
+if TYPE_CHECKING:
+    from hdfs_pipeline.domains import contract
+    from hdfs_pipeline.scoring.scorer import Card
+    from hdfs_pipeline.settings import Settings
 
 app = typer.Typer()
 
@@ -22,7 +27,7 @@ def retrain(
     """Train a challenger on new items; it serves only if it leads the champion beyond chance on the latest items."""
     from hdfs_pipeline.cli.tables.detectors import retrainings_table
     from hdfs_pipeline.domains import domain_named
-    from hdfs_pipeline.domains.champions import named_detectors
+    from hdfs_pipeline.domains.champions import named_detectors, teachable_detectors
     from hdfs_pipeline.errors import NotTrainedError
     from hdfs_pipeline.learning.choice import choose_detector
     from hdfs_pipeline.learning.retraining import retrain as run
@@ -32,9 +37,11 @@ def retrain(
 
     settings, kind = existing_home(), domain_named(domain)
     store = Store.open(settings)
-    names = named_detectors(kind, [detector], trained_detectors(settings, kind.name))
-    if not names:
-        raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline train`")
+    names = named_detectors(kind, [detector], teachable_detectors(settings, kind))
+    nothing = NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline train`")
+    trained = trained_detectors(settings, kind.name)
+    if not names or (names == [kind.day_one] and not store.path.exists()):
+        raise nothing
     least = 0 if force else None
     retrainings = terminal.for_each(
         names,
@@ -43,8 +50,9 @@ def retrain(
         PipelineError,
         "is left as it is",
     )
+    retrainings = [retraining for retraining in retrainings if retraining.champion or retraining.challenger]
     if not retrainings:
-        raise DataError("no detector could be retrained")
+        raise DataError("no detector could be retrained") if trained else nothing
     choice = choose_detector(store, settings, kind)
     if as_json:
         terminal.print_json([retraining.to_json() for retraining in retrainings], kind.item)
@@ -89,28 +97,30 @@ def rollback(
 
 @app.command()
 def models(detector: Detector = "all", domain: Domain = None, as_json: Json = False) -> None:
-    """Show every version of each model: whether it serves, when it was made, how many items it learned, its figures."""
+    """Show every version of each model: whether it serves, when it was made, how many items it learned, its figures.
+
+    Detectors that need no training are shown as version 0.
+    """
     from hdfs_pipeline.cli.tables.detectors import models_table
     from hdfs_pipeline.domains import domain_named
-    from hdfs_pipeline.domains.champions import BEST, named_detectors, serving_detector
+    from hdfs_pipeline.domains.champions import BEST, named_detectors, ready_detectors, serving_detector
     from hdfs_pipeline.learning.judgement import policy_of
     from hdfs_pipeline.scoring.feedback import feedback_sentence
-    from hdfs_pipeline.scoring.models import cards, champion_version, read_choice, trained_detectors
+    from hdfs_pipeline.scoring.models import cards, champion_version, read_choice
 
     settings, kind = existing_home(), domain_named(domain)
-    names = named_detectors(kind, [detector], trained_detectors(settings, kind.name))
     rows = [
-        (card, card.version == champion_version(settings, kind.name, name))
-        for name in names
-        for card in cards(settings, kind.name, name)
+        (card, card.version == (champion_version(settings, kind.name, name) or 0))
+        for name in named_detectors(kind, [detector], ready_detectors(settings, kind))
+        for card in cards(settings, kind.name, name) or _untrained(settings, kind, name)
     ]
     if as_json:
         terminal.print_json([card.to_json() | {"serves": serves} for card, serves in rows], kind.item)
         return
-    if not rows:
-        terminal.out.print(f"no model yet: `hdfs-pipeline train` makes one from the {kind.item.plural} of this home")
-    else:
+    if rows:
         terminal.out.print(models_table(rows, kind.item.plural))
+    if not any(card.version for card, _ in rows):
+        terminal.out.print(f"no model yet: `hdfs-pipeline train` makes one from the {kind.item.plural} of this home")
     choice = read_choice(settings, kind.name) if kind.champion(settings) == BEST else None
     policy, serving = policy_of(settings, kind), serving_detector(settings, kind)
     lines = [f"Policy: {policy}. Verdicts come from {serving}."]
@@ -122,3 +132,10 @@ def models(detector: Detector = "all", domain: Domain = None, as_json: Json = Fa
     ]
     for line in lines:
         terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _untrained(settings: "Settings", kind: "contract.Domain", name: str) -> "list[Card]":
+    """The card of a detector that needs no training; none of any other."""
+    from hdfs_pipeline.domains.champions import load_scorer
+
+    return [load_scorer(settings, kind, name).card] if name in kind.untrained else []

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
@@ -134,7 +135,12 @@ def say(line: str) -> None:
 def print_json(value: Any, item: "Item | None" = None) -> None:
     """One JSON document on standard output; with `item`, the keys `items` and `item` get the item's own names."""
     named = value if item is None else _named(value, {"items": item.plural, "item": item.column})
-    print(json.dumps(named, indent=1, default=str))
+    print(json.dumps(named, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    """Times in the one form of ISO 8601, all else as text."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _named(value: Any, names: Mapping[str, str]) -> Any:

@@ -53,7 +53,8 @@ def up(
 ) -> None:
     """Start everything: Kafka if none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
 
-    In a home without a model and without logs of its own, the worker's model is trained on the sample first.
+    In a home without a model and without logs of its own, one is trained on the sample; until then the worker judges
+    by what is known of a block's life.
     """
     from hdfs_pipeline.running.up import up as run
 

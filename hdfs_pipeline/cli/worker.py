@@ -14,7 +14,9 @@ app = typer.Typer()
 
 @app.command()
 def stream(
-    detector: Annotated[str | None, typer.Option(help="Detector; the setting `champion` by default.")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="This detector alone; by default the champion and those beside it.")
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(

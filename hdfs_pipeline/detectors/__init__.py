@@ -38,6 +38,12 @@ class Row:
 _SKLEARN = frozenset({"scikitlearn", "onnx"})
 _TORCH = frozenset({"pytorch", "onnx"})
 DETECTORS: dict[str, Row] = {
+    "lifecycle": Row(
+        "lifecycle:Lifecycle",
+        lambda _: Fixed(0.5, "a rule of an item's life is broken, and that is a failure"),
+        "rules of an item's life, written by people who know the system; learns nothing, serves at once",
+        standard=True,
+    ),
     "random_forest": Row(
         "random_forest:RandomForest",
         lambda settings: Fixed(settings.random_forest_threshold),

@@ -1,6 +1,7 @@
 """Which detector of a domain serves, and its model."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +25,15 @@ def load_scorer(settings: Settings, domain: Domain, name: str, version: int | No
         if name in domain.untrained:
             return _untrained(settings, domain, name)
         raise NotTrainedError(f"no {name} model in {settings.home}: run `{domain.trained_by.format(name)}`")
-    return load_model(cls, settings, domain.name, version)
+    scorer = load_model(cls, settings, domain.name, version)
+    return with_knowledge(scorer, domain, settings)
+
+
+def with_knowledge(scorer: Scorer, domain: Domain, settings: Settings) -> Scorer:
+    """A scorer whose labels were made by rules, with these; any other as it is."""
+    if not scorer.card.weak or scorer.card.family not in domain.countable:
+        return scorer
+    return replace(scorer, knowledge=domain.knowledge(settings, scorer.card.source))
 
 
 def _untrained(settings: Settings, domain: Domain, name: str) -> Scorer:
@@ -66,12 +75,26 @@ def serving_detector(settings: Settings, domain: Domain) -> str:
     """The champion (`named_champion`); where it has no model, the first detector that has one stands in.
 
     A detector that reads events in their order stands in for nobody: not every way into a domain keeps the order.
+    Before any training the domain's detector of day one serves, where it has one.
     """
-    trained, champion = trained_detectors(settings, domain.name), named_champion(settings, domain)
-    if champion in trained:
+    ready, champion = ready_detectors(settings, domain), named_champion(settings, domain)
+    trained = trained_detectors(settings, domain.name)
+    if champion in trained or (champion in ready and champion == domain.day_one):
         return champion
     stand_ins = (name for name in domain.detectors if name in trained and not domain.row(name).cls.sequential)
-    return next(stand_ins, champion)
+    return next(stand_ins, domain.day_one or champion)
+
+
+def teachable_detectors(settings: Settings, domain: Domain) -> list[str]:
+    """The domain's detectors that a retraining may change: those with a model, and that of day one; in their order."""
+    trained = trained_detectors(settings, domain.name)
+    return [name for name in domain.detectors if name in trained or name == domain.day_one]
+
+
+def ready_detectors(settings: Settings, domain: Domain) -> list[str]:
+    """The domain's detectors that can serve: those with a model, and those that need none; in their order."""
+    trained = trained_detectors(settings, domain.name)
+    return [name for name in domain.detectors if name in trained or name in domain.untrained]
 
 
 def families(domain: Domain, names: Iterable[str]) -> tuple[str, ...]:

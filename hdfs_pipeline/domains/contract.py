@@ -22,6 +22,7 @@ from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
+from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.thresholds import Threshold
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.topics import TopicSink
@@ -107,7 +108,10 @@ class Facts:
 
 
 class Place(NamedTuple):
-    """Host and file of a record, '' where that is not known, and when it was written."""
+    """Host of a record, or host:port of the server that it speaks of, its file, and when it was written.
+
+    What is not known is ''.
+    """
 
     host: str
     path: str
@@ -190,7 +194,10 @@ class Stage(Protocol):
         """Work on messages; `stamps` is when the first of each partition was produced, in seconds since 1970."""
 
     def tick(self, caught_up: np.ndarray) -> bool:
-        """Once a second; `caught_up` are the partitions (bool) read to their end. Whether to begin anew."""
+        """Once a second; `caught_up` are the partitions (bool) read to their end. Whether to begin anew.
+
+        If so, `floors` and `note` go on saying from where until `begin` is called.
+        """
 
     def floors(self, positions: np.ndarray) -> np.ndarray:
         """Offset per partition from which a successor must read."""
@@ -262,7 +269,7 @@ class Shipping(Protocol):
 class Player:
     """A command of `hdfs-pipeline` that plays recorded data as if it happened now.
 
-    It starts after the processes that it `needs`; one that `streams` sends to Kafka, once there is a model.
+    It starts after the processes that it `needs`; one that `streams` sends to Kafka, once that answers.
     """
 
     name: str
@@ -298,10 +305,14 @@ class Domain(ABC):
     unknown: ClassVar[str] = ""
     untrained: ClassVar[frozenset[str]] = frozenset()
     """Detectors that serve without a training, as version 0."""
+    day_one: ClassVar[str] = ""
+    """The one of these that serves before anything was trained; '' where nothing does."""
     trained_by: ClassVar[str] = "hdfs-pipeline train --detector {}"
     """The command that trains a detector."""
     unbound: ClassVar[frozenset[str]] = frozenset()
     """Families whose columns are the same whatever was read; those of all others come from a source."""
+    countable: ClassVar[frozenset[str]] = frozenset()
+    """Families whose rows tell how often each event happened, which is what rules are judged on."""
     topics: ClassVar[tuple[Topic, ...]] = ()
     ways: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Topics at which a stream worker may begin, each with those where it may end."""
@@ -332,7 +343,7 @@ class Domain(ABC):
         return self.default_detector
 
     def voices(self, settings: Settings, serving: str) -> tuple[str, ...]:
-        """The detectors whose verdicts become anomalies; by default the one that serves."""
+        """The detectors whose verdicts become anomalies, the serving one first; by default it alone."""
         return (serving,)
 
     def params(self, settings: Settings, detector: str) -> dict[str, Any]:
@@ -392,6 +403,10 @@ class Domain(ABC):
 
         Of a source that has gone from the home the columns keep their own names, and codes are unknown.
         """
+
+    def knowledge(self, settings: Settings, source: str) -> Knowledge | None:
+        """What is known beforehand of items whose main family's columns come from `source`; None where nothing is."""
+        return None
 
     @abstractmethod
     def facts(self, store: Store, keys: Sequence[Key] | None = None) -> dict[Key, Facts]:

@@ -24,6 +24,7 @@ from hdfs_pipeline.experiments.sides import Sides
 from hdfs_pipeline.learning.training import figures, fingerprint, fit
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import repeats
+from hdfs_pipeline.scoring.kinds import kind_fit, reach
 from hdfs_pipeline.scoring.labels import ANOMALY
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
@@ -68,6 +69,7 @@ def compare(
         libraries=cards[0].libraries,
         machine=machine(),
         entries=tuple(entries),
+        reach=reach(test.main, test.labels, test.kinds, test.plural),
     )
     sentences, warnings = conclude(comparison, settings)
     return replace(comparison, conclusion=sentences, warnings=warnings)
@@ -111,7 +113,11 @@ def _enter(
         rest = None
         if kept is not None:
             rest = figures(scores[kept], threshold, test.take(kept), settings, seen[kept]).evaluation
-        return Judged(name, scorer.card, tested, rest, Cost(train_s, *_speed(scorer, test), _size(scorer)))
+        cost = Cost(train_s, *_speed(scorer, test), _size(scorer))
+        knowledge = domain.knowledge(settings, test.main.source)
+        found = (scores >= threshold) & (test.labels == ANOMALY)
+        kinds = kind_fit(knowledge, test.main, found, test.kinds) if knowledge is not None else None
+        return Judged(name, scorer.card, tested, rest, cost, kinds)
     except PipelineError as error:
         return LeftOut(name, str(error))
     except Exception as error:  # noqa: BLE001 - of one detector, which is no reason to lose the others' figures

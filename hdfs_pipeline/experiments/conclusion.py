@@ -55,6 +55,7 @@ def _sentences(comparison: Comparison, settings: Settings) -> list[str]:
         f"{_count(figures.confusion['false_positives'], 'false alarm')} among "
         f"{figures.items - figures.anomalies:,} normal {plural}."
     ]
+    sentences += _said(comparison)
     if len(ranked) > 1 and ranked[1].detector not in BARS:
         sentences.append(f"The next is {ranked[1].detector}: {_lead(best, ranked[1], plural, settings)}.")
     bars = [entry for bar in BARS for entry in ranked[1:] if entry.detector == bar]
@@ -62,7 +63,30 @@ def _sentences(comparison: Comparison, settings: Settings) -> list[str]:
         f"Against {bar.detector}, {BARS[bar.detector]}: {_lead(best, bar, plural, settings)}." for bar in bars
     ]
     sentences += _free_of_labels(ranked, settings)
+    told = str(comparison.reach)
+    sentences.append(f"{told[0].upper()}{told[1:]}.")
+    if best.kinds:
+        sentences.append(f"Of what {best.detector} finds, {best.kinds}.")
     return [*sentences, f"{best.detector} costs {_cost(best, plural)}{_cheaper(best, ranked, plural, settings)}."]
+
+
+def _said(comparison: Comparison) -> list[str]:
+    """What the simulated person said; nothing in a split without one."""
+    if "groups" not in comparison.data:
+        return []
+    said, plural = comparison.data["groups"], comparison.plural
+    answers = said["answers"]
+    if not answers:
+        return [f"No label and no word was learned: all {comparison.data['learned']['items']:,} {plural} had neither."]
+    by_word: dict[str, list[str]] = {}
+    for answer in answers:
+        by_word.setdefault(answer["verdict"], []).append(f"{answer['kind']} ({answer['items']:,})")
+    told = "; ".join(f"{verdict}: {', '.join(kinds)}" for verdict, kinds in by_word.items())
+    right = sum(answer["right"] for answer in answers)
+    return [
+        f"No label was learned, but words on {_count(len(answers), 'group')}, which are words on {said['items']:,} of "
+        f"{comparison.data['learned']['items']:,} {plural}, right for {right:,} of them. {told}."
+    ]
 
 
 def _lead(first: Judged, second: Judged, plural: str, settings: Settings) -> str:

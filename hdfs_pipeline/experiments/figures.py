@@ -6,6 +6,7 @@ from typing import Any
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.learning.training import Tested
 from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.scoring.kinds import KindFit, Reach
 from hdfs_pipeline.scoring.scorer import Card
 
 
@@ -26,7 +27,8 @@ class Cost:
 class Judged:
     """A detector that learned and was judged.
 
-    `without` are its figures on the items whose kind the comparison does not leave out.
+    `without` are its figures on the items whose kind the comparison does not leave out. `kinds` says whether the kinds
+    of what it found fit the labels' kinds, where the domain knows these.
     """
 
     detector: str
@@ -34,6 +36,7 @@ class Judged:
     tested: Tested
     without: Evaluation | None
     cost: Cost
+    kinds: KindFit | None = None
 
     @property
     def evaluation(self) -> Evaluation:
@@ -61,6 +64,7 @@ class Judged:
             "evaluation": self.evaluation.to_json(),
             "without": self.without.to_json() if self.without else None,
             "cost": asdict(self.cost),
+            "kinds": self.kinds.to_json() if self.kinds else None,
         }
 
 
@@ -81,7 +85,8 @@ class Comparison:
     """Every detector on one split of one data set. `entries` stand in the order of `DETECTORS`.
 
     `data` describes the items on both sides and where they come from; `plural` is what people call them. `conclusion`
-    and `warnings` are sentences: what the figures come to, and what weakens that.
+    and `warnings` are sentences: what the figures come to, and what weakens that. `reach` is the most that the labels
+    of the items to judge on allow.
     """
 
     split: str
@@ -94,14 +99,22 @@ class Comparison:
     libraries: dict[str, str]
     machine: dict[str, Any]
     entries: tuple[Judged | LeftOut, ...]
+    reach: Reach
     conclusion: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def ranked(self) -> list[Judged]:
-        """The detectors that were judged, by F1, then PR-AUC, the best first."""
+        """The detectors that were judged, by F1, the best first; of equal ones what learns nothing, then by PR-AUC."""
         judged = [entry for entry in self.entries if isinstance(entry, Judged)]
-        return sorted(judged, key=lambda entry: (-entry.evaluation.f1, -(entry.evaluation.pr_auc or 0)))
+        return sorted(
+            judged,
+            key=lambda entry: (
+                -entry.evaluation.f1,
+                entry.learns_from != "nothing",
+                -(entry.evaluation.pr_auc or 0),
+            ),
+        )
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -115,5 +128,6 @@ class Comparison:
             "verdict": self.conclusion,
             "warnings": self.warnings,
             "without": list(self.without),
+            "reach": self.reach.to_json(),
             "detectors": [entry.to_json() for entry in self.entries],
         }

@@ -101,7 +101,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     return [
         ("split", f"{comparison.split}: {SPLITS[comparison.split]}"),
         ("seed", str(comparison.seed)),
-        ("test_share", "–" if comparison.split == "other" else f"{comparison.test_share:g}"),
+        ("test_share", "–" if "other" in comparison.data else f"{comparison.test_share:g}"),
         ("left out in the second F1", ", ".join(comparison.without) or "nothing"),
         ("made at", comparison.made_at),
         ("versions", ", ".join(f"{name} {version}" for name, version in comparison.libraries.items())),

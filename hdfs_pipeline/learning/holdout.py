@@ -13,7 +13,8 @@ from hdfs_pipeline.domains.contract import Domain, Read
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.readable import unreadable
 from hdfs_pipeline.learning.training import Tested, judge
-from hdfs_pipeline.scoring.labels import AMBIGUOUS, UNLABELLED
+from hdfs_pipeline.scoring.kinds import KindFit, Reach, kind_fit, reach
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, UNLABELLED
 from hdfs_pipeline.scoring.plausibility import Doubt, doubts
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
@@ -27,7 +28,9 @@ class Holdout:
 
     `unlabelled` counts items of the files without a label, `ambiguous` items that are left out because their label is
     ambiguous, `absent` labels of items that no file names, `unfinished` items whose life the files show only in part.
-    `doubts` are reasons not to believe the figures, by detector; under '' what could not be read.
+    `doubts` are reasons not to believe the figures, by detector; under '' what could not be read. `reach` is the most
+    that the labels allow, and `kinds` says by detector whether the kinds of what it found fit the labels' kinds, where
+    these are known to the domain.
     """
 
     read: Read
@@ -38,6 +41,8 @@ class Holdout:
     tests: dict[str, Tested]
     unfinished: int = 0
     doubts: dict[str, list[Doubt]] = field(default_factory=dict)
+    reach: Reach | None = None
+    kinds: dict[str, KindFit] = field(default_factory=dict)
 
 
 @contextmanager
@@ -86,14 +91,20 @@ def evaluate_files(
     with read_apart(settings, domain, logs, scorers.values(), table) as (store, apart, read):
         found = {"": unreadable(store, domain, read)}
         data = domain.features(store, apart, families(domain, detectors))
-        tests = {}
+        known, knowledge = data.labelled(), domain.knowledge(apart, data.main.source)
+        most = reach(known.main, known.labels, known.kinds, data.plural)
+        tests, kinds = {}, {}
         for name, scorer in scorers.items():
             on_step(name)
             tests[name] = judge(scorer, data, settings)
             scores = scorer.score(data.matrix(scorer.card.family))
-            found[name] = doubts(scorer, data, scores, settings, domain.unknown)
+            found[name] = doubts(scorer, data, scores, settings, domain.unknown, knowledge)
+            hits = (tests[name].scores >= scorer.card.threshold) & (known.labels == ANOMALY)
+            if knowledge is not None and (fit := kind_fit(knowledge, known.main, hits, known.kinds)):
+                kinds[name] = fit
     matched = int(np.isin(keys, data.keys).sum())
     counts = {label: int((data.labels == label).sum()) for label in (AMBIGUOUS, UNLABELLED)}
     unfinished = int((data.unfinished != "").sum())
     told = {name: given for name, given in found.items() if given}
-    return Holdout(read, len(data), counts[UNLABELLED], counts[AMBIGUOUS], len(keys) - matched, tests, unfinished, told)
+    missing = (counts[UNLABELLED], counts[AMBIGUOUS], len(keys) - matched)
+    return Holdout(read, len(data), *missing, tests, unfinished, told, most, kinds)

@@ -7,6 +7,7 @@ import numpy as np
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.training import Tested, judge
+from hdfs_pipeline.learning.weak import WEAK
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.paired import Lead, lead
@@ -61,7 +62,7 @@ def compare(
     needs labels of both kinds.
     """
     test = data.take(held)
-    both = {NORMAL, ANOMALY} <= set(test.labels.tolist())
+    both = {NORMAL, ANOMALY} <= set(test.labels.tolist()) and WEAK not in data.facts
     tests: dict[str, Tested] = {}
     if challenger.detector.ordered and not both:
         judgement = _by_false_alarms(champion, challenger, data, held)

@@ -16,7 +16,8 @@ from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError, SetupError
 from hdfs_pipeline.learning.challenge import challenge, record
 from hdfs_pipeline.learning.tracking import move_alias
-from hdfs_pipeline.learning.training import learnable, whole_ones, with_labels_of_feedback
+from hdfs_pipeline.learning.training import learnable, train, whole_ones, with_labels_for
+from hdfs_pipeline.learning.weak import WEAK, dismissed
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import words_of
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, NORMAL, UNLABELLED, WORDS
@@ -29,6 +30,7 @@ from hdfs_pipeline.scoring.models import (
     promote_model,
     read_card,
 )
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
@@ -73,7 +75,7 @@ class Material:
     def of(cls, store: Store, settings: Settings, domain: Domain, name: str) -> "Material":
         """The home's items. If some have labels, unlabelled ones that the serving detector calls normal are normal."""
         loaded = domain.features(store, settings, families(domain, [name]))
-        data = with_labels_of_feedback(loaded, domain, name, settings)
+        data = with_labels_for(loaded, domain, name, settings)
         labels = data.labels.copy()
         if (labels >= 0).any() and domain.row(name).cls.learns_from == "normals":
             serving = serving_detector(settings, domain)
@@ -86,7 +88,8 @@ class Material:
         # All steps of a series stay: those that are not learned lie between others, and are judged on false alarms.
         kept = np.ones(len(labels), bool)
         if not cls_of.ordered:
-            kept = whole_ones(learnable(labels, cls_of.learns_from), data.cut)
+            rare = (labels == UNLABELLED) & (WEAK in data.facts)
+            kept = whole_ones(learnable(labels, cls_of.learns_from) | rare, data.cut)
         # Feedback also rules the vectors of items that are left out, as real ones are in a home without labels.
         material = replace(replace(data, labels=labels).take(kept), feedback=data.feedback)
         return cls(material, loaded.labels[kept] >= 0)
@@ -107,6 +110,8 @@ def waiting_items(store: Store, settings: Settings, domain: Domain, name: str) -
     if learns_from == "normals":
         known = known + scored if known else other
     card = read_card(settings, domain.name, name, _newest(store, settings, domain, name))
+    if learns_from == "labels" and card.weak:
+        known = known + other
     return max(0, known - card.items - card.judgement.get("items", 0))
 
 
@@ -147,7 +152,8 @@ def retrain(
     Raises: NotTrainedError if there is no champion; DataError if the items do not fit it or allow no judgement;
     SetupError if another retraining is under way.
     """
-    model_folder(settings, domain.name, name)
+    if name not in domain.untrained:
+        model_folder(settings, domain.name, name)
     least = settings.retrain_batch_size if at_least is None else at_least
     try:
         with FileLock(settings.models / ".retraining.lock", timeout=settings.lock_timeout_s):
@@ -162,7 +168,7 @@ def _retrain(
     champion = load_scorer(settings, domain, name)
     version, family, plural = champion.card.version, champion.card.family, domain.item.plural
     if champion.detector.learns_from == "nothing":
-        return Retraining(name, "nothing to learn", 0, f"{name} learns nothing: there is nothing to retrain", version)
+        return _with_dismissals(store, settings, domain, champion)
     on_step(f"{name}: looking for new {plural}")
     material = Material.of(store, settings, domain, name)
     data = material.data
@@ -184,6 +190,23 @@ def _retrain(
     status: Status = "promoted" if card.judgement["passed"] else "kept"
     verdict = card.judgement["verdict"]
     return Retraining(name, status, new, verdict, version, card.version, card.judgement, run_id, card.feedback)
+
+
+def _with_dismissals(store: Store, settings: Settings, domain: Domain, champion: Scorer) -> Retraining:
+    """A new version of a detector of rules, if people dismissed other rules than it knows; it serves at once."""
+    name, version = champion.card.detector, champion.card.version
+    nothing = Retraining(name, "nothing to learn", 0, f"{name} learns nothing: there is nothing to retrain", version)
+    if not champion.detector.any_columns:
+        return nothing
+    data = domain.features(store, settings, families(domain, [name]))
+    gone = dismissed(data, domain, settings)
+    if gone == champion.card.weak.get("dismissed", {}):
+        return nothing
+    trained = train(data, domain, name, settings)
+    run_id = record(store, settings, trained, None)
+    verdict = f"rules that people dismissed flag nothing any more: {', '.join(gone) or 'none'}"
+    card = trained.scorer.card
+    return Retraining(name, "promoted", len(data.feedback or ()), verdict, version, card.version, {}, run_id)
 
 
 def _newest(store: Store, settings: Settings, domain: Domain, name: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.learning.curves import curves_png
 from hdfs_pipeline.learning.training import Trained
 from hdfs_pipeline.scoring.models import model_folder
@@ -26,12 +27,17 @@ def experiment_of(domain: str) -> str:
 
 
 def start_tracking(settings: Settings, domain: str) -> str:
-    """Point MLflow at the home's SQLite file. Returns the id of the domain's experiment, made if it is missing."""
+    """Point MLflow at the home's SQLite file. Returns the id of the domain's experiment, made if it is missing.
+
+    Raises: SetupError where a folder has the file's name.
+    """
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it logs each table that it makes
     home = settings.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
+    if (home / "mlflow.db").is_dir():  # MLflow would try to open it for more than a minute
+        raise SetupError(f"{home / 'mlflow.db'} is a folder, and MLflow keeps its file there: move the folder away")
     mlflow.set_tracking_uri(settings.tracking_uri)
     experiment = mlflow.get_experiment_by_name(experiment_of(domain))
     if experiment is not None:

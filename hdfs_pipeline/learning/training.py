@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.champions import load_scorer, with_knowledge
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.learning.weak import WEAK, dismissed, with_weak_labels, within_budget
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset, split_chronological, split_random
 from hdfs_pipeline.scoring.evaluation import Evaluation, evaluate
@@ -58,13 +59,17 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
     detector = domain.make(settings, name)
     whole = data
     ruled, ruled_labels = _ruled(data, detector)
-    data = with_labels_of_feedback(data, domain, name, settings)
-    feedback = data.feedback
+    data = taught = with_labels_for(data, domain, name, settings)
+    feedback, weak = data.feedback, data.facts.get(WEAK, {})
+    if detector.any_columns and not weak:
+        weak = {"dismissed": dismissed(data, domain, settings)}
     data = data.take(whole_ones(learnable(data.labels, detector.learns_from), data.cut))
     labelled = bool((data.labels >= 0).any())
     if not labelled and detector.learns_from == "labels":
         advice = _GIVE.format(settings.feedback_labels, domain.item.plural, domain.item.noun.upper())
         raise DataError(f"{name} learns from labels, and no {domain.item.noun} has one: {advice}")
+    if weak and detector.learns_from == "nothing" and name not in domain.untrained:
+        raise DataError(f"{name} is there to be compared with; where nothing has a label, {domain.day_one} says more")
     matrix = data.matrix(detector.features)
     values, labels, weights = _learned(data, detector, labelled)
     if before is not None and not _still_holds(before, ruled, ruled_labels):
@@ -84,9 +89,9 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
         domain=domain.name,
         detector=name,
         family=detector.features,
-        columns=matrix.columns,
-        source=matrix.source,
-        source_fingerprint=matrix.fingerprint,
+        columns=() if detector.any_columns else matrix.columns,
+        source="" if detector.any_columns else matrix.source,
+        source_fingerprint="" if detector.any_columns else matrix.fingerprint,
         after=before.card.version if before is not None and detector.resumes else None,
         threshold=threshold,
         rule=words,
@@ -98,11 +103,15 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         libraries={library: version(library) for library in _LIBRARIES},
         facts=domain.remembered(data, detector, time.perf_counter() - begun),
+        weak=weak,
     )
     known = None if feedback is None else dict(zip(feedback.keys.tolist(), feedback.labels.tolist(), strict=True))
     normals, seen = _vectors(detector, values, labels, weights, ruled[ruled_labels == ANOMALY])
-    marks = data.marks(detector.features)
-    return Scorer(detector, card, normals, seen, marks, ruled, ruled_labels, known)
+    rare = weak and taught.labels == UNLABELLED  # looked at for the budget, so they are no news to the next training
+    marks = (taught.take((taught.labels >= 0) & ~taught.cut | rare) if weak else data).marks(detector.features)
+    scorer = Scorer(detector, card, normals, seen, marks, ruled, ruled_labels, known)
+    scorer = with_knowledge(scorer, domain, settings)
+    return within_budget(scorer, taught, settings) if scorer.knowledge is not None else scorer
 
 
 def _learned(data: Dataset, detector: Detector, labelled: bool) -> tuple[Any, np.ndarray | None, np.ndarray]:
@@ -119,8 +128,8 @@ def _vectors(
     detector: Detector, values: Any, labels: np.ndarray | None, weights: np.ndarray, anomalous: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The normal rows that explanations compare with, the most frequent first, and all rows; for a series no rows."""
-    if detector.ordered:
-        none = np.zeros((0, anomalous.shape[1]), np.float32)
+    if detector.ordered or detector.any_columns:
+        none = np.zeros((0, 0 if detector.any_columns else anomalous.shape[1]), np.float32)
         return none, none
     normals = np.ones(len(values), bool) if labels is None else labels == NORMAL
     normals &= _apart_from(values, anomalous)
@@ -156,12 +165,15 @@ def _by_row(values: np.ndarray, labels: np.ndarray) -> dict[bytes, int]:
     return {row.tobytes(): label for row, label in zip(rows, labels.tolist(), strict=True)}
 
 
-def with_labels_of_feedback(data: Dataset, domain: Domain, name: str, settings: Settings) -> Dataset:
-    """Data of a home without labels, with labels for a detector that needs them, made from people's words.
+def with_labels_for(data: Dataset, domain: Domain, name: str, settings: Settings) -> Dataset:
+    """Data of a home without labels, with labels that its rules make, or else people's words; any other as it is.
 
-    That takes `feedback_labels` items that people called real: these are anomalies then, and all others count as
-    normal unless somebody called them expected. Models learn from such labels but are never judged on them.
+    Words alone serve a detector that needs labels in a domain without rules. That takes `feedback_labels` items that
+    people called real: these are anomalies then, and all others count as normal unless somebody called them expected.
+    Models learn from such labels but are never judged on them.
     """
+    if (weak := with_weak_labels(data, domain, settings)) is not data:
+        return weak
     wanted = domain.row(name).cls.learns_from == "labels" and not (data.labels >= 0).any()
     if not wanted or data.feedback is None:
         return data

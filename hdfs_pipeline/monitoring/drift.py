@@ -9,7 +9,7 @@ import numpy as np
 
 from hdfs_pipeline.domains.champions import families, load_scorer
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.monitoring.stability import Shift, share_shift, shift
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
@@ -104,10 +104,15 @@ class Drift:
 def measure_drift(store: Store, settings: Settings, domain: Domain, name: str) -> Drift:
     """Drift of the items in the store since the champion of detector `name` was trained.
 
-    Raises: NotTrainedError where there is no champion; DataError where the model does not say which items it learned
-    from, or where the items have other columns than the model.
+    Raises: NotTrainedError where there is no champion, or one that learned nothing; DataError where the model does not
+    say which items it learned from, or where the items have other columns than the model.
     """
     scorer = load_scorer(settings, domain, name)
+    if not scorer.card.version:
+        raise NotTrainedError(
+            f"{name} serves without a training, so that nothing can have moved since; "
+            f"`{domain.trained_by.format('NAME')}` makes a model that can be watched"
+        )
     marked = marked_items(settings, domain.name, name, scorer.card.version)
     if marked is None:
         raise DataError(

@@ -60,8 +60,7 @@ def first_run(settings: Settings, sample: Path, tell: Tell) -> bool:
     began, domain = time.monotonic(), domain_named()
     if not trained_detectors(settings, domain.name):
         first_champion(settings, domain, sample, tell)
-    # Dagster makes the tables of its history when it starts, and two processes must not do so at once. The wait also
-    # lets the stream start first.
+    # Dagster makes the tables of its history when it starts, and two processes must not do so at once.
     while not dagster_answers(settings) and time.monotonic() - began < _PAGE_S:
         time.sleep(0.5)
     tell(f"the main job trains and judges every detector: {page(settings)}/runs")

@@ -22,7 +22,10 @@ from hdfs_pipeline.store.store import Store
 _SAMPLES: Final = PROJECT / "data" / "sample"
 SHOWN_S: Final = 5.0  # seconds between two anomalies that are shown
 _NAME: Final = "up"
-_MODEL: Final = "put logs and labels.csv into {incoming}, or use `hdfs-pipeline train`"
+_NO_MODEL: Final = (
+    "no model in this home yet: {day_one} judges without one, from the first record on; for a model put logs, and "
+    "labels.csv where there is one, into {incoming}, or use `hdfs-pipeline train`"
+)
 _LOCAL: Final = ("localhost", "127.", "[::1]", "::1")
 
 
@@ -52,10 +55,10 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, rate: fl
         command = [sys.executable, "-W", "ignore", "-m", "hdfs_pipeline.running.first_run", str(sample)]
         later.append(Process("sample", command, once=True))
     elif workers and not _trained(settings):
-        say(_NAME, f"no model in this home yet: {_MODEL.format(incoming=settings.incoming)}")
+        say(_NAME, _NO_MODEL.format(day_one=domain_named().day_one, incoming=settings.incoming))
     if workers:
         shown = _command("anomalies", "watch", "--every", f"{SHOWN_S:g}")
-        later.append(_streaming(shown, settings, model=False))
+        later.append(_streaming(shown, settings))
     later += _workers(settings, workers)
     for domain in all_domains() if replay else []:
         playback = domain.playback(settings, rate, _free_port)
@@ -95,17 +98,12 @@ def _workers(settings: Settings, number: int) -> Iterator[Process]:
         yield _streaming(with_(worker, environment=environment, patience_s=15.0), settings)
 
 
-def _streaming(process: Process, settings: Settings, *, model: bool = True) -> Process:
-    """The process, started once Kafka answers and, with `model`, once there is a model."""
-    embedded = is_embedded(settings)
-
-    def after() -> bool:
-        return (embedded or _answers(settings)) and (not model or bool(_trained(settings)))
-
-    waits = [] if embedded else [f"Kafka at {settings.kafka_bootstrap_servers}"]
-    waits += [f"a model: {_MODEL.format(incoming=settings.incoming)}"] if model else []
-    needs = ("broker",) if embedded else ()
-    return with_(process, needs=needs, after=after, waits_for=" and ".join(waits))
+def _streaming(process: Process, settings: Settings) -> Process:
+    """The process, started once Kafka answers."""
+    if is_embedded(settings):
+        return with_(process, needs=("broker",))
+    waits_for = f"Kafka at {settings.kafka_bootstrap_servers}"
+    return with_(process, after=lambda: _answers(settings), waits_for=waits_for)
 
 
 def _command(name: str, *arguments: str) -> Process:

@@ -38,6 +38,9 @@ class Detector(ABC):
     additive: ClassVar[bool] = False
     """Whether a row's score is a sum over the columns, which `parts` gives: share × score is then exactly that part."""
 
+    any_columns: ClassVar[bool] = False
+    """Whether it scores whatever columns its family has: its model is bound to none."""
+
     def __init__(self, *, seed: int = 7, **params: Any) -> None:
         self.seed = seed
         self.params = params

@@ -63,14 +63,31 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """A rule of an item's life that it breaks: what happened, what to look at next, the columns of what shows it."""
+
+    rule: str
+    kind: str
+    severity: str
+    sentence: str
+    hint: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Explanation:
     """The differences of one item, the weightiest first, and the reason in one line.
 
-    Without any difference they are the item's events, all of them `USUAL`.
+    Without any difference they are the item's events, all of them `USUAL`. `kind` names the trouble of an anomalous
+    item; '' where nobody knows. `broken` are the rules that it breaks, the gravest first. `word` is what people said of
+    an item with the same row, as the beginning of the reason says it; '' for nothing.
     """
 
     reason: str
     differences: tuple[Difference, ...]
+    kind: str = ""
+    broken: tuple[Broken, ...] = ()
+    word: str = ""
 
     @property
     def differs(self) -> bool:
@@ -79,10 +96,22 @@ class Explanation:
 
     @property
     def telling(self) -> tuple[str, ...]:
-        """The columns whose events tell why: failures, or else what the reason names and the item has too much of."""
+        """The columns whose events tell why.
+
+        Those behind the rule that gives the kind come first, then failures, then what the reason names and the item has
+        too much of.
+        """
+        if self.broken and self.broken[0].severity == FAILURE and self.broken[0].columns:
+            return self.broken[0].columns
         failures = tuple(each.event_id for each in self.differences if each.severity == FAILURE)
         named = self.differences[:_NAMED]
         return failures or tuple(each.event_id for each in named if each.count > each.expected)
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The columns whose records a person should see: those that tell why, and those behind any broken failure."""
+        behind = (column for rule in self.broken if rule.severity == FAILURE for column in rule.columns)
+        return tuple(dict.fromkeys((*self.telling, *behind)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""

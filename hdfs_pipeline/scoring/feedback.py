@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.scoring.dataset import Dataset, Feedback
-from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, STRETCHES, UNLABELLED, WORDS
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, STRETCHES, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.store.store import Connection
 
@@ -79,6 +79,8 @@ def _with_stretches(data: Dataset, words: Sequence[Word], labelled: bool) -> Dat
         inside = (data.time >= word.begin) & (data.time <= word.end) & (word.entity in ("", data.entity))
         label = STRETCHES[word.verdict]
         labels[inside] = UNLABELLED if label == NORMAL and not labelled else label
+        if label == NORMAL and not labelled:
+            kinds[inside] = FALSE_ALARM
     kinds[labels != data.labels] = KIND
     return replace(data, labels=labels, kinds=kinds)
 
@@ -87,8 +89,8 @@ def objections(data: Dataset, rows: np.ndarray, labels: np.ndarray) -> np.ndarra
     """Why the words `labels` (v,) on the items at `rows` (v,) of `data`, oldest first, cannot rule their vectors.
 
     Items with the same vector are all flagged or none is. So the majority of those with a known label or word decides,
-    and the newest word if normal and anomalous are equally many. One word never flags a vector of which more than one
-    item in a hundred has neither label nor word.
+    and the newest word if normal and anomalous are equally many. A few words never flag a vector of which more than one
+    item in a hundred has neither label nor word: more must be known to be anomalous than not known at all.
     """
     known = data.labels.copy()
     known[rows] = labels
@@ -106,10 +108,9 @@ def objections(data: Dataset, rows: np.ndarray, labels: np.ndarray) -> np.ndarra
             count, kind = (normal, "normal") if label == ANOMALY else (anomalous, "anomalous")
             number = "one" if count == 1 else f"{count:,} {data.plural}"
             reasons.append(f"{number} with {data.alike} known to be {kind}")
-        elif label == ANOMALY and unknown > _COMMON * len(data):
-            reasons.append(
-                f"{unknown:,} of {len(data):,} {data.plural} have {data.alike}, too many to flag on one word"
-            )
+        elif label == ANOMALY and unknown > max(_COMMON * len(data), anomalous):
+            words = "one word" if anomalous == 1 else f"{anomalous:,} words"
+            reasons.append(f"{unknown:,} of {len(data):,} {data.plural} have {data.alike}, too many to flag on {words}")
         else:
             reasons.append("")
     return np.array(reasons, object)
@@ -143,7 +144,9 @@ def agreement(scorer: Scorer, feedback: Feedback) -> list[Agreement]:
 
 def _why(scorer: Scorer, objection: str, ruled: bool) -> str:
     if scorer.detector.learns_from == "nothing":
-        return f"{scorer.card.detector} learns nothing"
+        return (
+            f"{scorer.card.detector} learns nothing" + "; it heeds words on a whole kind" * scorer.detector.any_columns
+        )
     return objection or ("the model says so" if ruled else f"not known to version {scorer.card.version} yet")
 
 

@@ -1,5 +1,7 @@
 """Whether verdicts can be believed: a share of alarms that cannot be, or a model that knows other habits."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.knowledge import Knowledge, failed, worst
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 
@@ -28,14 +32,27 @@ class Doubt:
         return asdict(self)
 
 
-def doubts(scorer: Scorer, data: Dataset, scores: np.ndarray, settings: Settings, unknown: str) -> list[Doubt]:
-    """What is implausible about the `scores` (n,) of `data`; the column `unknown` counts what matched no template."""
-    return list(_doubts(scorer, data, scores, settings, unknown)) if len(data) else []
+def doubts(
+    scorer: Scorer,
+    data: Dataset,
+    scores: np.ndarray,
+    settings: Settings,
+    unknown: str,
+    knowledge: Knowledge | None = None,
+) -> list[Doubt]:
+    """What is implausible about the `scores` (n,) of `data`; the column `unknown` counts what matched no template.
+
+    `knowledge` are the rules of the items' lives, which say of what kind most of too many alarms are.
+    """
+    return list(_doubts(scorer, data, scores, settings, unknown, knowledge)) if len(data) else []
 
 
-def _doubts(scorer: Scorer, data: Dataset, scores: np.ndarray, settings: Settings, unknown: str) -> Iterator[Doubt]:
+def _doubts(
+    scorer: Scorer, data: Dataset, scores: np.ndarray, settings: Settings, unknown: str, knowledge: Knowledge | None
+) -> Iterator[Doubt]:
     card, plural = scorer.card, data.plural
-    flagged = int((scores >= card.threshold).sum())
+    alarms = scores >= card.threshold
+    flagged = int(alarms.sum())
     share, limit = flagged / len(data), settings.alarm_limit
     if share > limit and flagged > 1:  # one flagged item is what somebody asks about
         yield Doubt(
@@ -43,7 +60,7 @@ def _doubts(scorer: Scorer, data: Dataset, scores: np.ndarray, settings: Setting
             share,
             limit,
             f"{flagged:,} of {len(data):,} {plural} are flagged ({share:.0%}); more than {limit:.0%} (alarm_limit) is "
-            "hardly plausible: either much is wrong at once, or the model does not fit these records",
+            f"hardly plausible: {_likely(data.main.take(alarms), plural, knowledge)}",
         )
     events = data.main.values.sum()
     if unknown and events:
@@ -66,3 +83,30 @@ def _doubts(scorer: Scorer, data: Dataset, scores: np.ndarray, settings: Setting
                 f"{share:.0%} of the {plural} have counts of events that none in training had, more than {limit:.0%} "
                 "(unseen_limit): the model knows the habits of another cluster; train one on records of this cluster",
             )
+
+
+def _likely(flagged: FeatureMatrix, plural: str, knowledge: Knowledge | None) -> str:
+    """What is likely behind too many flagged items, in plain words."""
+    if knowledge is None:
+        return "either much is wrong at once, or the model does not fit these records"
+    reasons = [
+        f"another version of Hadoop than {flagged.source} knows",
+        "logs of only a part of the daemons",
+        "a fault of the whole cluster",
+    ]
+    grades = knowledge.grades(flagged.values, flagged.unfinished)
+    breaks = failed(grades)
+    if 2 * breaks.sum() < len(flagged):
+        share = 1 - breaks.mean()
+        reasons.append(
+            f"or a model that does not know this cluster, for {share:.0%} of the flagged {plural} break no rule"
+        )
+        return f"likely are {', '.join(reasons)}"
+    rules = [knowledge.rules[index] for index in worst(grades)[breaks].tolist()]
+    (kind, count), *_ = Counter(rule.kind for rule in rules).most_common(1)
+    names = sorted({rule.id for rule in rules if rule.kind == kind})
+    reasons.append(
+        f"or a rule that is a habit of this cluster: {count / len(flagged):.0%} of the flagged {plural} are of the "
+        f"kind '{kind}' (rules_left_out = {json.dumps(names)} leaves it out)"
+    )
+    return f"likely are {', '.join(reasons)}"

@@ -11,13 +11,21 @@ from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows, explain_steps, nearest_normals
 from hdfs_pipeline.scoring.explain_sequences import explain_sequences
 from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows
+from hdfs_pipeline.scoring.knowledge import RULES, Knowledge, failed, heeded
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL, UNLABELLED
+from hdfs_pipeline.scoring.normals import event_counts
 from hdfs_pipeline.scoring.unfinished import completed, completed_sequences
 
 _RULED: Final = {
     ANOMALY: "people called a {noun} with {alike} a real anomaly; ",
     NORMAL: "people called a {noun} with {alike} a false alarm; ",
 }
+
+
+def _below(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Scores (k,) of at least the threshold, in their order, put below it."""
+    below: np.ndarray = threshold - abs(threshold) / 2 / (1 + (scores - threshold) / max(abs(threshold), 1e-9))
+    return np.minimum(below, np.nextafter(threshold, -np.inf))
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,8 @@ class Card:
     SHA-256 of each file of the model, `metrics` its evaluations by split. `after` is the version whose training it
     resumed, None for one fitted anew. `judgement` compares it with the champion of its time, {} if it was not compared.
     `feedback` counts the people's words that it knew and those it agrees with (`feedback.feedback_figures`), {} without
-    words. `facts` holds what the domain and the detector want to remember.
+    words. `facts` holds what the domain and the detector want to remember. `weak` says how the labels came about where
+    rules made them (`learning.weak`), {} otherwise.
     """
 
     domain: str
@@ -54,6 +63,7 @@ class Card:
     judgement: dict[str, Any] = field(default_factory=dict)
     feedback: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    weak: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -67,7 +77,8 @@ class Scorer:
     `normals` (k, d) are the distinct normal vectors of training, the most frequent first; `seen` (m, d) are all
     distinct vectors of training. `learned` (n,) uint64 are the marks of the items it learned from (`Dataset.marks`);
     None for a loaded model. `ruled` (m, d) are the vectors that people's words rule, `ruled_labels` (m,) int8 their
-    labels: see `ruling`. `feedback` holds the words at training, label by key; None for a loaded model.
+    labels: see `ruling`. `feedback` holds the words at training, label by key; None for a loaded model. `knowledge` are
+    the rules whose verdict stands above the detector's, where rules made the labels of training; None otherwise.
     """
 
     detector: Detector
@@ -78,12 +89,14 @@ class Scorer:
     ruled: np.ndarray | None = None
     ruled_labels: np.ndarray | None = None
     feedback: dict[Any, int] | None = None
+    knowledge: Knowledge | None = None
 
     def score(self, matrix: FeatureMatrix) -> np.ndarray:
         """Scores (n,) float64. Raises: DataError for columns other than the model's.
 
         They are the detector's scores, except that a vector which people called normal stays below the threshold, and
-        one which they called an anomaly reaches it. Unfinished items are scored as `completed` gives them.
+        one which they called an anomaly reaches it. With `knowledge` so does one that breaks a rule, and another only
+        if it is `new_here`. Unfinished items are scored as `completed` gives them.
         """
         if self.card.columns:  # a detector that was not trained has none, and takes any columns
             matrix.require(self.card.columns, self.card.source, self.card.source_fingerprint)
@@ -92,13 +105,42 @@ class Scorer:
             return self.detector.score(steps)[at]
         values = self.completed(matrix)
         distinct = matrix.distinct if values is matrix.values else distinct_rows(values)
+        if self.card.family == RULES and self.card.weak:
+            values = heeded(values, matrix.columns, self.card.weak["dismissed"])
         scores: np.ndarray = self.detector.score(values[distinct.first])[distinct.inverse]
+        if self.knowledge is not None:
+            scores = self._with_knowledge(scores, matrix, self.knowledge)
         if self._rulings:
             ruling = self.ruling(matrix.values[matrix.distinct.first])[matrix.distinct.inverse]
             below = np.nextafter(self.card.threshold, -np.inf)
             scores = np.where(ruling == NORMAL, np.minimum(scores, below), scores)
             scores = np.where(ruling == ANOMALY, np.maximum(scores, self.card.threshold), scores)
         return scores
+
+    def _with_knowledge(self, scores: np.ndarray, matrix: FeatureMatrix, knowledge: Knowledge) -> np.ndarray:
+        """The scores (n,): of rows that break a rule at least the threshold, of others below it if they are not new.
+
+        New are rows whose events, however often each happened, never came together in a normal row. Only a training
+        that was long enough to know how often that happens may call anything new. What people called real beyond the
+        rules need not be new to be found by a detector that learned it.
+        """
+        counts = self._counts(matrix.values, knowledge)
+        grades = knowledge.grades(counts, matrix.unfinished)
+        broken = failed(heeded(grades, [rule.id for rule in knowledge.rules], self.card.weak["dismissed"]))
+        rows = np.flatnonzero(~broken & (scores >= self.card.threshold))
+        if self.card.weak.get("allowed", 0) < 0:
+            old = np.ones(len(rows), bool)
+        else:
+            known = {row.tobytes() for row in self._counts(self.normals, knowledge) > 0}
+            old = np.array([row.tobytes() in known for row in counts[rows] > 0], bool)
+        if self.card.weak["beyond"] and self.detector.learns_from == "labels":
+            old[:] = False
+        scores = np.where(broken, np.maximum(scores, self.card.threshold), scores)
+        scores[rows[old]] = _below(scores[rows[old]], self.card.threshold)
+        return scores
+
+    def _counts(self, values: np.ndarray, knowledge: Knowledge) -> np.ndarray:
+        return event_counts(values, len(knowledge.columns)) if self.detector.sequential else values
 
     def completed(self, matrix: FeatureMatrix) -> np.ndarray:
         """The rows (n, d) of a matrix of the model's family as they are judged.
@@ -154,13 +196,15 @@ class Scorer:
         else:
             nearest = nearest_normals(distinct, self.normals)
             shares = self.detector.explain(distinct, nearest)
-            explanations = explain_rows(distinct, nearest, shares, self.card.columns, vocabulary)
+            columns = matrix.columns if isinstance(matrix, FeatureMatrix) else self.card.columns
+            explanations = explain_rows(distinct, nearest, shares, columns, vocabulary)
         explanations = [explanations[row] for row in inverse.reshape(-1)]
         if not self._rulings:
             return explanations
         return [
-            replace(explanation, reason=_RULED.get(label, "").format(**vars(vocabulary)) + explanation.reason)
+            replace(explanation, reason=f"{word}{explanation.reason}", word=word)
             for explanation, label in zip(explanations, self.ruling(given).tolist(), strict=True)
+            for word in (_RULED.get(label, "").format(**vars(vocabulary)),)
         ]
 
     def _explain_steps(

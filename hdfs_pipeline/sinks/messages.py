@@ -70,7 +70,7 @@ def verdict_sink(items: Mapping[str, Callable[[str], str]]) -> MessageSink:
         verdict = decode_verdict(message.value(), message.key(), items)
         # The column is JSON, which has no NaN.
         explanation = json.dumps(verdict.explanation, allow_nan=False)
-        named = {"entity": "", "kind": "", "records": verdict.lines, "part": verdict.partition}
+        named = {"host": verdict.entity, "records": verdict.lines, "part": verdict.partition}
         return vars(verdict) | named | {"explanation": explanation}
 
     return MessageSink("anomalies", row, LATEST)

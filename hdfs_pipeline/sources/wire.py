@@ -25,8 +25,9 @@ class Verdict:
 
     `status` is ``final``, ``provisional`` (the item was open) or ``withdrawn`` (it is normal after all). `lines` counts
     the raw records that name the item. `origin` is the topic that its features came from; `partition` and the offsets
-    say which messages they were made of, and `closed_by` why the item was closed. `more` is what the domain adds for
-    its own readers: in the message it stands beside the other fields.
+    say which messages they were made of, and `closed_by` why the item was closed. `kind` names the trouble, `entity`
+    what it happened at, such as a host; both are '' where nobody knows. `more` is what the domain adds for its own
+    readers: in the message it stands beside the other fields.
     """
 
     domain: str
@@ -47,6 +48,8 @@ class Verdict:
     last_offset: int
     scored_at: datetime
     closed_by: str | None = None
+    kind: str = ""
+    entity: str = ""
     more: dict[str, Any] = field(default_factory=dict)
 
 

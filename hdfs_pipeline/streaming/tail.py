@@ -56,7 +56,9 @@ def verdicts(
 
 def in_words(verdict: Verdict) -> str:
     """A verdict in one line."""
-    about = f"{_WORDS[verdict.status]}: {verdict.item} score {verdict.score:.2f}"
+    kind = f", {verdict.kind}" if verdict.kind else ""
+    entity = f" at {verdict.entity}" if verdict.entity else ""
+    about = f"{_WORDS[verdict.status]}: {verdict.item}{kind}{entity}, score {verdict.score:.2f} by {verdict.detector}"
     if verdict.status == "withdrawn":
         return f"{about}, since {verdict.reason}"
     return f"{about} because {verdict.reason}"

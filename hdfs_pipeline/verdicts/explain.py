@@ -1,22 +1,55 @@
 """A report on one item of a home: its verdict and the reason, what people said of it, its raw records."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors
 from hdfs_pipeline.domains.contract import Domain, Facts, Selection
-from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.explain import Explanation
+from hdfs_pipeline.errors import DataError, PipelineError
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.explain import Broken, Explanation
+from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.feedback import words
 from hdfs_pipeline.verdicts.files import scored_store
-from hdfs_pipeline.verdicts.score import score_selection
+from hdfs_pipeline.verdicts.score import explain_rows_of
 
 _LINES: Final = 200  # raw records that `explain` shows
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule that an item breaks, with the records that show it: how many, and place and time of the first.
+
+    Without such a record `time` is None: it is what is missing that breaks the rule. `events` are those of the records.
+    """
+
+    rule: str
+    kind: str
+    severity: str
+    sentence: str
+    hint: str
+    records: int
+    time: datetime | None = None
+    host: str = ""
+    daemon: str = ""
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What a detector says of an item."""
+
+    detector: str
+    version: int
+    score: float
+    threshold: float
+    is_anomaly: bool
 
 
 @dataclass(frozen=True)
@@ -27,7 +60,8 @@ class ItemReport:
     the item's last record if it is what is missing that tells. `about` is what the records say of the item (an HDFS
     file, a pipeline). `unfinished` is what of its life the records do not show. `feedback` is the item's row of that
     table, None without one. `scored` is true of an item of files that were scored and are not the home's own, and
-    `also_scored` of one of the home's whose id these files have too.
+    `also_scored` of one of the home's whose id these files have too. `findings` are the rules of its life that it
+    breaks, the gravest first, and `voices` what every detector that can serve says of it, the asked one first.
     """
 
     item: str
@@ -50,6 +84,8 @@ class ItemReport:
     unfinished: str = ""
     scored: bool = False
     also_scored: bool = False
+    findings: tuple[Finding, ...] = ()
+    voices: tuple[Voice, ...] = ()
 
 
 def explain_item(
@@ -69,12 +105,16 @@ def explain_item(
             f"no log {'that was scored' if scored else 'of this home'} names {item}; "
             f"`hdfs-pipeline {'score' if scored else 'ingest'} PATH` reads more"
         )
-    data, scores = score_selection(store, settings, domain, scorer, Selection(items=[key]))
+    others = _others(settings, domain, name)
+    needed = families(domain, [name, *(other.card.detector for other in others)])
+    data = domain.features(store, settings, needed, Selection(items=[key]))
     row = np.flatnonzero(data.keys == key)
-    score, matrix = float(scores[row][0]), data.matrix(scorer.card.family)
-    explanation = scorer.explain(matrix, domain.vocabulary(settings, scorer.card.source), row)[0]
-    lines = domain.evidence(store, settings, key, _LINES, explanation.telling)
-    if score >= scorer.card.threshold and lines and not any(line.get("telling") for line in lines):
+    voices = tuple(voice for each in (scorer, *others) if (voice := _voice(each, data, row)))
+    score = voices[0].score
+    flagged = score >= scorer.card.threshold
+    explanation = explain_rows_of(settings, domain, scorer, data, row, np.array([flagged]))[0]
+    lines = domain.evidence(store, settings, key, _LINES, explanation.marked)
+    if flagged and lines and not any(line.get("telling") for line in lines):
         lines[-1] = lines[-1] | {"telling": True}  # after it something should have happened
     place = domain.places(store, {key: explanation.telling}).get(key)
     return ItemReport(
@@ -82,7 +122,7 @@ def explain_item(
         detector=name,
         score=score,
         threshold=scorer.card.threshold,
-        is_anomaly=score >= scorer.card.threshold,
+        is_anomaly=flagged,
         explanation=explanation,
         first_time=facts.first_time,
         last_time=facts.last_time,
@@ -98,7 +138,38 @@ def explain_item(
         unfinished=str(data.unfinished[row][0]),
         scored=elsewhere,
         also_scored=not elsewhere and _has(scored_store(settings), domain, key),
+        findings=tuple(_finding(broken, lines) for broken in explanation.broken),
+        voices=voices,
     )
+
+
+def _others(settings: Settings, domain: Domain, name: str) -> list[Scorer]:
+    """The other detectors that can serve; one whose model cannot be loaded has no voice."""
+    others = []
+    for other in ready_detectors(settings, domain):
+        if other != name and not domain.row(other).cls.ordered:
+            with suppress(PipelineError):
+                others.append(load_scorer(settings, domain, other))
+    return others
+
+
+def _voice(scorer: Scorer, data: Dataset, row: np.ndarray) -> Voice | None:
+    """What a detector says of the item at `row` (1,); None where its model is of other columns."""
+    card = scorer.card
+    try:
+        score = float(scorer.score(data.matrix(card.family))[row][0])
+    except DataError:
+        return None
+    return Voice(card.detector, card.version, score, card.threshold, score >= card.threshold)
+
+
+def _finding(broken: Broken, lines: list[dict[str, Any]]) -> Finding:
+    """A broken rule with its records among `lines`."""
+    own = [line for line in lines if line.get("event_id") in broken.columns]
+    first = own[0] if own else {}
+    place = {name: first.get(name) or "" for name in ("host", "daemon")}
+    told = {name: getattr(broken, name) for name in ("rule", "kind", "severity", "sentence", "hint")}
+    return Finding(**told, records=len(own), time=first.get("time"), **place, events=broken.columns)
 
 
 def _place_of(

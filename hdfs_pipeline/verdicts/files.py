@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.champions import load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.holdout import read_apart
 from hdfs_pipeline.learning.readable import unreadable
+from hdfs_pipeline.scoring.explain import FAILURE
 from hdfs_pipeline.scoring.plausibility import Doubt
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
@@ -20,11 +22,17 @@ from hdfs_pipeline.verdicts.score import BATCH, publish_anomalies, score_with_do
 from hdfs_pipeline.verdicts.update import score_new
 
 _KEPT: Final = "scored"
-_ROWS: Final = f"""SELECT s.item, s.detector, s.version, s.score, s.threshold, s.is_anomaly, s.unfinished, s.entity,
-        a.reason, (a.explanation->'$.telling')::VARCHAR AS telling
+_ROWS: Final = f"""SELECT s.item, s.detector, s.version, s.score, s.threshold, s.is_anomaly, s.unfinished,
+        coalesce(a.entity, s.entity) AS entity, coalesce(a.kind, '') AS kind, a.reason,
+        (a.explanation->'$.telling')::VARCHAR AS telling,
+        coalesce(a.explanation->>'$.broken[0].severity', '') AS severity,
+        coalesce(a.explanation->>'$.broken[0].hint', '') AS hint
     FROM scores s LEFT JOIN anomalies a ON a.domain = s.domain AND a.item = s.item AND a.detector = s.detector
         AND a.origin = '{BATCH}'
     WHERE s.domain = ? AND s.detector = ?"""
+_OTHERS: Final = """SELECT o.detector, count(*) FROM scores o JOIN scores s USING (domain, item)
+    WHERE domain = $domain AND s.detector = $name AND list_contains($voices, o.detector)
+    AND o.is_anomaly AND NOT s.is_anomaly GROUP BY ALL ORDER BY ALL"""
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,11 @@ class Scored:
     """What a detector says of items: `verdicts` are dicts, one per item, the most anomalous first.
 
     Each holds the item's id under `domain.item.column`, detector, version, score, threshold, is_anomaly, unfinished,
-    `lines` (the number of records that name it), first_time, the reason (None if it is no anomaly), and time, host and
-    path of the first record that tells of the anomaly, or of its first record. `doubts` are reasons not to believe it.
+    `lines` (the number of records that name it), first_time, the kind of an anomaly, the reason (None if it is none),
+    entity, and time, host and path of the first record that tells of the anomaly, or of its first record. `kinds` are
+    dicts, one per kind of anomaly, failures first and then the most frequent: kind, items (their number), severity,
+    first_time and last_time, hosts (with numbers, that of most first) and hint. `others` says for each further voice
+    how many items it flags that the detector does not. `doubts` are reasons not to believe it.
     """
 
     detector: str
@@ -41,6 +52,8 @@ class Scored:
     verdicts: list[dict[str, Any]]
     doubts: list[Doubt] = field(default_factory=list)
     foreign: bool = False
+    kinds: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -51,33 +64,47 @@ class Scored:
             "anomalies": sum(row["is_anomaly"] for row in self.verdicts),
             "unfinished": sum(bool(row["unfinished"]) for row in self.verdicts),
             "doubts": [doubt.to_json() for doubt in self.doubts],
+            "kinds": self.kinds,
+            "others": self.others,
             "verdicts": self.verdicts,
         }
 
 
-def score_home(store: Store, settings: Settings, domain: Domain, name: str) -> Scored:
-    """Score every item of a store with a detector's champion, and publish its scores, anomalies and incidents."""
-    scorer = load_scorer(settings, domain, name)
+def score_home(store: Store, settings: Settings, domain: Domain, name: str | None = None) -> Scored:
+    """Score every item of a store with a detector's champion, and publish its scores, anomalies and incidents.
+
+    By default that is the detector that serves; then those of the domain's other voices are published as well.
+    """
+    serving = name or serving_detector(settings, domain)
+    scorer = load_scorer(settings, domain, serving)
     doubts: list[Doubt] = []
     entities = domain.latest(store)
     for entity in entities:
         score_new(store, settings, domain, entity)
+    voices = domain.voices(settings, serving) if name is None and not entities else ()
+    others = [voice for voice in ready_detectors(settings, domain) if voice in voices and voice != serving]
     if not entities:
-        doubts = score_with_doubts(store, settings, domain, name)[1]
-        publish_anomalies(store, settings, domain, name)
+        for voice in [serving, *others]:
+            found = score_with_doubts(store, settings, domain, voice)[1]
+            doubts = found if voice == serving else doubts
+            publish_anomalies(store, settings, domain, voice)
         publish_incidents(store, settings, domain)
-    return Scored(name, scorer.card.version, _verdicts(store, domain, name), doubts)
+    verdicts, kinds = _verdicts(store, domain, serving)
+    with store.read() as con:
+        own = {"domain": domain.name, "name": serving, "voices": others}
+        beyond = dict(con.execute(_OTHERS, own).fetchall()) if others else {}
+    return Scored(serving, scorer.card.version, verdicts, doubts, kinds=kinds, others=beyond)
 
 
-def score_files(settings: Settings, domain: Domain, logs: Iterable[str], name: str) -> Scored:
-    """Score the items of files with a detector's champion.
+def score_files(settings: Settings, domain: Domain, logs: Iterable[str], name: str | None = None) -> Scored:
+    """Score the items of files with a detector's champion, by default with the voices of the domain: see `score_home`.
 
     If the home has read all of these files its own scores and anomalies are published. Otherwise the home stays as it
     is, and what was read and found is kept beside it until the next files are scored: see `scored_store`.
 
     Raises: NotTrainedError without a model; DataError if nothing of the files can be read.
     """
-    scorer = load_scorer(settings, domain, name)
+    scorer = load_scorer(settings, domain, name or serving_detector(settings, domain))
     with read_apart(settings, domain, logs, [scorer]) as (store, _, read):
         unread = unreadable(store, domain, read)
         own = settings.store_path.is_file() and bool(files := _contents(store))
@@ -89,7 +116,7 @@ def score_files(settings: Settings, domain: Domain, logs: Iterable[str], name: s
             kept = _kept(settings)
             kept.parent.mkdir(exist_ok=True)
             os.replace(store.path, kept)
-    return Scored(name, found.version, found.verdicts, unread + found.doubts, foreign=not own)
+    return replace(found, doubts=unread + found.doubts, foreign=not own)
 
 
 def scored_store(settings: Settings) -> Store | None:
@@ -109,7 +136,8 @@ def _contents(store: Store) -> set[str]:
         return {digest for (digest,) in con.execute("SELECT sha256 FROM sources WHERE source_id > 0").fetchall()}
 
 
-def _verdicts(store: Store, domain: Domain, name: str) -> list[dict[str, Any]]:
+def _verdicts(store: Store, domain: Domain, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Verdicts and kinds as `Scored` has them."""
     with store.read() as con:
         rows = con.sql(_ROWS, params=[domain.name, name]).to_arrow_table().to_pylist()
     if not rows:
@@ -118,7 +146,7 @@ def _verdicts(store: Store, domain: Domain, name: str) -> list[dict[str, Any]]:
     facts = domain.facts(store, list(by_key))
     telling = {key: json.loads(row["telling"] or "[]") for key, row in by_key.items()}
     places = domain.places(store, telling)
-    verdicts = []
+    verdicts, told = [], []
     for key in sorted(by_key, key=lambda key: (-_or_least(by_key[key]["score"]), key)):
         row, place = by_key[key], places.get(key)
         verdicts.append(
@@ -128,9 +156,31 @@ def _verdicts(store: Store, domain: Domain, name: str) -> list[dict[str, Any]]:
             | {"first_time": facts[key].first_time.isoformat()}
             | {"time": (facts[key].first_time if place is None else place.time).isoformat()}
             | {"host": row["entity"] if place is None else place.host, "path": "" if place is None else place.path}
-            | {"reason": row["reason"]}
+            | {name: row[name] for name in ("entity", "kind", "reason")}
         )
-    return verdicts
+        if row["is_anomaly"] and row["kind"]:
+            told.append({name: row[name] for name in ("kind", "severity", "hint")} | verdicts[-1])
+    return verdicts, _kinds(told)
+
+
+def _kinds(anomalies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The kinds of anomalies: see `Scored`. The severity and the hint of a kind are those of its first anomaly."""
+    by_kind: dict[str, list[Mapping[str, Any]]] = {}
+    for anomaly in anomalies:
+        by_kind.setdefault(anomaly["kind"], []).append(anomaly)
+    kinds = [
+        {
+            "kind": kind,
+            "items": len(own),
+            "severity": own[0]["severity"],
+            "first_time": min(anomaly["time"] for anomaly in own),
+            "last_time": max(anomaly["time"] for anomaly in own),
+            "hosts": dict(Counter(anomaly["entity"] for anomaly in own).most_common()),
+            "hint": own[0]["hint"],
+        }
+        for kind, own in by_kind.items()
+    ]
+    return sorted(kinds, key=lambda kind: (kind["severity"] != FAILURE, -kind["items"], kind["kind"]))
 
 
 def _or_least(score: float | None) -> float:

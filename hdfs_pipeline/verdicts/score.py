@@ -10,7 +10,9 @@ import pyarrow as pa
 from hdfs_pipeline.domains.champions import families, load_scorer
 from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Selection
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.explain import Explanation
 from hdfs_pipeline.scoring.plausibility import Doubt, doubts
+from hdfs_pipeline.scoring.reasons import reasons
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
@@ -32,7 +34,8 @@ def score_with_doubts(store: Store, settings: Settings, domain: Domain, name: st
     table = score_rows(domain, data, scorer, scores)
     with store.write() as con:
         publish_into(con, "scores", table, replace="domain = ? AND detector = ?", parameters=[domain.name, name])
-    return table, doubts(scorer, data, scores, settings, domain.unknown)
+    knowledge = domain.knowledge(settings, data.main.source)
+    return table, doubts(scorer, data, scores, settings, domain.unknown, knowledge)
 
 
 def score_selection(
@@ -96,21 +99,32 @@ def publish_anomalies(store: Store, settings: Settings, domain: Domain, name: st
 def anomaly_rows(
     store: Store, settings: Settings, domain: Domain, scorer: Scorer, data: Dataset, flagged: pa.Table
 ) -> list[dict[str, Any]]:
-    """Rows of `anomalies`, with the reasons, for `flagged` rows of `scores`, whose items are all in `data`."""
+    """Rows of `anomalies`, with the reasons, for `flagged` rows of `scores`, whose items are all in `data`.
+
+    The entity of an item that stands for itself is the host of the record that tells of the anomaly.
+    """
     by_key = {domain.item.parse(row["item"]): row for row in flagged.to_pylist()}
     rows = np.flatnonzero(np.isin(data.keys, list(by_key)))
-    vocabulary = domain.vocabulary(settings, scorer.card.source)
-    explanations = scorer.explain(data.matrix(scorer.card.family), vocabulary, rows)
+    explanations = explain_rows_of(settings, domain, scorer, data, rows, np.ones(len(rows), bool))
     facts = domain.facts(store, list(by_key))
     keys = data.keys[rows].tolist()
     places = domain.places(store, {key: each.telling for key, each in zip(keys, explanations, strict=True)})
-    fields = ("domain", "entity", "item", "detector", "version", "score", "threshold", "scored_at", "unfinished")
+    hosts = {key: places[key].host if key in places else row["entity"] for key, row in by_key.items()}
+    fields = ("domain", "item", "detector", "version", "score", "threshold", "scored_at", "unfinished")
     return [
         {name: by_key[key][name] for name in fields}
-        | {"kind": "", "reason": explanation.reason, "explanation": json.dumps(explanation.to_json())}
+        | {"kind": explanation.kind, "reason": explanation.reason, "explanation": json.dumps(explanation.to_json())}
         | {"first_time": facts[key].first_time, "last_time": facts[key].last_time, "records": facts[key].records}
         | {"origin": BATCH, "status": "final", "part": -1, "first_offset": -1, "last_offset": -1}
-        | {"host": places[key].host if key in places else by_key[key]["entity"]}
+        | {"host": hosts[key], "entity": by_key[key]["entity"] or hosts[key]}
         | {"path": places[key].path if key in places else ""}
         for key, explanation in zip(keys, explanations, strict=True)
     ]
+
+
+def explain_rows_of(
+    settings: Settings, domain: Domain, scorer: Scorer, data: Dataset, rows: np.ndarray, flagged: np.ndarray
+) -> list[Explanation]:
+    """Explanations of the items at `rows` (k,) of `data`, of which those `flagged` (k,) bool are anomalous."""
+    vocabulary = domain.vocabulary(settings, scorer.card.source or data.main.source)
+    return reasons(scorer, data.matrices, vocabulary, domain.knowledge(settings, data.main.source), rows, flagged)

@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hdfs_pipeline.domains.champions import families, load_scorer, serving_detector
+from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Selection
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.incidents import Flagged, Incident
-from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store, publish_into
@@ -88,9 +87,9 @@ def score_new(store: Store, settings: Settings, domain: Domain, entity: str) -> 
 
 
 def _scorers(settings: Settings, domain: Domain) -> dict[str, Scorer]:
-    """The detectors whose verdicts count, as far as they are trained. Raises: NotTrainedError where none serves."""
+    """The detectors whose verdicts count, as far as they can serve. Raises: NotTrainedError where none serves."""
     serving = serving_detector(settings, domain)
-    ready = domain.untrained | set(trained_detectors(settings, domain.name)) | {serving}
+    ready = {*ready_detectors(settings, domain), serving}
     names = [name for name in domain.voices(settings, serving) if name in ready]
     return {name: load_scorer(settings, domain, name) for name in names}
 

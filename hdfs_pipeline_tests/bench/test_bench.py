@@ -147,15 +147,18 @@ def test_lines_that_are_no_log_are_refused(tmp_path):
 
 def test_score(tmp_path):
     draw = np.random.default_rng(3)
-    values = draw.integers(0, 4, (300, 6)).astype(np.float32)
+    catalogue = catalogues()["hdfs_v1.v1"]
+    values = draw.integers(0, 4, (300, len(catalogue.columns))).astype(np.float32)
     values[:, 2] = 1  # never varies: the forest does not see it
     labels = (values[:, 0] > 2).astype(np.int8)
     labels[:5] = -1
-    matrix = FeatureMatrix(values, np.arange(300), tuple("abcdef"), "test")
+    matrix = FeatureMatrix(values, np.arange(300), catalogue.columns, catalogue.label)
     result = bench_score(matrix, labels, blocks=2000, calls=20, settings=Settings(home=Path(tmp_path)))
     assert json.loads(json.dumps(result)) == result
     assert result["sample_blocks"] == 295
     names = ("fit_s", "row_p50_ms", "row_p99_ms", "blocks_per_s", "blocks_per_s_without_dedup", "distinct_rows")
     assert all(result[name] > 0 for name in names)
     assert result["max_difference"] < 1e-5
+    assert all(per_s > 0 for per_s in result["known_per_s"].values())
+    assert "blocks/s by lifecycle, 20,000 at once" in _text(score_table(result))
     assert "scikit-learn" in _text(score_table(result))

@@ -82,3 +82,18 @@ def test_a_home_without_blocks_is_told(run: Run) -> None:
     done = run("--home", "nowhere", "compare", "--detector", "keywords")
     assert (done.code, done.out) == (3, "")
     assert "hdfs-pipeline --home nowhere ingest" in done.err
+
+
+def test_a_simulated_persons_words_on_groups(run: Run, home: Path, unseen: Excerpt) -> None:
+    given = ["compare", "--home", home, "--split", "groups", "--detector", "lifecycle", "--detector", "exact_match"]
+    other = ["--test-logs", unseen.log, "--test-labels", unseen.csv]
+    told = run(*given, "--groups", "2", "--json").json
+    assert told["split"] == "groups"
+    assert [answer["verdict"] for answer in told["data"]["groups"]["answers"]] == ["real", "real"]
+    told = run(*given, *other, "--json").json
+    assert (told["split"], told["data"]["judged"]["blocks"]) == ("groups", 60)
+    assert 2 < len(told["data"]["groups"]["answers"]) <= 10
+    shown = run(*given, *other, "--groups", "0")
+    assert "No label and no word was learned" in shown.out
+    for wrong in (["--groups", "3"], ["--split", "random", *other], ["--split", "groups", "--groups", "-1"]):
+        assert run("compare", "--home", home, *QUICK, *wrong).code == 2

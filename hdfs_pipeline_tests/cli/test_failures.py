@@ -24,6 +24,7 @@ from hdfs_pipeline_tests.homes import Excerpt, Home, copy_home
 
 READING = (
     "feedback",
+    "groups",
     "models",
     "drift",
     "backtest",

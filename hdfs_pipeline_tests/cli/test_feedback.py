@@ -96,7 +96,7 @@ def test_json_has_the_columns_that_say_something(run: Run, home: Home, blocks: l
     on_block, on_stretch = run(*at, "feedback", "--json").json
     assert list(on_block) == [*GIVEN, "now"]
     assert list(on_stretch) == ["entity", "from_at", "to_at", "verdict", "note", "given_by", "given_at"]
-    assert on_stretch["from_at"] == "2008-11-09 20:00:00+00:00"
+    assert on_stretch["from_at"] == "2008-11-09T20:00:00+00:00"
     assert "2008-11-09 20:00:00 to 21:00:00" in " ".join(run(*at, "feedback").out.split())
     assert list(run(*at, "explain", block, "--json").json["feedback"]) == GIVEN
     assert run(*at, "feedback", block, "--withdraw", "--json").json == {"block_id": block, "withdrawn": True}

@@ -32,6 +32,8 @@ def test_the_life_of_a_challenger(run: Run, home: Path, monkeypatch: pytest.Monk
     assert [each["status"] for each in found][1:] == ["kept", "nothing to learn"]
     assert all(each["challenger"] == 2 for each in found[:2])
     rows = run("models", "--home", home, "--json").json
+    assert (rows[0]["detector"], rows[0]["version"]) == ("lifecycle", 0), "it needs no training"
+    rows = rows[1:]
     assert [(row["detector"], row["version"]) for row in rows] == [
         ("random_forest", 1),
         ("random_forest", 2),
@@ -74,7 +76,12 @@ def test_what_cannot_be_done_is_told(run: Run, tmp_path: Path, code: int, argume
     assert message in done.err
 
 
-def test_no_models_is_an_empty_list(run: Run, tmp_path: Path) -> None:
+def test_before_any_training_the_detectors_that_need_none_are_listed(run: Run, tmp_path: Path) -> None:
     write_settings(tmp_path / "h")
-    assert run("--home", "h", "models", "--json").json == []
-    assert "no model yet: `hdfs-pipeline train`" in run("--home", "h", "models").out
+    (only,) = run("--home", "h", "models", "--json").json
+    assert (only["detector"], only["version"], only["serves"]) == ("lifecycle", 0, True)
+    told = run("--home", "h", "models").out
+    assert "needs no training" in told
+    assert "no model yet: `hdfs-pipeline train`" in told
+    assert "Verdicts come from lifecycle." in told
+    assert run("--home", "h", "models", "--detector", "keywords", "--json").json == []

@@ -109,7 +109,8 @@ def test_the_common_commands_take_it(tell: Tell, run: Run, tmp_path: Path) -> No
     asked = ("--domain", "namenode", "--home", home)
     cards = run("models", "--json", *asked).json
     assert [(card["detector"], card["windows"], card["serves"]) for card in cards] == [
-        (name, 30, True) for name in ("lstm_autoencoder", "pca_residual", "deviation")
+        *((name, 30, True) for name in ("lstm_autoencoder", "pca_residual", "deviation")),
+        ("static_rules", 0, True),
     ]
     (window,) = open_home(home).rows(
         "SELECT item FROM anomalies WHERE domain = 'namenode' AND detector = 'deviation' ORDER BY score DESC LIMIT 1"

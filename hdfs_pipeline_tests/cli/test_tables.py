@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +16,13 @@ from rich.markup import escape
 from hdfs_pipeline import cli
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.tables.namenode import series_table
+from hdfs_pipeline.cli.tables.scored import scored_notes, scored_tables
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 from hdfs_pipeline.settings import PREFIX, PROJECT
+from hdfs_pipeline.verdicts.files import Scored
 from hdfs_pipeline_tests.cli import test_cli
 from hdfs_pipeline_tests.cli.test_cli import Run, start, write_settings
-from hdfs_pipeline_tests.homes import Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
 
 run = test_cli.run  # the fixture
 WORDS = st.text("abc12_[]/é日\x1b", min_size=1, max_size=14)
@@ -97,10 +100,47 @@ def test_commands_print_tables_that_fit(
             assert max(map(cell_len, rows)) <= int(columns), command
             assert command == "settings" or "…" not in "".join(rows), command
     told = run("--home", home, "score").out
-    for verdict in [row for row in verdicts if row["is_anomaly"]][:20]:
-        assert verdict["block_id"] in told
+    assert sum(verdict["block_id"] in told for verdict in verdicts if verdict["is_anomaly"]) == 20
     told = run("--home", home, "settings").out
     assert all(setting in told for setting in run("--home", home, "settings", "--json").json)
+
+
+def verdict(number: int, kind: str, score: float = 0.5) -> dict[str, Any]:
+    named = {"block_id": f"blk_{number}", "kind": kind, "score": score, "is_anomaly": True, "unfinished": ""}
+    return named | {"host": f"dn{number}", "time": f"2026-01-01T00:00:{number:02}", "reason": f"reason {number}"}
+
+
+def kind(name: str, items: int, severity: str, hint: str) -> dict[str, Any]:
+    times = {"first_time": "2026-01-01T00:00:01+00:00", "last_time": "2026-01-01T00:00:59+00:00"}
+    return {"kind": name, "items": items, "severity": severity, "hosts": {"dn1": items, "": 1}, "hint": hint} | times
+
+
+def test_a_kind_of_many_hides_no_other() -> None:
+    many = [verdict(number, "disk full", 0.9) for number in range(40)]
+    few = [verdict(50, "read refused"), verdict(51, "new here: a message", 0.4)]
+    kinds = [kind("disk full", 40, "failure", "free space"), kind("read refused", 1, "failure", "find the client")]
+    kinds.append(kind("new here: a message", 1, "", ""))
+    scored = Scored("lifecycle", 0, [*many, *few], kinds=kinds)
+    by_kind, items = (shown(table, 110) for table in scored_tables(scored, BLOCKS.item))
+    assert by_kind.startswith("42 anomalies in 42 blocks, by lifecycle")
+    for words in ("disk full", "free space", "find the client", "no rule knows it", "dn1 (40)", "not named (1)"):
+        assert words in by_kind
+    assert by_kind.index("disk full") < by_kind.index("read refused") < by_kind.index("new here")
+    rows = [line.split()[0] for line in items.splitlines() if line.startswith("blk_")]
+    assert rows == [*(f"blk_{number}" for number in range(18)), "blk_50", "blk_51"]
+    assert "22 more with --json" in scored_notes(scored, BLOCKS.item)
+
+
+def test_where_no_kind_is_known_the_reason_stands_in_its_place() -> None:
+    (items,) = scored_tables(Scored("deviation", 1, [verdict(1, "")]), BLOCKS.item)
+    assert "reason 1" in shown(items, 110)
+    assert items.columns[2].heading == "reason"
+
+
+def test_what_another_voice_flags_is_told() -> None:
+    scored = Scored("random_forest", 3, [verdict(1, "disk full")], others={"lifecycle": 12})
+    told = scored_notes(scored, BLOCKS.item)
+    assert "lifecycle flags 12 blocks that random_forest does not: --detector lifecycle shows them" in told
 
 
 def test_columns_are_respected_without_a_terminal(tmp_path: Path) -> None:

@@ -87,4 +87,4 @@ def test_a_home_without_a_model(run: Run, tmp_path: Path) -> None:
     for name, code in (("nowhere", 3), ("h", 5)):
         write_settings(tmp_path / "h")
         assert run("--home", name, "drift").code == code
-        assert run("--home", name, "backtest").code == code
+        assert run("--home", name, "backtest").code == 3, "what serves untrained could be tried, if there were blocks"

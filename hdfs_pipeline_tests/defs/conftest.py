@@ -25,6 +25,7 @@ SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1"
 LINES = 8_000
 BLOCKS = domain_named("blocks")
 STANDARD = standard_detectors(BLOCKS)
+TAUGHT = [name for name in STANDARD if name not in BLOCKS.untrained]
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,8 @@ class Case:
         """Where the planted cause stands in rows of this detector's matrix: (n, d) bool."""
         if self.detector.features == "sequences":
             return values == 1 + PLANTED
-        return np.arange(values.shape[1])[None] == (0 if self.detector.features == "keywords" else PLANTED)
+        one = self.detector.features in ("keywords", "rules")
+        return np.arange(values.shape[1])[None] == (0 if one else PLANTED)
 
     def scorer(self) -> Scorer:
         """The detector with a card, as it serves."""
@@ -79,11 +80,13 @@ class Case:
 
 
 def view(blocks: Blocks, features: str) -> World:
-    """What a detector with these features reads; the planted column plays the part of the alarms."""
+    """What a detector with these features reads; the planted column plays the part of the alarms, and of a rule."""
     if features == "series":
         return Steps.of(blocks)
     if features == "sequences":
         return Blocks(in_order(blocks.values), blocks.labels)
+    if features == "rules":
+        return Blocks(2 * (blocks.values[:, [PLANTED]] > 0).astype(np.float32), blocks.labels)
     return blocks if features == "events" else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
 
 

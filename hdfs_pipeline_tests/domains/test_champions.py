@@ -13,6 +13,7 @@ from hdfs_pipeline.domains.champions import (
     load_scorer,
     named_champion,
     named_detectors,
+    ready_detectors,
     serving_detector,
     standard_detectors,
 )
@@ -102,7 +103,7 @@ def test_without_its_model_the_first_that_has_one_stands_in(home: Home) -> None:
     untrain(home, "random_forest")
     assert serving_detector(settings, BLOCKS) == "exact_match"
     untrain(home, "exact_match", "keywords")
-    assert serving_detector(settings, BLOCKS) == "autoencoder", "so that a message tells which one to train"
+    assert serving_detector(settings, BLOCKS) == "lifecycle", "which needs no model"
 
 
 def test_a_detector_on_sequences_stands_in_for_nobody(home: Home) -> None:
@@ -111,7 +112,8 @@ def test_a_detector_on_sequences_stands_in_for_nobody(home: Home) -> None:
     folder.mkdir(parents=True)
     (folder / "champion").write_text("1")
     assert trained_detectors(home.settings, "blocks") == ["lstm"]
-    assert serving_detector(home.settings, BLOCKS) == "random_forest"
+    assert serving_detector(home.settings, BLOCKS) == "lifecycle"
+    assert ready_detectors(home.settings, BLOCKS) == ["lifecycle", "lstm"]
     assert serving_detector(with_champion(home, "lstm"), BLOCKS) == "lstm"
 
 

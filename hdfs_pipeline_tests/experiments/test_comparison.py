@@ -81,6 +81,11 @@ def test_json_tells_all_of_it(compared: Compared) -> None:
         assert each["evaluation"]["intervals"]["f1"][0] <= each["evaluation"]["f1"]
         assert set(each["cost"]) == {"train_s", "rows_per_s", "scored_rows", "model_bytes"}
         assert each["without"]["anomalies"] < each["evaluation"]["anomalies"]
+        assert each["kinds"] is None, "rules know none of these kinds"
+    most = told["reach"]
+    assert most["anomalies"] == told["detectors"][0]["evaluation"]["anomalies"]
+    assert most["f1"] >= max(each["evaluation"]["f1"] for each in told["detectors"] if each["detector"] != "keywords")
+    assert any(sentence.startswith("Most that can be reached") for sentence in told["verdict"])
     sides = (told["data"]["learned"], told["data"]["judged"])
     assert [side["items"] for side in sides] == [200, 200]
     assert sides[0]["fingerprint"] != sides[1]["fingerprint"]
@@ -199,3 +204,21 @@ def test_the_verdict_follows_from_the_figures(compared: Compared) -> None:
     blind = replace(blind, tested=replace(blind.tested, evaluation=replace(blind.evaluation, recall_by_kind=kinds)))
     (told,) = [each for each in conclude(replace(found, entries=(blind,)), settings)[1] if "--without" in each]
     assert "finds any of the 9 blocks of kind hard" in told
+
+
+def test_kinds_are_held_against_the_labels_where_rules_know_them(compared: Compared) -> None:
+    test = compared.sides.test
+    knowledge = BLOCKS.knowledge(compared.home.settings, test.main.source)
+    assert knowledge is not None
+    fault = "a fault"
+    known = replace(knowledge, rules=tuple(replace(rule, faults=(fault,)) for rule in knowledge.rules))
+    domain = type("Knowing", (type(BLOCKS),), {"knowledge": lambda *_: known})()
+    sides = replace(compared.sides, test=replace(test, kinds=np.where(test.labels == ANOMALY, fault, "normal")))
+    found = compare(sides, domain, ["lifecycle", "keywords"], compared.home.settings)
+    for entry in found.ranked:
+        assert entry.kinds is not None
+        assert entry.kinds.found == entry.evaluation.confusion["true_positives"]
+        new = sum(sum(labels.values()) for kind, labels in entry.kinds.table.items() if kind.startswith("new here"))
+        assert entry.kinds.fits == entry.kinds.found - new, "every kind of a rule fits"
+    best = found.ranked[0]
+    assert f"Of what {best.detector} finds, {best.kinds}." in found.conclusion

@@ -119,7 +119,7 @@ def usable(home: Home, topic: str, decode: Callable[[Any], Any], blocks: Collect
     found = []
     for message in read_topic(home.settings, topic):
         with suppress(DataError):
-            if parse_key(message.key()) in blocks:
+            if parse_key((message.key() or b"").partition(b"/")[0]) in blocks:  # a verdict's names its detector too
                 found.append(decode(message))
     return found
 

@@ -15,9 +15,10 @@ from hdfs_pipeline.learning.challenge import train_and_track
 from hdfs_pipeline.learning.retraining import changed_feedback, retrain
 from hdfs_pipeline.learning.tracking import start_tracking
 from hdfs_pipeline.learning.training import fit
+from hdfs_pipeline.learning.weak import with_weak_labels
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import feedback_sentence
-from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
+from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL
 from hdfs_pipeline.scoring.models import known_feedback, marked_items
 from hdfs_pipeline.verdicts.explain import explain_item
 from hdfs_pipeline.verdicts.feedback import all_feedback, give_feedback, take_back
@@ -147,21 +148,24 @@ def test_what_cannot_be_honoured_is_told(home: Home) -> None:
     assert row["now"]["agrees"] is False
 
 
-def test_an_unlabelled_home_with_three_verdicts_learns_from_all_its_blocks(home: Home) -> None:
+def test_in_an_unlabelled_home_words_stand_above_the_rules(home: Home) -> None:
     without_labels(home)
     data = load_dataset(home.store, home.settings)
-    for row, verdict in zip((1, 2, 3), ("real", "false", "expected"), strict=True):
-        say(home, data, row, verdict)
+    before = fit(data, BLOCKS, "random_forest", home.settings).card
+    normal = np.flatnonzero(data.labels != ANOMALY)[:3]
+    for row, verdict in zip(normal, ("real", "false", "expected"), strict=True):
+        say(home, data, int(row), verdict)
     told = load_dataset(home.store, home.settings)
-    for name in ("exact_match", "autoencoder"):
-        assert fit(told, BLOCKS, name, home.settings).card.items == len(data) - 2, (
-            "but for the real and the expected one"
-        )
-    with pytest.raises(DataError, match="or call 20 blocks real"):
-        fit(told, BLOCKS, "random_forest", home.settings)
+    card = fit(told, BLOCKS, "random_forest", home.settings).card
+    assert (card.weak["words"], card.weak["dismissed"]) == (3, {})
+    assert card.items == before.items - 1, "but for the expected one"
+    labels = with_weak_labels(told, BLOCKS, home.settings).labels
+    assert labels[normal].tolist() == [ANOMALY, NORMAL, AMBIGUOUS]
 
 
-def test_enough_real_verdicts_take_the_place_of_labels(home: Home) -> None:
+def test_a_domain_without_rules_needs_enough_real_verdicts(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take the place of labels for a detector that needs some."""
+    monkeypatch.setattr(type(BLOCKS), "knowledge", lambda *_: None)
     labelled = load_dataset(home.store, home.settings)
     without_labels(home)
     for row in np.flatnonzero(labelled.labels == ANOMALY)[:20]:

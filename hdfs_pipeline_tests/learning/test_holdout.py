@@ -103,6 +103,29 @@ def test_the_figures_are_the_models_own(home: Home, found: Holdout, unseen: Exce
     assert test.evaluation.recall > 0.5, "the forest finds most anomalies of blocks that it has not seen"
 
 
+def test_what_needs_no_training_is_judged_in_a_fresh_home(unseen: Excerpt, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "fresh")
+    found = evaluate_files(home.settings, BLOCKS, [str(unseen.log)], unseen.csv, ["lifecycle"])
+    assert found.tests["lifecycle"].evaluation.recall > 0.9
+    assert found.reach is not None
+    assert found.reach.anomalies == 20
+    assert found.reach.f1 >= found.tests["lifecycle"].evaluation.f1
+    assert found.kinds == {}, "labels of HDFS_v1 have no kinds"
+
+
+def test_kinds_of_the_labels_are_held_against_those_that_are_named(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "fresh")
+    sample = PROJECT / "data" / "sample" / "hdfs_3.4"
+    found = evaluate_files(home.settings, BLOCKS, [str(sample)], sample / "labels.csv", ["lifecycle"])
+    fit, most = found.kinds["lifecycle"], found.reach
+    assert most is not None
+    assert fit.found == found.tests["lifecycle"].evaluation.confusion["true_positives"]
+    assert fit.fits / fit.found >= 0.9
+    assert sum(sum(labels.values()) for labels in fit.table.values()) == fit.found
+    assert most.hidden_by_kind.keys() == {"block_lost"}
+    assert most.f1 - found.tests["lifecycle"].evaluation.f1 < 0.01
+
+
 def test_models_of_another_catalogue_stay_honest(home: Home, tmp_path: Path) -> None:
     """Logs of Hadoop 3 through models of HDFS_v1: nothing matches, and the result says so."""
     text = gzip.decompress((PROJECT / "data" / "sample" / "hdfs_3.4" / "namenode.log.gz").read_bytes())

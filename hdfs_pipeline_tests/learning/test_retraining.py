@@ -23,7 +23,9 @@ from hdfs_pipeline.learning.judgement import latest
 from hdfs_pipeline.learning.retraining import Material, retrain, roll_back, waiting_items
 from hdfs_pipeline.learning.tracking import start_tracking
 from hdfs_pipeline.learning.training import fit
+from hdfs_pipeline.scoring.knowledge import worst
 from hdfs_pipeline.scoring.models import cards, champion_version, marked_items, model_folder, promote_model, save_model
+from hdfs_pipeline.verdicts.feedback import give_feedback
 from hdfs_pipeline.verdicts.score import score_items
 from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, excerpt, fill
 
@@ -308,24 +310,51 @@ def load_first(home: Home) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("keep", "told"),
+    ("keep", "status", "told"),
     [
-        ("true", "not steady, so version 1 serves on"),
-        (_CALLED_NORMAL, "too little to tell, so version 1 serves on"),
+        ("true", "promoted", "steady"),
+        (_CALLED_NORMAL, "kept", "too little to tell, so version 1 serves on"),
     ],
-    ids=["it would call new failures normal", "neither flags anything"],
+    ids=["failures among what is new stay anomalies", "neither flags anything"],
 )
-def test_without_labels_only_what_is_steady_serves(grown: Home, keep: str, told: str) -> None:
+def test_without_labels_only_what_is_steady_serves(grown: Home, keep: str, status: str, told: str) -> None:
     unlabelled(grown, keep)
     assert waiting_items(grown.store, grown.settings, BLOCKS, "exact_match") > 100
     done = retrain(grown.store, grown.settings, BLOCKS, "exact_match")
-    assert (done.status, done.champion, done.challenger) == ("kept", 1, 2)
+    assert (done.status, done.challenger) == (status, 2)
     assert done.verdict.startswith(f"{told}: without labels of both kinds nothing shows which one is better")
     assert (done.judgement["by"], done.judgement["anomalies"]) == ("steadiness", None)
-    assert champion_version(grown.settings, "blocks", "exact_match") == 1
-    with pytest.raises(DataError, match="learns from labels"):
-        retrain(grown.store, grown.settings, BLOCKS, "random_forest", at_least=0)
-    assert champion_version(grown.settings, "blocks", "random_forest") == 1
+    assert champion_version(grown.settings, "blocks", "exact_match") == (2 if status == "promoted" else 1)
+    if keep == _CALLED_NORMAL:
+        with pytest.raises(DataError, match="needs labels of both kinds"):
+            retrain(grown.store, grown.settings, BLOCKS, "random_forest", at_least=0)
+        assert champion_version(grown.settings, "blocks", "random_forest") == 1
+
+
+def test_rules_that_people_dismiss_flag_nothing_from_the_next_retraining_on(grown: Home) -> None:
+    """And again once the words are withdrawn; without words there is nothing to do."""
+    store, settings = grown.store, grown.settings
+    assert retrain(store, settings, BLOCKS, "lifecycle").status == "nothing to learn"
+    train_and_track(store, load_dataset(store, settings), BLOCKS, "lifecycle", settings)
+    data = load_dataset(store, settings)
+    knowledge = BLOCKS.knowledge(settings, data.main.source)
+    assert knowledge is not None
+    first = worst(data.matrix("rules").values)
+    index = [rule.id for rule in knowledge.rules].index("never-stored")
+    rows = np.flatnonzero(first == index)
+    for row in rows:
+        give_feedback(store, settings, BLOCKS, f"blk_{data.keys[row]}", "false")
+    done = retrain(store, settings, BLOCKS, "lifecycle")
+    assert (done.status, done.challenger) == ("promoted", 2)
+    assert "flag nothing any more: never-stored" in done.verdict
+    assert retrain(store, settings, BLOCKS, "lifecycle").status == "nothing to learn"
+    scorer = load_scorer(settings, BLOCKS, "lifecycle")
+    only = rows[(data.matrix("rules").values[rows] == 2).sum(axis=1) == 1]
+    assert len(only)
+    assert not (scorer.score(data.matrix("rules"))[only] >= scorer.card.threshold).any()
+    change(grown, "DELETE FROM feedback")
+    assert retrain(store, settings, BLOCKS, "lifecycle").challenger == 3
+    assert load_scorer(settings, BLOCKS, "lifecycle").score(data.matrix("rules"))[rows].min() >= 0.5
 
 
 def test_labels_that_come_later_are_new(grown: Home, more: Excerpt) -> None:

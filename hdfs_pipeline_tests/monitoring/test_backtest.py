@@ -10,7 +10,7 @@ from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.monitoring.backtest import COUNTS, Trial, backtest, changes, chosen_days, days_there, kept, totals
 from hdfs_pipeline.monitoring.backtest_plot import backtest_png
 from hdfs_pipeline.verdicts.score import score_items
-from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, fill, open_home
 
 SPREAD = (
     "UPDATE event_matrix SET first_time = first_time + to_days(({0}) * 5), last_time = last_time + to_days(({0}) * 5)"
@@ -147,3 +147,14 @@ def test_what_cannot_be_tried(home: Home, tmp_path: Path) -> None:
         chosen_days([day + timedelta(days=at) for at in range(9)], None, date(2007, 1, 1), "block")
     with pytest.raises(DataError, match="is after"):
         chosen_days([day], date(2009, 1, 2), date(2009, 1, 1), "block")
+
+
+def test_what_serves_without_a_training_can_be_tried(excerpt: Excerpt, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "untaught")
+    fill(home, [excerpt.log])
+    score_items(home.store, home.settings, BLOCKS, "lifecycle")
+    trial, rows = tried(home, threshold=0.6)
+    assert trial.name == "lifecycle v0 from 0.6"
+    found = totals(rows)
+    assert found["unscored"] == found["gained"] == 0 < found["lost"], "one broken rule is .5"
+    assert {row["against"] for row in rows} == {"lifecycle"}

@@ -118,3 +118,8 @@ def test_what_cannot_be_told(grown: Home) -> None:
     card.write_text(json.dumps(raw))
     with pytest.raises(DataError, match="older release"):
         measure_drift(grown.store, grown.settings, BLOCKS, "keywords")
+
+
+def test_nothing_drifts_from_what_learned_nothing(grown: Home) -> None:
+    with pytest.raises(NotTrainedError, match="lifecycle serves without a training, so that nothing can have moved"):
+        measure_drift(grown.store, grown.settings, BLOCKS, "lifecycle")

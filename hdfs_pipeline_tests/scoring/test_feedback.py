@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix
@@ -151,3 +152,25 @@ def test_a_stretch_of_an_entity_is_its_own() -> None:
     assert overlay(data, [stretch("real", 0, 99, "nn2:9870")]).labels.tolist() == [NORMAL]
     for entity in ("nn1:9870", ""):
         assert overlay(data, [stretch("real", 0, 99, entity)]).labels.tolist() == [AMBIGUOUS]
+
+
+@pytest.mark.parametrize("other", [NORMAL, UNLABELLED])
+def test_a_word_on_a_whole_group_rules_it_however_common_it_is(other: int) -> None:
+    """Of 1,000 blocks 400 are of one group, whose vectors no other block has; other labels exist, or none does."""
+    vectors = [1 + row % 7 for row in range(400)] + [9] * 600
+    labels = [UNLABELLED] * 400 + [other] * 600
+    data = said(blocks(vectors, labels), *[(10 * row, "real") for row in range(1, 401)])
+    assert data.feedback is not None
+    assert set(data.feedback.objections) == {""}
+    assert ruled(data) == dict.fromkeys(range(1, 8), ANOMALY)
+    assert set(data.labels[:400].tolist()) == {ANOMALY if other == NORMAL else AMBIGUOUS}
+
+
+def test_items_that_came_since_do_not_outweigh_the_words_on_a_group() -> None:
+    """60 of 100 blocks with one vector were called real: the other 40 are more than 1 %, but fewer than the words."""
+    vectors = [1] * 100 + [2] * 900
+    words = [(10 * row, "real") for row in range(1, 61)]
+    assert ruled(said(blocks(vectors, [UNLABELLED] * 1000), *words)) == {1: ANOMALY}
+    few = said(blocks(vectors, [UNLABELLED] * 1000), *words[:40])
+    assert objection(few, 10) == "60 of 1,000 blocks have the same events, too many to flag on 40 words"
+    assert ruled(few) == {}

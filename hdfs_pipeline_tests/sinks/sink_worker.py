@@ -29,7 +29,7 @@ TIME = datetime(2026, 11, 21, 4, 0, 18, 725000, UTC)
 VECTOR = Vector(-5, "hdfs_3.v1", {"E5": 2, "E9": 1}, 3, 1, TIME, TIME, 0, 7, 9, "idle")
 VERDICT = Verdict(
     "blocks", "blk_-5", "final", "d", 1, 0.9, 0.5, "why", {"a": [1]}, 3, TIME, None, AGGREGATED_EVENTS, 0, 7, 9, TIME,
-    "idle", {"block_id": "blk_-5", "catalogue": "c"},
+    "idle", "write failed", "dn3", {"block_id": "blk_-5", "catalogue": "c"},
 )  # fmt: skip
 FEATURES = Vector(8, "hdfs_v1.v1", {"E5": 2}, label="anomaly")
 LABEL = Label(8, "anomaly", "disk")

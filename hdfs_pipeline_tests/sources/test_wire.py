@@ -11,7 +11,7 @@ from hdfs_pipeline.sources.wire import DeadLetter, Verdict, decode_verdict, enco
 TIME = datetime(2008, 11, 9, 20, 36, tzinfo=UTC)
 VERDICT = Verdict(
     "letters", "A-5", "final", "random_forest", 3, 0.9, 0.75, "no x", {"reason": "no x"}, 25, TIME, None, "counts", 7,
-    120, 188, datetime(2026, 1, 1, tzinfo=UTC), "idle", {"letter": "A", "alphabet": ["A", "B"]},
+    120, 188, datetime(2026, 1, 1, tzinfo=UTC), "idle", "odd", "here", {"letter": "A", "alphabet": ["A", "B"]},
 )  # fmt: skip
 
 
@@ -26,6 +26,13 @@ ITEMS = {"letters": letter, "numbers": str}
 
 def test_a_verdict_comes_back_with_what_its_domain_added() -> None:
     assert decode_verdict(encode_verdict(VERDICT), None, ITEMS) == VERDICT
+
+
+def test_a_message_of_an_older_release_names_neither_kind_nor_entity() -> None:
+    before = json.loads(encode_verdict(VERDICT))
+    del before["kind"], before["entity"]
+    found = decode_verdict(json.dumps(before).encode(), None, ITEMS)
+    assert (found.kind, found.entity, found.more) == ("", "", VERDICT.more)
 
 
 def test_the_json_is_as_documented() -> None:

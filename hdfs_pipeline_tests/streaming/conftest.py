@@ -1,5 +1,7 @@
 """Brokers to test on: the embedded one, fresh for every test, or the real one that KAFKA_BOOTSTRAP_SERVERS names."""
 
+import csv
+import gzip
 import os
 import re
 import subprocess
@@ -14,12 +16,13 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
+from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, PROJECT, Settings
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, consumer
 from hdfs_pipeline.streaming.topics import all_topics, ensure_topics
 from hdfs_pipeline_tests.homes import Home, open_home
 
 LIMIT_S = 60.0
+TODAY = PROJECT / "data" / "sample" / "hdfs_3.4"
 REAL = os.environ.get(BOOTSTRAP, "")
 HOW = f"no real Kafka broker: `docker compose up --wait kafka`, then set {BOOTSTRAP}=127.0.0.1:9092"
 
@@ -160,6 +163,24 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = embedded_home(tmp_path_factory.mktemp("embedded"))
     with running_broker(home):
         yield home
+
+
+@pytest.fixture(scope="session")
+def today(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Every record of 150 blocks of the HDFS 3.4 sample, half of them anomalous, by daemon."""
+    with (TODAY / "labels.csv").open(newline="") as file:
+        known = {row["block_id"]: row["label"] for row in csv.DictReader(file)}
+    wanted: set[bytes] = set()
+    for label in ("normal", "anomaly"):
+        blocks = [block for block, own in known.items() if own == label]
+        wanted |= {block.encode() for block in blocks[:: len(blocks) // 75]}
+    folder = tmp_path_factory.mktemp("today")
+    for path in sorted(TODAY.glob("*.log.gz")):
+        lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+        named = (line for line in lines if not wanted.isdisjoint(re.findall(rb"blk_\d+", line)))
+        daemon, _, number = path.name.partition(".")[0].partition("_")
+        (folder / f"hadoop-hdfs-{daemon}-{daemon[0]}n{number}.log").write_bytes(b"".join(named))
+    return sorted(folder.iterdir())
 
 
 @pytest.fixture

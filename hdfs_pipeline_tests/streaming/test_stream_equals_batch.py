@@ -18,15 +18,21 @@ from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
-from hdfs_pipeline.domains.blocks.champion import FINAL, Counted
+from hdfs_pipeline.domains.blocks.champion import FINAL, Champion, Counted
+from hdfs_pipeline.domains.blocks.features import features
 from hdfs_pipeline.domains.blocks.group import Grouping
+from hdfs_pipeline.domains.blocks.item import parse_block_id
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
+from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.records import split_records
+from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
+from hdfs_pipeline.sources.wire import Verdict
+from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
-from hdfs_pipeline_tests.homes import BLOCKS
+from hdfs_pipeline_tests.homes import BLOCKS, fill, open_home
 
 SAMPLE = PROJECT / "data" / "sample"
 PARTITIONS = 50
@@ -45,6 +51,9 @@ class Sent:
 
     def headers(self) -> list[tuple[str, bytes]]:
         return [("host", self.host.encode())] if self.host else []
+
+    def topic(self) -> str:
+        return "raw_logs"
 
     def value(self) -> bytes:
         return self.text
@@ -71,7 +80,7 @@ def records(layout: str) -> list[tuple[str, bytes, list[int]]]:
 
 def _records(path: Path, lines: int, layout: str) -> Any:
     head = len("081109 203518 " if layout == "hdfs_v1" else "2026-11-21 14:16:19,172 ")
-    with gzip.open(path) as file:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         text = list(islice(file, lines))
     starts = [at for at, line in enumerate(text) if line[:4].isdigit() and line[head - 1 : head] == b" "]
     whole = b"".join(text[starts[0] :])
@@ -211,12 +220,63 @@ def test_vectors_are_those_of_the_batch(given_lines: Any, seed: int, crash: bool
     assert final([vector for out in broker.out for vector in out]) == expected
 
 
-def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None:
-    from hdfs_pipeline.domains.blocks.champion import Champion
-    from hdfs_pipeline.domains.blocks.features import features
+class Judge(Reader):
+    """A reader whose champion judges what it publishes."""
 
+    def __init__(self, broker: Broker, catalogue: Catalogue, given_settings: Settings, champion: Champion) -> None:
+        super().__init__(broker, catalogue, given_settings, range(PARTITIONS))
+        self.champion, self.verdicts = champion, dict[int, Verdict]()
+
+    def publish(self, counted: Counted) -> None:
+        super().publish(counted)
+        for verdict in self.champion.judge(counted, self.grouping.catalogue, AGGREGATED_EVENTS):
+            self.verdicts[parse_block_id(verdict.item)] = verdict
+
+
+@pytest.mark.parametrize("layout", ["hdfs_v1", "log4j"])
+def test_what_is_known_beforehand_says_the_same_of_whole_blocks(
+    layout: str, excerpt: Any, today: list[Path], tmp_path: Path
+) -> None:
+    """Scores, flags and kinds of `lifecycle`. Of blocks that the records cut off a stream cannot know that."""
+    files = [excerpt.log] if layout == "hdfs_v1" else today
+    home = open_home(tmp_path / "home")
+    data = fill(home, files)
+    batch = {
+        parse_block_id(row["item"]): row
+        for row in score_items(home.store, home.settings, BLOCKS, "lifecycle").to_pylist()
+    }
+    publish_anomalies(home.store, home.settings, BLOCKS, "lifecycle")
+    kinds = {parse_block_id(item): kind for item, kind in home.rows("SELECT item, kind FROM anomalies")}
+    whole = {block for block, row in batch.items() if not row["unfinished"]}
+
+    rows = sorted((row for path in files for row in _records(path, 10**9, layout)), key=lambda row: row[0])
+    broker = Broker([Sent(text, block, 0) for _, text, blocks in rows for block in blocks])
+    catalogue = catalogues()[data.main.source]
+    judge = Judge(
+        broker, catalogue, home.settings.model_copy(update={"stream_idle_s": 5.0}), Champion(home.settings, BLOCKS)
+    )
+    while any(judge.positions[part] < len(broker.topic[part]) for part in judge.mine):
+        judge.read(dict.fromkeys(judge.mine, 50))
+    judge.end()
+    stream = {block: verdict for block, verdict in judge.verdicts.items() if verdict.status == FINAL and block in whole}
+    flagged = {block for block in whole if batch[block]["is_anomaly"]}
+    assert stream.keys() == flagged and len(flagged) > 10 and len(whole - flagged) > 10
+    assert {block: verdict.score for block, verdict in stream.items()} == {b: batch[b]["score"] for b in flagged}
+    assert {block: verdict.kind for block, verdict in stream.items()} == {block: kinds[block] for block in flagged}
+
+    counts = final([vector for out in broker.out for vector in out])
+    assert counts.keys() == batch.keys()
+    values = np.array([[counts[block].get(name, 0) for name in catalogue.columns] for block in counts])
+    none, knowledge = np.zeros(len(values)), knowledge_of(catalogue, home.settings)
+    scores = judge.champion.scorer.score(features(np.array(list(counts)), values, none, catalogue, knowledge)["rules"])
+    said = dict(zip(counts, scores.tolist(), strict=True))
+    assert {block: said[block] for block in whole} == {block: batch[block]["score"] for block in whole}
+
+
+def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None:
     _, catalogue, expected = given_lines
     champion = Champion(trained.settings, BLOCKS, "random_forest")
+    knowledge = knowledge_of(catalogue, trained.settings)
     if catalogue.label != champion.scorer.card.source:
         pytest.skip("the model of the tests was trained on the other layout")
     vectors = [
@@ -229,7 +289,7 @@ def test_verdicts_are_those_of_the_batch(trained: Any, given_lines: Any) -> None
     half = counts // 2
     early = champion.judge(Counted(vectors, half), catalogue, "aggregated_events")
     late = champion.judge(Counted(vectors, counts), catalogue, "aggregated_events")
-    matrix = features(np.array(list(expected)), counts, np.zeros(len(counts)), catalogue)["events"]
+    matrix = features(np.array(list(expected)), counts, np.zeros(len(counts)), catalogue, knowledge)["events"]
     scores = champion.scorer.score(matrix)
     flagged = {
         f"blk_{vector.block_id}" for vector, score in zip(vectors, scores, strict=True) if score >= champion.threshold

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.xdist_group("kafka")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 VERDICT = Verdict(
     "blocks", "blk_-17", "final", "random_forest", 3, 0.987, 0.75, "no received block of a size (normally 3)", {}, 12,
-    NOW, NOW, "aggregated_events", 4, 10, 30, NOW, "idle", {"block_id": "blk_-17", "catalogue": "hdfs_v1.v1"},
+    NOW, NOW, "aggregated_events", 4, 10, 30, NOW, "idle", "write failed", "dn3",
+    {"block_id": "blk_-17", "catalogue": "hdfs_v1.v1"},
 )  # fmt: skip
 
 
@@ -52,13 +53,15 @@ def watching(home: Home, *arguments: str) -> Iterator[tuple[int, list[str]]]:
 
 def test_what_arrives_is_shown_in_words(broker: Home) -> None:
     send(broker, encode_verdict(replace(VERDICT, item="blk_1")))
-    withdrawn = replace(VERDICT, item="blk_3", status="withdrawn", reason="later records made it normal", score=0.2)
+    normal = {"status": "withdrawn", "reason": "later records made it normal", "score": 0.2, "kind": "", "entity": ""}
+    withdrawn = replace(VERDICT, item="blk_3", **normal)
     with watching(broker) as (process, rest):
         send(broker, encode_verdict(VERDICT), b"nonsense", encode_verdict(withdrawn))
         first = {process.stdout.readline().rstrip() for _ in range(2)}
     assert first == {
-        "anomaly: blk_-17 score 0.99 because no received block of a size (normally 3)",
-        "withdrawn: blk_3 score 0.20, since later records made it normal",
+        "anomaly: blk_-17, write failed at dn3, score 0.99 by random_forest because no received block of a size "
+        "(normally 3)",
+        "withdrawn: blk_3, score 0.20 by random_forest, since later records made it normal",
     }
     assert rest == []
 

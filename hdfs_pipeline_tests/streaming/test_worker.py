@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.domains.blocks import wire
+from hdfs_pipeline.domains.blocks.item import parse_block_id
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RAW_LOGS
+from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.models import load_model, save_model
-from hdfs_pipeline.sources.kafka import DEAD_LETTERS, producer
-from hdfs_pipeline_tests.homes import BLOCKS, Home
-from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command, wait_for
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, producer
+from hdfs_pipeline_tests.homes import BLOCKS, Home, fill
+from hdfs_pipeline_tests.streaming.conftest import TODAY, read_topic, run_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import (
     batch_counts,
     batch_flagged,
@@ -51,13 +54,56 @@ def test_the_stream_says_what_the_batch_says(home: Home, trained: Home, excerpt:
         assert "leaving the group" in first.log
     found = verdicts(home)
     assert {verdict.origin for verdict in found} == {AGGREGATED_EVENTS}
-    assert all(verdict.reason and verdict.version == 1 for verdict in found)
+    assert {(verdict.detector, verdict.version) for verdict in found} == {("random_forest", 1), ("lifecycle", 0)}
+    assert all(verdict.reason and (verdict.kind or verdict.status == "withdrawn") for verdict in found)
+    assert flagged(found, "lifecycle") == batch_flagged(trained, "lifecycle")
+    keys = {message.key().decode() for message in read_topic(home.settings, ANOMALIES)}  # compaction keeps each
+    assert keys == {f"{verdict.item}/{verdict.detector}" for verdict in found}
     before = len(vectors(home))
     with worker(home) as second:  # all was committed: nothing is read again
         send(home, RAW_LOGS, [(None, b"nonsense")])
         wait_for(lambda: read_topic(home.settings, DEAD_LETTERS))
         assert second.end() == 0
     assert len(vectors(home)) == before
+
+
+def test_a_fresh_home_is_judged_at_once_and_goes_on_so(broker: Home, today: list[Path]) -> None:
+    """Nothing trained, no catalogue named, an empty topic; then a restart; then a model that was trained meanwhile."""
+    settle_in(broker, None)
+    read = fill(broker, today, TODAY / "labels.csv")
+    known = read.main.source  # what the batch counts by
+    (broker.settings.home / "catalogue").unlink()
+    scorer, matrix = load_scorer(broker.settings, BLOCKS, "lifecycle"), read.matrix("rules")
+    scores = dict(zip(matrix.keys.tolist(), scorer.score(matrix).tolist(), strict=True))
+    cut = set(read.keys[read.unfinished != ""].tolist())  # a stream never knows that
+    wanted = {block for block, score in scores.items() if score >= scorer.card.threshold} - cut
+    assert len(wanted) > 30
+
+    with worker(broker) as first, worker(broker, ready=""):
+        assert run_command(broker, "produce", "raw", *map(str, today)).returncode == 0
+        first.wait_for(f"counted by the catalogue {known}")
+        wait_for(lambda: final_counts(vectors(broker)) == batch_counts(broker), what="the batch's counts")
+        wait_for(lambda: flagged(verdicts(broker), "lifecycle") - cut == wanted, what="the batch's verdicts")
+        assert first.end() == 0
+    assert (broker.settings.home / "catalogue").read_text() == known
+    found = verdicts(broker)
+    assert {(verdict.detector, verdict.version) for verdict in found} == {("lifecycle", 0)}
+    assert all(verdict.kind and verdict.reason and verdict.entity for verdict in found if verdict.status == "final")
+    assert {verdict.entity for verdict in found} > {"dn1", "dn2", "dn3"}
+    last = {parse_block_id(verdict.item): verdict.score for verdict in found}
+    assert {block: last[block] for block in wanted} == {block: scores[block] for block in wanted}
+
+    with worker(broker) as second:
+        save_model(fit(read, BLOCKS, "random_forest", broker.settings), broker.settings)
+        second.wait_for("now serving: random_forest version 1")
+        assert run_command(broker, "produce", "raw", *map(str, today), "--fresh").returncode == 0
+
+        def both() -> bool:
+            return {verdict.detector for verdict in verdicts(broker)[len(found) :]} == {"random_forest", "lifecycle"}
+
+        wait_for(both, what="verdicts of both detectors")
+        assert "counted by" not in second.log
+        assert second.end() == 0
 
 
 def test_two_workers_share_and_one_takes_over(home: Home, trained: Home, excerpt: Any) -> None:
@@ -113,7 +159,7 @@ def test_a_new_champion_serves_without_a_restart(home: Home, trained: Home, exce
         assert run_command(home, "produce", "raw", str(excerpt.log)).returncode == 0
         wait_until_equal(home, trained)
         assert running.log.count("cannot be used") == 1
-    assert {verdict.version for verdict in verdicts(home)} == {3}
+    assert {verdict.version for verdict in verdicts(home) if verdict.detector == "random_forest"} == {3}
 
 
 def test_what_is_no_record_and_what_has_no_key(home: Home, excerpt: Any) -> None:

@@ -27,9 +27,10 @@ from hdfs_pipeline_tests.streaming.conftest import command, read_topic, wait_for
 IDLE_S = 3.0
 
 
-def settle_in(home: Home, trained: Home, **settings: object) -> None:
-    """Give a home on a broker the models of `trained`, and settings that keep the tests quick."""
-    shutil.copytree(trained.settings.models, home.settings.models)
+def settle_in(home: Home, trained: Home | None, **settings: object) -> None:
+    """Give a home on a broker the models of `trained`, if any, and settings that keep the tests quick."""
+    if trained is not None:
+        shutil.copytree(trained.settings.models, home.settings.models)
     plain = {
         "stream_group": home.settings.stream_group,
         "stream_idle_s": IDLE_S,
@@ -101,9 +102,9 @@ def final_counts(found: list[Vector]) -> dict[int, dict[str, int]]:
     return {block: dict(each) for block, each in counts.items()}
 
 
-def flagged(found: list[Verdict]) -> set[int]:
-    """Blocks whose last verdict stands."""
-    latest = {parse_block_id(verdict.item): verdict.status for verdict in found}
+def flagged(found: list[Verdict], detector: str = "random_forest") -> set[int]:
+    """Blocks on which a detector's last verdict stands."""
+    latest = {parse_block_id(verdict.item): verdict.status for verdict in found if verdict.detector == detector}
     return {block for block, status in latest.items() if status != "withdrawn"}
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.verdicts.feedback import give_feedback, give_feedback_on_stretch, take_back, words
-from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
+from hdfs_pipeline.verdicts.feedback import all_feedback, give_feedback, give_feedback_on_stretch, take_back, words
+from hdfs_pipeline.verdicts.files import score_home
+from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, fill, open_home
 
 BEGIN = datetime(2008, 11, 9, tzinfo=UTC)
 
@@ -61,3 +62,14 @@ def test_what_is_no_word_is_refused(home: Home) -> None:
     with pytest.raises(DataError, match="before it begins"):
         give_feedback_on_stretch(home.store, BLOCKS, BEGIN, BEGIN, "real")
     assert words(home.store, BLOCKS) == []
+
+
+def test_what_serves_without_a_training_has_a_verdict_beside_a_word(excerpt: Excerpt, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "untaught")
+    fill(home, [excerpt.log])
+    score_home(home.store, home.settings, BLOCKS)
+    ((item, score),) = home.rows("SELECT item, score FROM anomalies ORDER BY item LIMIT 1")
+    row = give_feedback(home.store, home.settings, BLOCKS, item, "real")
+    assert tuple(row[name] for name in ("detector", "version", "score", "was_anomaly")) == ("lifecycle", 0, score, True)
+    (told,) = all_feedback(home.store, home.settings, BLOCKS)
+    assert (told["now"]["detector"], told["now"]["version"], told["now"]["agrees"]) == ("lifecycle", 0, True)

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hdfs_pipeline.settings import PROJECT
 from hdfs_pipeline.verdicts.explain import explain_item
 from hdfs_pipeline.verdicts.files import Scored, score_files, score_home, scored_store
 from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
-from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, fill, open_home
 
 HADOOP_3 = PROJECT / "data" / "sample" / "hdfs_3.4"
 PUBLISHED = """SELECT (SELECT bit_xor(hash(s)) FROM (SELECT * EXCLUDE (scored_at) FROM scores) s),
@@ -101,7 +103,7 @@ def test_where_a_file_tells_no_host_the_datanode_of_the_record_stands_for_it(hom
         "081109 203616 148 WARN dfs.DataNode: 10.0.0.7:50010:Exception writing block blk_5 to mirror 10.0.0.6:1\n"
     )
     (row,) = score_files(home.settings, BLOCKS, [str(tmp_path / "x.log")], "exact_match").verdicts
-    assert (row["host"], row["time"]) == ("10.0.0.7", "2008-11-09T20:36:16+00:00")
+    assert (row["host"], row["time"]) == ("10.0.0.7:50010", "2008-11-09T20:36:16+00:00")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,12 @@ def test_where_a_file_tells_no_host_the_datanode_of_the_record_stands_for_it(hom
         (bytes(range(256)) * 30, "not one record could be read"),
         (b"hello\nnothing of blk_5 here\n", "not one record could be read"),
         (b"", "nothing to read in these files"),
-        (gzip.compress(b"081109 203615 148 INFO dfs.DataNode: Receiving block blk_5 src: /1 dest: /2\n" * 99)[:40], ""),
+        (
+            gzip.compress(
+                b"081109 203615 148 INFO dfs.DataNode: Receiving block blk_5 src: /1 dest: /2\n" * 99, mtime=0
+            )[:40],
+            "",
+        ),
         (b"081109 203615 148 INFO dfs.DataNode: of nothing\n", "no record names a block"),
     ],
 )
@@ -206,3 +213,64 @@ def test_the_blocks_of_training_score_as_in_the_home(home: Home, excerpt: Excerp
     for row in score_files(home.settings, BLOCKS, [str(excerpt.log)], "exact_match").verdicts:
         if known[int(row["block_id"].removeprefix("blk_"))] == 0:
             assert row["score"] == 0, "a normal block of training is known"
+
+
+@pytest.fixture
+def untaught(excerpt: Excerpt, tmp_path: Path) -> Home:
+    """A home that has read logs without labels, and in which nothing was trained."""
+    home = open_home(tmp_path / "untaught")
+    fill(home, [excerpt.log])
+    return home
+
+
+def test_a_fresh_home_tells_what_went_wrong_where_and_when(untaught: Home) -> None:
+    found = score_home(untaught.store, untaught.settings, BLOCKS)
+    flagged = [row for row in found.verdicts if row["is_anomaly"]]
+    assert (found.detector, found.version) == ("lifecycle", 0)
+    assert 30 <= len(flagged) <= 50, "40 of the 400 blocks are anomalies"
+    knowledge = BLOCKS.knowledge(untaught.settings, "hdfs_v1.v1")
+    assert knowledge is not None
+    hints = {(rule.kind, rule.severity): rule.hint for rule in reversed(knowledge.rules)}
+    for kind in found.kinds:
+        own = [row for row in flagged if row["kind"] == kind["kind"]]
+        assert kind["items"] == len(own) > 0
+        assert (kind["first_time"], kind["last_time"]) == (
+            min(row["time"] for row in own),
+            max(row["time"] for row in own),
+        )
+        hosts = Counter(row["entity"] for row in own)
+        assert list(kind["hosts"].values()) == sorted(hosts.values(), reverse=True)
+        assert kind["severity"] == "failure"
+        assert (kind["kind"], kind["severity"]) in hints and kind["hint"]
+    assert sum(kind["items"] for kind in found.kinds) == len(flagged)
+    assert [kind["items"] for kind in found.kinds] == sorted((kind["items"] for kind in found.kinds), reverse=True)
+    for row in found.verdicts:
+        if row["is_anomaly"]:
+            assert row["entity"] == row["host"], "a block stands for itself: it happened where a record tells of it"
+            assert not row["host"] or re.fullmatch(r"[\d.]+:\d+", row["host"])
+        else:
+            assert (row["kind"], row["entity"], row["reason"]) == ("", "", None)
+    kept = untaught.rows("SELECT item, entity, kind FROM anomalies ORDER BY item")
+    assert kept == sorted((row["block_id"], row["entity"], row["kind"]) for row in flagged)
+
+
+def test_every_voice_is_published_and_no_block_is_counted_twice(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(BLOCKS), "voices", lambda self, settings, serving: (serving, "keywords", "lifecycle"))
+    found = score_home(home.store, home.settings, BLOCKS)
+    by_detector = dict(home.rows("SELECT detector, count(*) FROM anomalies GROUP BY detector"))
+    assert set(by_detector) == {"random_forest", "keywords", "lifecycle"}
+    anomalies = sum(row["is_anomaly"] for row in found.verdicts)
+    assert found.detector == "random_forest"
+    assert (len(found.verdicts), anomalies) == (400, by_detector["random_forest"])
+    assert sum(kind["items"] for kind in found.kinds) == anomalies
+    own = {row["block_id"] for row in found.verdicts if row["is_anomaly"]}
+    for voice in ("keywords", "lifecycle"):
+        theirs = {item for (item,) in home.rows("SELECT item FROM anomalies WHERE detector = ?", voice)}
+        assert found.others.get(voice, 0) == len(theirs - own)
+
+
+def test_a_detector_that_is_asked_for_speaks_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(BLOCKS), "voices", lambda self, settings, serving: (serving, "lifecycle"))
+    found = score_home(home.store, home.settings, BLOCKS, "keywords")
+    assert (found.detector, found.others) == ("keywords", {})
+    assert home.rows("SELECT DISTINCT detector FROM anomalies") == [("keywords",)]

@@ -3,6 +3,8 @@
 import gzip
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,13 +63,20 @@ def test_anomalies_are_the_blocks_whose_score_reaches_the_threshold(scored: Home
     assert 0 < len(found) < 400
 
 
-def test_each_anomaly_has_a_reason_and_what_it_is_made_of(scored: Home) -> None:
-    for detector, reason, text in scored.rows("SELECT detector, reason, explanation FROM anomalies"):
+def test_each_anomaly_has_a_kind_a_reason_and_what_it_is_made_of(scored: Home) -> None:
+    knowledge = BLOCKS.knowledge(scored.settings, "hdfs_v1.v1")
+    assert knowledge is not None
+    for detector, kind, reason, text in scored.rows("SELECT detector, kind, reason, explanation FROM anomalies"):
         found = json.loads(text)
-        assert found["reason"] == reason != ""
+        assert (found["kind"], found["reason"]) == (kind, reason)
         assert found["differences"]
+        broken = [knowledge.by_id[rule["rule"]] for rule in found["broken"]]
+        assert kind == (broken[0].kind if broken else kind)
+        assert broken or kind.startswith("new here")
+        failures = [rule.sentence for rule in broken if rule.severity == "failure"]
+        assert reason.startswith("; ".join(list(dict.fromkeys(failures))[:2])), "what the rules say comes first"
         if all(part["kind"] == "usual" for part in found["differences"]):
-            assert re.match(r"the same events as a normal block: \d+ × ", reason)
+            assert broken or re.match(r"the same events as a normal block: \d+ × ", reason)
             continue
         assert sum(part["share"] for part in found["differences"]) == pytest.approx(1)
         for part in found["differences"]:
@@ -75,7 +84,8 @@ def test_each_anomaly_has_a_reason_and_what_it_is_made_of(scored: Home) -> None:
             assert (part["count"] == part["expected"]) is (part["kind"] == "usual")
             assert part["kind"] != "usual" or part["severity"] == "failure"
         if detector == "keywords":
-            assert re.fullmatch(r"\d+ (instead of \d+ )?× record with WARN, ERROR, exception or corrupt", reason)
+            own = reason.rpartition("; ")[2]
+            assert re.fullmatch(r"\d+ (instead of \d+ )?× record with WARN, ERROR, exception or corrupt", own)
 
 
 def test_verdicts_are_replaced_not_added(trained: Home, tmp_path: Path, scored: Home) -> None:
@@ -254,3 +264,69 @@ def test_a_long_life_is_cut_and_says_so(trained: Home, excerpt: Excerpt, monkeyp
     whole = records_of(block, excerpt.log.read_text())
     assert [line["line"] for line in report.lines] == whole[:3]
     assert report.records == len(whole) > 3
+
+
+@pytest.fixture(scope="module")
+def untaught(excerpt: Excerpt, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home without labels and without a model, scored."""
+    home = open_home(tmp_path_factory.mktemp("untaught") / "home")
+    fill(home, [excerpt.log])
+    score_items(home.store, home.settings, BLOCKS, "lifecycle")
+    publish_anomalies(home.store, home.settings, BLOCKS, "lifecycle")
+    return home
+
+
+def test_an_anomaly_is_explained_by_the_rules_that_it_breaks(untaught: Home) -> None:
+    for item, kind, entity in untaught.rows("SELECT item, kind, entity FROM anomalies"):
+        report = explain_item(untaught.store, untaught.settings, BLOCKS, item, "lifecycle")
+        assert (report.explanation.kind, report.host, report.is_anomaly) == (kind, entity, True)
+        first = report.findings[0]
+        assert (first.kind, first.severity) == (kind, "failure")
+        assert first.sentence and first.hint
+        assert [finding.severity for finding in report.findings] == sorted(
+            (finding.severity for finding in report.findings), key=("failure", "notable").index
+        )
+        told = [line["time"] for line in report.lines if line["event_id"] in report.explanation.broken[0].columns]
+        assert (first.records, first.time) == (len(told), told[0] if told else None)
+        assert first.time is None or first.time == report.time
+        assert all(line["telling"] for line in report.lines if line["event_id"] in report.explanation.marked)
+        assert [voice.detector for voice in report.voices] == ["lifecycle"]
+
+
+def test_a_normal_block_breaks_no_rule_or_only_notable_ones(untaught: Home) -> None:
+    notable = 0
+    for item, score in untaught.rows("SELECT item, score FROM scores WHERE NOT is_anomaly ORDER BY score DESC LIMIT 5"):
+        report = explain_item(untaught.store, untaught.settings, BLOCKS, item, "lifecycle")
+        assert not report.is_anomaly and report.explanation.kind == ""
+        assert {finding.severity for finding in report.findings} <= {"notable"}
+        assert bool(report.findings) == (score > 0)
+        assert (report.explanation.reason == "no rule of its life is broken") == (not report.findings)
+        notable += bool(report.findings)
+
+
+def test_every_detector_has_a_voice_and_the_asked_one_speaks_first(scored: Home) -> None:
+    ((item,),) = scored.rows("SELECT item FROM anomalies WHERE detector = 'random_forest' ORDER BY item LIMIT 1")
+    report = explain_item(scored.store, scored.settings, BLOCKS, item, "random_forest")
+    assert report.voices[0].detector == "random_forest"
+    assert {voice.detector for voice in report.voices} == {*FAST, "lifecycle"}
+    for voice in report.voices:
+        scorer = load_scorer(scored.settings, BLOCKS, voice.detector)
+        assert (voice.version, voice.threshold) == (scorer.card.version, scorer.card.threshold)
+        assert voice.is_anomaly == (voice.score >= voice.threshold)
+
+
+def test_an_explanation_by_rules_loads_nothing_that_only_others_need(untaught: Home) -> None:
+    """Of the compiled scan `scipy.linalg` is the slow part."""
+    ((item,),) = untaught.rows("SELECT item FROM anomalies ORDER BY item LIMIT 1")
+    code = f"""
+import sys
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.settings import load_settings
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.explain import explain_item
+settings = load_settings({str(untaught.settings.home)!r})
+assert explain_item(Store.open(settings), settings, domain_named(), {item!r}, "lifecycle").is_anomaly
+print(*sorted({{"scipy.linalg", "sklearn", "torch", "onnxruntime", "mlflow", "dagster"}} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -1,6 +1,5 @@
 """Tables and notes about detectors, models and items."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,17 +7,16 @@ from typing import Any
 from rich.markup import escape
 
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
-from hdfs_pipeline.domains.contract import Item, Read
+from hdfs_pipeline.domains.contract import Domain, Item, Read
 from hdfs_pipeline.experiments.conclusion import BARS
 from hdfs_pipeline.experiments.figures import Comparison
 from hdfs_pipeline.learning.holdout import Holdout
 from hdfs_pipeline.learning.retraining import Retraining
 from hdfs_pipeline.scoring.evaluation import Evaluation
+from hdfs_pipeline.scoring.kinds import KindFit
 from hdfs_pipeline.scoring.plausibility import Doubt
 from hdfs_pipeline.scoring.scorer import Card
-from hdfs_pipeline.verdicts.files import Scored
 
-_SHOWN = 20  # anomalies of a scoring
 _COLUMNS = 6  # detectors that fit side by side into a terminal
 
 
@@ -38,6 +36,35 @@ def detectors_table(title: str, rows: Iterable[tuple[str, str, Mapping[str, Any]
             f"{figures['threshold']:.4g}",
         )
     return table
+
+
+def unlabelled_notes(cards: Sequence[Mapping[str, Any]], count: int, domain: Domain) -> str:
+    """What a training without labels learned from, what it did about anomalies among that, and what to expect."""
+    plural = domain.item.plural
+    notes = [f"learned from {count:,} {plural} without labels, so that there are no figures of how well"]
+    weak = next((card["weak"] for card in cards if card["weak"].get("days")), None)
+    if weak is None:
+        return notes[0]
+    notes.append(
+        f"{weak['anomalies']:,} of them break a rule of their life: they are learned as anomalies, not as normal. "
+        f"{weak['rare']:,} rare ones are not learned at all"
+    )
+    if weak["words"]:
+        notes.append(f"people's words on {weak['words']:,} {plural} stand above the rules")
+    if weak["dismissed"]:
+        notes.append(f"rules that people dismissed: {', '.join(weak['dismissed'])}")
+    allowed = max((card["weak"].get("allowed", -1) for card in cards), default=-1)
+    notes.append(
+        f"what breaks no rule is flagged only as new here, at most {allowed:,} {plural} of these (new_here_a_day)"
+        if allowed >= 0
+        else "the logs span too little time to know what is new here (new_here_a_day): what breaks no rule is scored, "
+        "and not flagged"
+    )
+    notes.append(
+        f"so expect what {domain.day_one} finds; `hdfs-pipeline groups` lists it by kind, and a word on a kind "
+        "(`hdfs-pipeline feedback --group`) teaches all of them"
+    )
+    return "\n".join(notes)
 
 
 def costs_table(comparison: Comparison) -> Listing:
@@ -94,8 +121,9 @@ def models_table(rows: Iterable[tuple[Card, bool]], plural: str) -> Listing:
     for card, serves in rows:
         split = next((split for split in ("latest", "chronological", "random") if split in card.metrics), "")
         judged = card.judgement.get("verdict") or (f"{split} split" if split else "no labels to judge by")
+        judged = judged if card.version else "needs no training"
         f1 = _figure(card.metrics[split]["f1"] if split else None)
-        made = card.created_at[:16].replace("T", " ")
+        made = card.created_at[:16].replace("T", " ") or "–"
         table.add_row(
             card.detector, str(card.version), "yes" if serves else "", made, f"{card.items:,}", f1, escape(judged)
         )
@@ -138,45 +166,30 @@ def kinds_table(evaluations: Mapping[str, Evaluation | Mapping[str, Any]], plura
     return table
 
 
+def fits_table(fits: Mapping[str, KindFit]) -> Listing | None:
+    """The kinds that found anomalies were given against the kinds of their labels; None where none is known.
+
+    Below it stands for each detector how many fit. The table is that of the first detector, the best one.
+    """
+    first = next(iter(fits), None)
+    if first is None:
+        return None
+    caption = "\n".join(f"{escape(str(fit))} by {detector}" for detector, fit in fits.items())
+    about = (Column("kind of the label"), number("found"), name("fits"))
+    table = Listing(f"Kinds named by {first}", (Column("kind"), *about), caption=caption)
+    for kind, labels in fits[first].table.items():
+        for label, count in labels.items():
+            fitting = "yes" if label in fits[first].fitting[kind] else "[red]no[/]"
+            table.add_row(escape(kind), escape(label), f"{count:,}", fitting)
+    return table
+
+
 def items_table(rows: Sequence[Mapping[str, Any]], title: str, item: Item) -> Listing:
     """Anomalous items with their reasons: rows with the id under `item.column`, score and reason."""
     table = Listing(title, (name(item.noun), number("score"), Column("reason")))
     for row in rows:
         table.add_row(escape(row[item.column]), f"{row['score']:.3f}", escape(row["reason"]))
     return table
-
-
-def scored_table(scored: Scored, item: Item) -> Listing:
-    """The most anomalous items of a scoring, each with its reason, and below that who says so, when and where."""
-    anomalies = [row for row in scored.verdicts if row["is_anomaly"]]
-    rows = [row | {"reason": f"{row['reason']}\n{_place(row)}"} for row in anomalies[:_SHOWN]]
-    return items_table(rows, f"{len(anomalies):,} anomalies in {len(scored.verdicts):,} {item.plural}", item)
-
-
-def _place(row: Mapping[str, Any]) -> str:
-    """Who says it, when and where; what of the item's life is not there."""
-    time = row["time"][:19].replace("T", " ")
-    parts = [f"{row['detector']} {row['version']}", time, row["host"], row["path"]]
-    parts += [f"unfinished: {row['unfinished']}"] if row["unfinished"] else []
-    return " · ".join(part for part in parts if part)
-
-
-def scored_notes(scored: Scored, item: Item) -> str:
-    """What to know beside the table of a scoring."""
-    flagged = sum(row["is_anomaly"] for row in scored.verdicts)
-    unfinished = Counter(row["unfinished"] for row in scored.verdicts if row["unfinished"])
-    notes = [f"{flagged - _SHOWN:,} more with --json"] if flagged > _SHOWN else []
-    if unfinished:
-        kinds = ", ".join(f"{count:,} {word}" for word, count in sorted(unfinished.items()))
-        notes.append(
-            f"{unfinished.total():,} {item.plural} are unfinished ({kinds}): they are judged by what is there, and "
-            "nothing that may lie outside the records counts against them"
-        )
-    if flagged:
-        option = " --scored" if scored.foreign else ""
-        kept = "; the home has not taken these files in" if scored.foreign else ""
-        notes.append(f"why: `hdfs-pipeline explain{option} -- {item.noun.upper()}`{kept}")
-    return "\n".join(notes)
 
 
 def doubt_notes(doubts: Iterable[Doubt], detector: str = "") -> list[str]:
@@ -199,14 +212,14 @@ def holdout_notes(holdout: Holdout, item: Item) -> str:
     )
 
 
-def unseen_notes(evaluations: Mapping[str, Mapping[str, Any]], item: Item) -> str:
+def unseen_notes(evaluations: Mapping[str, Mapping[str, Any]], item: Item) -> list[str]:
     """Figures on items whose vector training did not have, a line per detector that has such figures."""
-    return "\n".join(
+    return [
         f"{detector} on {unseen['items']:,} {item.plural} whose vector no training {item.noun} has: precision "
         f"{unseen['precision']:.3f}, recall {unseen['recall']:.3f}, F1 {unseen['f1']:.3f}"
         for detector, figures in evaluations.items()
         if (unseen := figures["unseen"])
-    )
+    ]
 
 
 def read_notes(read: Read, item: Item, home: Path) -> str:

@@ -127,15 +127,18 @@ def event_templates(home: Home) -> dg.MaterializeResult:
     """The messages that HDFS writes, how often each was seen, and proposals for those that no template matches.
 
     Drain3 mines the proposals into the catalogue's next version, which waits in the home's `catalogues` folder until
-    the setting `catalogue` names it.
+    the setting `catalogue` names it. Their stages and severities are for a person to confirm.
     """
     current, proposed = learn_templates(home.store, home.settings)
+    new = """SELECT event_id, severity, stage, name, seen, template FROM event_templates WHERE status = 'proposed'
+        ORDER BY severity, seen DESC LIMIT 50"""
     seen = "SELECT event_id, name, seen, template FROM event_templates WHERE seen > 0 ORDER BY seen DESC LIMIT 12"
     return dg.MaterializeResult(
         metadata={
             **row_count(home.store, "event_templates"),
             "catalogue": current.label,
             "proposed templates": len(proposed.templates) - len(current.templates),
+            "to confirm": preview(home.store, new),
             "most frequent": preview(home.store, seen),
         }
     )

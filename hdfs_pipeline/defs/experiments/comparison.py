@@ -33,7 +33,9 @@ class Compare(dg.Config):
     domain: str | None = None
     """Name of a domain; by default the first one."""
     split: str = "chronological"
-    """chronological, online, random or unseen."""
+    """chronological, online, random, unseen or groups."""
+    groups: int = 10
+    """Groups that the simulated person of the split groups is asked about."""
     detectors: list[str] = ["all"]  # noqa: RUF012 - pydantic copies it
     """Names of detectors, `standard` or `all`."""
     without: list[str] = []  # noqa: RUF012 - the same
@@ -66,7 +68,7 @@ def comparison(
     settings = home.settings
     domain = domain_named(config.domain)
     names = named_detectors(domain, config.detectors)
-    sides = home_sides(home.store, settings, domain, names, config.split)
+    sides = home_sides(home.store, settings, domain, names, config.split, config.groups)
     result = compare(sides, domain, names, settings, without=config.without, on_step=context.log.info)
     for sentence in result.warnings:
         context.log.warning(sentence)

@@ -10,13 +10,15 @@ from hdfs_pipeline.defs.common.naming import JUDGE, named, tags
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.defs.learning.models import NO_MODEL
-from hdfs_pipeline.domains.champions import named_champion, serving_detector
+from hdfs_pipeline.domains.champions import named_champion, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.verdicts.score import publish_anomalies
 
 _REASONS: Final = """SELECT reason, count(*) AS items FROM anomalies WHERE domain = $domain AND detector = $name
     GROUP BY reason ORDER BY items DESC, reason LIMIT 10"""
+_KINDS: Final = """SELECT kind, count(*) AS items, min(last_time) AS first, max(last_time) AS last,
+    array_to_string(list_sort(list_distinct(list(entity)))[:5], ', ') AS hosts FROM anomalies
+    WHERE domain = $domain AND detector = $name AND kind <> '' GROUP BY kind ORDER BY items DESC, kind LIMIT 30"""
 
 
 def anomalies_asset(
@@ -30,8 +32,8 @@ def anomalies_asset(
         name=named(domain, "anomalies"),
         deps=[scores],
         description=f"The anomalous {domain.item.plural}, each with the reason in one sentence: verdicts of the "
-        "detector that serves. Where the one that the settings name has no model, another stands in, and the metadata "
-        "says so.",
+        "detector that serves, and of the domain's other voices. Where the one that the settings name has no model, "
+        "another stands in, and the metadata says so.",
         kinds={"duckdb", "python"},
         group_name=group,
         owners=OWNERS,
@@ -44,7 +46,7 @@ def anomalies_asset(
     def anomalies(context: dg.AssetExecutionContext, home: Home) -> dg.MaterializeResult:
         settings, store = home.settings, home.store
         serving, wanted = serving_detector(settings, domain), named_champion(settings, domain)
-        ready = {*trained_detectors(settings, domain.name), *domain.untrained}
+        ready = ready_detectors(settings, domain)
         if serving not in ready:
             rows = rows_of(store, "anomalies", domain.name)
             return dg.MaterializeResult(metadata={"status": NO_MODEL, "dagster/row_count": rows})
@@ -59,6 +61,7 @@ def anomalies_asset(
             "dagster/row_count": rows_of(store, "anomalies", domain.name),
             "detector": serving if serving == wanted else f"{serving}, in place of {wanted}",
             f"anomalous {domain.item.plural}": rows_of(store, "anomalies", domain.name, serving),
+            "kinds": preview(store, _KINDS, {"domain": domain.name, "name": serving}),
             "reasons": preview(store, _REASONS, {"domain": domain.name, "name": serving}),
         }
         return dg.MaterializeResult(metadata=about | column_lineage({**from_scores, **lineage}))

@@ -5,6 +5,8 @@ a yellow check. It does not fail the run: another detector can stand in for it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -15,13 +17,14 @@ from hdfs_pipeline.defs.common.naming import LEARN, named, tags
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of_detectors
 from hdfs_pipeline.defs.learning.figures import evaluation_metadata, facts_metadata, mlflow_metadata
-from hdfs_pipeline.domains.champions import families, load_scorer, standard_detectors
+from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors, standard_detectors
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, PipelineError
 from hdfs_pipeline.learning.challenge import train_and_track
+from hdfs_pipeline.learning.training import judge_splits
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import feedback_sentence
-from hdfs_pipeline.scoring.models import trained_detectors
+from hdfs_pipeline.scoring.scorer import Card
 
 NO_MODEL: Final = "no model in this home: nothing to do"
 _SOURCES: Final = ("learning.training", "learning.challenge", "scoring.thresholds")
@@ -82,8 +85,8 @@ def model_asset(
         for detector, about in models.items():
             context.add_asset_metadata(about, partition_key=detector)
         statuses = {detector: str(about["status"]) for detector, about in models.items()}
-        trained = [*trained_detectors(home.settings, domain.name), *domain.untrained]
-        return dg.MaterializeResult(check_results=[_learned(statuses, trained)])
+        ready = ready_detectors(home.settings, domain)
+        return dg.MaterializeResult(check_results=[_learned(domain, statuses, ready)])
 
     model.__annotations__["config"] = learn_from  # the domain's own: Dagster reads it from here
     asset: dg.AssetsDefinition = by_detector(model)
@@ -127,7 +130,7 @@ def _trained(
         with home.alone("training"):
             card, run_id = train_and_track(home.store, items, domain, detector, settings, context.log.info)
     except DataError as error:
-        if domain.row(detector).cls.learns_from != "labels":
+        if domain.row(detector).cls.learns_from not in ("labels", "nothing"):  # which this home may lack, or not need
             raise
         context.log.warning(str(error))
         return {"status": f"not trained: {error}"}
@@ -146,8 +149,9 @@ def _trained(
     return about | mlflow_metadata(settings, run_id)
 
 
-def _learned(statuses: Mapping[str, str], trained: Sequence[str]) -> dg.AssetCheckResult:
-    missing = [detector for detector in statuses if detector not in trained]
+def _learned(domain: Domain, statuses: Mapping[str, str], ready: Sequence[str]) -> dg.AssetCheckResult:
+    learn = [detector for detector in statuses if domain.row(detector).cls.learns_from != "nothing"]
+    missing = [detector for detector in learn if detector not in ready]
     return dg.AssetCheckResult(
         check_name="learned",
         passed=not missing,
@@ -184,15 +188,29 @@ def _evaluated(
     context: dg.AssetExecutionContext, home: Home, domain: Domain, detector: str, model: dg.AssetKey
 ) -> dict[str, Any]:
     settings = home.settings
-    if detector not in trained_detectors(settings, domain.name):
+    if detector not in ready_detectors(settings, domain):
         return {"status": NO_MODEL}
     from hdfs_pipeline.learning.tracking import publish_evaluations
 
     card = load_scorer(settings, domain, detector).card
+    if not card.version:
+        card = _judged(context, home, domain, card)
     publish_evaluations(home.store, card)
     if not card.metrics:
         return {"status": "not judged: needs labels of both kinds"}
     return {"status": "judged", **evaluation_metadata(card, _latest(context.instance, model, detector))}
+
+
+def _judged(context: dg.AssetExecutionContext, home: Home, domain: Domain, card: Card) -> Card:
+    """The card of a detector that serves without a training, with its figures on the splits that judge all others."""
+    try:
+        data = domain.features(home.store, home.settings, [card.family])
+    except DataError as error:  # nothing was read yet
+        context.log.info(str(error))
+        return card
+    tests = judge_splits(data, domain, card.detector, home.settings, context.log.info)
+    metrics = {split: tested.evaluation.to_json() for split, tested in tests.items()}
+    return replace(card, metrics=metrics, created_at=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _latest(instance: dg.DagsterInstance, model: dg.AssetKey, detector: str) -> Mapping[str, Any]:

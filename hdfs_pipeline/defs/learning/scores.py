@@ -1,7 +1,7 @@
 """Factory of a domain's scores: what each of its models says of every item.
 
-Unlike models, scores are one asset without partitions: all detectors that have a model score together, whether Dagster
-trained it or not, and one run leads from new records to incidents. In a domain whose items follow each other in time
+Unlike models, scores are one asset without partitions: all detectors that can serve score together, whether Dagster
+trained them or not, and one run leads from new records to incidents. In a domain whose items follow each other in time
 (`Domain.latest`) only new items are scored, and their anomalies and incidents change in the same transaction.
 """
 
@@ -25,10 +25,10 @@ from hdfs_pipeline.defs.common.naming import JUDGE, named, tags
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of_detectors
 from hdfs_pipeline.defs.learning.models import NO_MODEL
-from hdfs_pipeline.domains.champions import serving_detector
+from hdfs_pipeline.domains.champions import ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.scoring.models import champion_version, trained_detectors
+from hdfs_pipeline.scoring.models import champion_version
 from hdfs_pipeline.verdicts.score import score_with_doubts
 from hdfs_pipeline.verdicts.update import score_new
 
@@ -60,7 +60,7 @@ def scores_asset(
     """
     plural = domain.item.plural
     waits = StoreSays(f"{plural} wait to be scored by the model that serves", lambda home: _wait(home, domain))
-    has_model = StoreSays("there is a model", lambda home: bool(trained_detectors(home.settings, domain.name)))
+    serves = StoreSays("a detector can serve", lambda home: _serving(home, domain) is not None)
 
     @dg.asset(
         name=named(domain, "scores"),
@@ -74,13 +74,12 @@ def scores_asset(
         metadata=table_metadata("scores"),
         code_version=version_of_detectors(domain, "verdicts.score", "verdicts.update", data=data),
         freshness_policy=freshness,
-        automation_condition=(while_it_waits(waits, last) | (with_its_inputs() & has_model))
-        & no_blocking_check_failed(),
+        automation_condition=(while_it_waits(waits, last) | (with_its_inputs() & serves)) & no_blocking_check_failed(),
     )
     def scores(context: dg.AssetExecutionContext, home: Home, config: Scored) -> dg.MaterializeResult:
         settings, store = home.settings, home.store
-        trained = trained_detectors(settings, domain.name)
-        if not trained:
+        serving = _serving(home, domain)
+        if serving is None:
             return dg.MaterializeResult(
                 metadata={"status": NO_MODEL, "dagster/row_count": rows_of(store, "scores", domain.name)}
             )
@@ -88,10 +87,7 @@ def scores_asset(
         if entities:
             about = _new_ones(context, home, domain, entities)
         else:
-            ready = {*trained, *domain.untrained}
-            detectors = config.detectors or [name for name in domain.detectors if name in ready]
-            about = _all_of_them(context, home, domain, detectors)
-        serving = serving_detector(settings, domain)
+            about = _all_of_them(context, home, domain, config.detectors or ready_detectors(settings, domain))
         return dg.MaterializeResult(
             metadata={
                 **about,
@@ -115,7 +111,7 @@ def _all_of_them(
         table, doubts = score_with_doubts(home.store, home.settings, domain, name)
         anomalous = sum(table["is_anomaly"].to_pylist())
         doubted += [f"{name}: {doubt.text}" for doubt in doubts]
-        rows.append((name, champion_version(home.settings, domain.name, name), len(table), anomalous))
+        rows.append((name, champion_version(home.settings, domain.name, name) or 0, len(table), anomalous))
         context.log.info(f"{name}: {anomalous:,} of {len(table):,} {plural} are anomalous")
     for text in doubted:
         context.log.warning(text)
@@ -152,7 +148,14 @@ def _new_ones(
 
 def _wait(home: Home, domain: Domain) -> bool:
     """Whether an item has no score by the version that serves, or has changed since."""
-    settings = home.settings
-    name = serving_detector(settings, domain)
-    version = champion_version(settings, domain.name, name)
-    return version is not None and domain.waiting(home.store_for_ticks, name, version) > 0
+    name = _serving(home, domain)
+    if name is None:
+        return False
+    version = champion_version(home.settings, domain.name, name) or 0
+    return domain.waiting(home.store_for_ticks, name, version) > 0
+
+
+def _serving(home: Home, domain: Domain) -> str | None:
+    """The detector that serves; None where none can."""
+    name = serving_detector(home.settings, domain)
+    return name if name in ready_detectors(home.settings, domain) else None

@@ -1,11 +1,11 @@
 """Template catalogues: the list of known messages, as data, and its compilation into SQL.
 
 A catalogue is a CSV file ``<name>.v<version>.csv`` with the columns ``event_id,name,template,count`` and
-``stage,severity,cause``. In a template ``<*>`` stands for any text. `name` is what a person reads; `count` is how often
-the template was seen in the lines that the catalogue was learned from, and serves only to order the tests by frequency.
-`stage` is the stage of a block's life that the message belongs to (`STAGES`), `severity` what an operator thinks of it
-(`SEVERITIES`), `cause` what is likely behind it. The last three may be empty: the severity of a template then comes
-from its words.
+``stage,severity,cause,hint``. In a template ``<*>`` stands for any text. `name` is what a person reads; `count` is how
+often the template was seen in the lines that the catalogue was learned from, and serves only to order the tests by
+frequency. `stage` is the stage of a block's life that the message belongs to (`STAGES`), `severity` what an operator
+thinks of it (`SEVERITIES`), `cause` what is likely behind it, and `hint` what to look at or do next. The last four may
+be empty, or missing from the file: the severity of a template then comes from its words.
 
 Matching, on the message's first line:
 
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from hdfs_pipeline.domains.blocks.assess import severity_of
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline.store.quoting import quoted
@@ -34,8 +35,8 @@ SHIPPED = Path(__file__).parent / "catalogues"
 STAGES = ("allocate", "receive", "received", "store", "replicate", "recover", "read", "verify", "delete")
 """Stages of a block's life. `receive` begins a replica, `received` ends it, `store` tells the NameNode of it."""
 ROUTINE, NOTABLE, FAILURE = SEVERITIES
-_FAILURES = re.compile(r"(?i)exception|error|fail|corrupt|timed? ?out|invalid|can't|cannot|\bbad\b")
 _KNOWLEDGE = {"stage": STAGES, "severity": SEVERITIES}
+_SAID = ("stage", "severity", "cause", "hint")
 _FILE = re.compile(r"(?P<name>\w+)\.v(?P<version>\d+)\.csv")
 
 
@@ -50,11 +51,12 @@ class Template:
     stage: str = ""
     severity: str = ""
     cause: str = ""
+    hint: str = ""
 
     @property
     def gravity(self) -> str:
-        """Its severity; without one its words decide between routine and failure."""
-        return self.severity or (FAILURE if _FAILURES.search(self.text) else ROUTINE)
+        """Its severity; without one its words decide."""
+        return self.severity or severity_of(self.text)
 
     @property
     def literals(self) -> tuple[str, ...]:
@@ -108,6 +110,10 @@ class Catalogue:
         """What is likely behind an event; '' where nobody has said it."""
         return self.by_id[event_id].cause if event_id in self.by_id else ""
 
+    def hint(self, event_id: str) -> str:
+        """What an operator should look at or do next; '' where nobody has said it."""
+        return self.by_id[event_id].hint if event_id in self.by_id else ""
+
     def at_stage(self, *stages: str) -> list[bool]:
         """For each of `columns` whether it belongs to one of these stages of a block's life and is routine."""
         return [
@@ -131,9 +137,9 @@ class Catalogue:
         path = folder / f"{self.label}.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["event_id", "name", "template", "count", "stage", "severity", "cause"])
+            writer.writerow(["event_id", "name", "template", "count", *_SAID])
             writer.writerows(
-                [t.event_id, t.name, t.text, t.count, t.stage, t.severity, t.cause] for t in self.templates
+                [t.event_id, t.name, t.text, t.count, *(getattr(t, column) for column in _SAID)] for t in self.templates
             )
         return path
 
@@ -197,7 +203,7 @@ def read_catalogue(path: Path) -> Catalogue:
             r.get("name") or "",
             r["template"],
             int(r.get("count") or 0),
-            *(r.get(name) or "" for name in ("stage", "severity", "cause")),
+            *(r.get(column) or "" for column in _SAID),
         )
         for _, r in rows
     )

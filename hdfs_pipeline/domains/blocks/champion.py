@@ -1,34 +1,34 @@
-"""The model that serves in a worker: loaded from the home, exchanged while the worker runs, asked for verdicts."""
+"""The detectors that judge in a worker: loaded from the home, exchanged while the worker runs, asked for verdicts."""
 
 import logging
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from hdfs_pipeline.detectors import detector_row
-from hdfs_pipeline.domains.blocks import explain
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
-from hdfs_pipeline.domains.blocks.features import DOMAIN, features
-from hdfs_pipeline.domains.blocks.item import parse_block_id, show_block_id
+from hdfs_pipeline.domains.blocks.features import features
+from hdfs_pipeline.domains.blocks.item import parse_block_id
+from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
+from hdfs_pipeline.domains.blocks.voice import Voice
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.champions import load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError, PipelineError, SetupError
-from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
-from hdfs_pipeline.scoring.models import model_folder, try_out
+from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.models import champion_version, model_folder
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.wire import Verdict
 
 _log = logging.getLogger(__name__)
-_REMEMBERED: Final = 100_000  # anomalous blocks that may still be withdrawn
-_EXPLAINED: Final = 20_000  # explanations kept by count vector: HDFS repeats itself
+_REMEMBERED: Final = 100_000  # verdicts that may still be withdrawn
 
 FINAL, PROVISIONAL, WITHDRAWN = "final", "provisional", "withdrawn"
+_State = tuple[tuple[Path, int], ...]
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class Counted:
 
 
 class Champion:
-    """The serving detector of a home, or the named one, with its own threshold or the given one.
+    """The serving detector of a home with the domain's other voices beside it, or the named detector alone.
 
-    Workers count the events of a block and forget their order: a detector that reads it cannot serve here.
+    The serving one has its own threshold or the given one. Workers count the events of a block and forget their order:
+    a detector that reads it cannot serve here.
 
     Raises: NotTrainedError, SetupError, DataError where the home has no model at the start, or one that cannot serve.
     """
@@ -55,152 +56,153 @@ class Champion:
         if threshold is not None and not math.isfinite(threshold):
             raise DataError(f"a threshold of {threshold} would flag nothing or all: give a number")
         self._settings, self._domain, self._detector, self._threshold = settings, domain, detector, threshold
-        self._folder = self._present()
-        self._refused: tuple[Path, int] | None = None
+        self._folders = self._present()
+        self._refused: _State | None = None
         self.refused = ""
-        self._flagged: dict[int, tuple[str, int, int]] = {}  # by block, the oldest first
+        self._flagged: dict[tuple[int, str], tuple[str, int, int]] = {}  # by block and detector, the oldest first
+        self._known: dict[str, Knowledge] = {}  # by the fingerprint of the catalogue that it is of
         self._use(*self._load())
 
-    def _name(self) -> str:
-        return self._detector or serving_detector(self._settings, self._domain)
+    def _names(self) -> tuple[str, ...]:
+        """The detectors that are to judge, the serving one first."""
+        if self._detector:
+            return (self._detector,)
+        return self._domain.voices(self._settings, serving_detector(self._settings, self._domain))
 
-    def _present(self) -> Path:
-        return model_folder(self._settings, self._domain.name, self._name())
+    def _present(self) -> tuple[Path, ...]:
+        """The folders of their models; that of version 0, which is never there, of one that needs none."""
+        folders = []
+        for name in self._names():
+            version = champion_version(self._settings, self._domain.name, name)
+            if version is None and name in self._domain.untrained:
+                version = 0
+            folders.append(model_folder(self._settings, self._domain.name, name, version))
+        return tuple(folders)
 
-    def _load(self) -> tuple[Scorer, Catalogue | None, Vocabulary]:
-        """The model that is to serve, tried on rows."""
-        name = self._name()
+    def _load(self) -> tuple[list[Voice], Catalogue | None]:
+        """The detectors that are to judge, the serving one first, and the source of its columns."""
+        name, *others = self._names()
         if detector_row(name).cls.sequential:
             raise SetupError(
                 f"{name} reads the events of a block in their order, and the stream keeps only their counts: name a "
                 "detector on counts, such as random_forest, with --detector or the setting `champion`"
             )
+        known = catalogues(self._settings.catalogues)
+        scorer = self._scorer(name)
+        if scorer.card.family not in self._domain.unbound and scorer.card.source not in known:
+            raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")
+        beside = [Voice(self._settings, self._scorer(other)) for other in others]
+        if scorer.card.source in known:  # a file of rules that cannot be used is told at the start
+            knowledge_of(known[scorer.card.source], self._settings)
+        return [Voice(self._settings, scorer, self._threshold), *beside], known.get(scorer.card.source)
+
+    def _scorer(self, name: str) -> Scorer:
         try:
-            scorer = load_scorer(self._settings, self._domain, name)
+            return load_scorer(self._settings, self._domain, name)
         except PipelineError:
             raise
         except Exception as error:  # a library refuses its file in words of its own
             raise NotTrainedError(
                 f"the model of {name} cannot be loaded ({error}); run `hdfs-pipeline train --detector {name}`"
             ) from error
-        known = catalogues(self._settings.catalogues)
-        if scorer.card.family not in self._domain.unbound and scorer.card.source not in known:
-            raise SetupError(f"the model was trained on the catalogue {scorer.card.source}, which is not in this home")
-        vocabulary = explain.vocabulary(self._settings, scorer.card.source)
-        try_out(scorer, vocabulary)
-        return scorer, known.get(scorer.card.source), vocabulary
 
-    def _use(self, scorer: Scorer, catalogue: Catalogue | None, vocabulary: Vocabulary) -> None:
-        self.scorer = scorer
-        self.catalogue = catalogue  # the source of the model's columns; None for a model without one (keywords)
-        self.threshold = self._threshold if self._threshold is not None else scorer.card.threshold
-        self._vocabulary = vocabulary
-        self._explained: dict[bytes, Explanation] = {}
+    def _use(self, voices: list[Voice], catalogue: Catalogue | None) -> None:
+        self._voices = voices
+        self.catalogue = catalogue  # the source of the serving model's columns; None for a model without one
+        self.scorer, self.threshold = voices[0].scorer, voices[0].threshold
+        self._flagged = {(block, self._heir(name)): place for (block, name), place in self._flagged.items()}
+
+    def _heir(self, name: str) -> str:
+        """Who may withdraw a detector's verdicts: itself or, where it judges no more, the one that serves."""
+        return name if any(voice.detector == name for voice in self._voices) else self._voices[0].detector
 
     @property
     def label(self) -> str:
-        """Detector and version, for people."""
+        """The serving detector and its version, for people."""
         return f"{self.scorer.card.detector} version {self.scorer.card.version}"
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The detectors that judge beside the serving one."""
+        return tuple(voice.detector for voice in self._voices[1:])
 
     def refresh(self) -> bool:
         """Switch to the present champion if it is another one; return whether it is.
 
         A model that cannot serve changes nothing; `refused` says which one and why, until another one serves.
         """
-        folder = self._folder
+        folders = self._folders
         try:
-            folder = self._present()
-            if folder == self._folder:
+            folders = self._present()
+            if folders == self._folders:
                 self._refused, self.refused = None, ""
                 return False
-            if _state(folder) == self._refused:
+            if _state(folders) == self._refused:
                 return False
             self._use(*self._load())
         except PipelineError as error:
-            if self._refused != _state(folder):
+            if self._refused != _state(folders):
                 _log.error("the new model cannot be used, %s goes on serving: %s", self.label, error)
-            self._refused, self.refused = _state(folder), str(error)
+            self._refused, self.refused = _state(folders), str(error)
             return False
-        self._folder, self._refused, self.refused = folder, None, ""
+        self._folders, self._refused, self.refused = folders, None, ""
         _log.info("now serving: %s, threshold %g", self.label, self.threshold)
         return True
 
     def judge(self, counted: Counted, catalogue: Catalogue, origin: str, status: str = FINAL) -> list[Verdict]:
-        """Verdicts on the anomalous blocks, and withdrawals for blocks that were called anomalous and no longer are."""
+        """Verdicts on the anomalous blocks, and withdrawals for blocks that were called anomalous and no longer are.
+
+        Each detector gives its own, the serving one first.
+        """
         vectors = counted.vectors
         if not vectors:
             return []
-        blocks = [vector.block_id for vector in vectors]
+        keys = np.array([vector.block_id for vector in vectors], np.int64)
         alarms = np.array([vector.alarms for vector in vectors])
-        matrix = features(np.array(blocks, np.int64), counted.counts, alarms, catalogue)[self.scorer.card.family]
-        scores = self.scorer.score(matrix)
-        anomalous = np.flatnonzero(scores >= self.threshold)
-        reasons = dict(zip(anomalous.tolist(), self._explain(matrix.values[anomalous]), strict=True))
+        knowledge = self._knowledge(catalogue)
+        matrices = features(keys, counted.counts, alarms, catalogue, knowledge)
         verdicts = []
-        for at, block in enumerate(blocks):  # in this order: a start reads back several vectors of one block
-            if at in reasons:
-                verdicts.append(self._verdict(vectors[at], origin, status, float(scores[at]), reasons[at]))
-                self._keep(block, _place(vectors[at], origin))
-            elif block in self._flagged and status == FINAL and self._flagged[block] == _place(vectors[at], origin):
-                verdicts.append(self._verdict(vectors[at], origin, WITHDRAWN, float(scores[at]), None))
-                del self._flagged[block]
+        for voice in self._voices:
+            scores, explained = voice.judge(matrices, catalogue, knowledge)
+            for at, vector in enumerate(vectors):  # in this order: a start reads back several vectors of one block
+                key, score = (vector.block_id, voice.detector), float(scores[at])
+                if at in explained:
+                    verdicts.append(voice.verdict(vector, origin, status, score, explained[at]))
+                    self._keep(key, _place(vector, origin))
+                elif key in self._flagged and status == FINAL and self._flagged[key] == _place(vector, origin):
+                    verdicts.append(voice.verdict(vector, origin, WITHDRAWN, score, None))
+                    del self._flagged[key]
         return verdicts
 
     def remember(self, verdict: Verdict) -> None:
         """Remember a verdict, so that it can be withdrawn."""
-        block = parse_block_id(verdict.item)
+        key = parse_block_id(verdict.item), self._heir(verdict.detector)
         if verdict.status == WITHDRAWN:
-            self._flagged.pop(block, None)
+            self._flagged.pop(key, None)
             return
-        self._keep(block, _place(verdict, verdict.origin))
+        self._keep(key, _place(verdict, verdict.origin))
 
-    def _keep(self, block: int, place: tuple[str, int, int]) -> None:
-        self._flagged[block] = place
+    def _keep(self, key: tuple[int, str], place: tuple[str, int, int]) -> None:
+        self._flagged[key] = place
         if len(self._flagged) > _REMEMBERED:
             del self._flagged[next(iter(self._flagged))]
 
-    def _explain(self, values: np.ndarray) -> list[Explanation]:
-        keys = [row.tobytes() for row in values]
-        if len(self._explained) > _EXPLAINED:
-            self._explained.clear()
-        fresh = {key: at for at, key in enumerate(keys) if key not in self._explained}
-        reasons = self.scorer.explain(values[list(fresh.values())], self._vocabulary)
-        self._explained.update(zip(fresh, reasons, strict=True))
-        return [self._explained[key] for key in keys]
-
-    def _verdict(
-        self, vector: Vector, origin: str, status: str, score: float, explanation: Explanation | None
-    ) -> Verdict:
-        card, item = self.scorer.card, show_block_id(vector.block_id)
-        return Verdict(
-            domain=DOMAIN,
-            item=item,
-            status=status,
-            detector=card.detector,
-            version=card.version,
-            score=score,
-            threshold=self.threshold,
-            reason=explanation.reason if explanation else "later records made it normal",
-            explanation=explanation.to_json() if explanation else {},
-            lines=vector.lines,
-            first_time=vector.first_time,
-            last_time=vector.last_time,
-            origin=origin,
-            partition=vector.partition,
-            first_offset=vector.first_offset,
-            last_offset=vector.last_offset,
-            scored_at=datetime.now(UTC),
-            closed_by=vector.closed_by,
-            more={"block_id": item, "catalogue": vector.catalogue},
-        )
+    def _knowledge(self, catalogue: Catalogue) -> Knowledge:
+        if catalogue.fingerprint not in self._known:
+            self._known[catalogue.fingerprint] = knowledge_of(catalogue, self._settings)
+        return self._known[catalogue.fingerprint]
 
 
-def _state(folder: Path) -> tuple[Path, int]:
-    """A model's folder and the time of its last change, so that a repaired or rebuilt model is tried again."""
+def _state(folders: tuple[Path, ...]) -> _State:
+    """Models' folders and the times of their last changes, so that a repaired or rebuilt model is tried again."""
+    return tuple((folder, _changed(folder)) for folder in folders)
+
+
+def _changed(folder: Path) -> int:
     try:
-        return folder, folder.stat().st_mtime_ns
+        return folder.stat().st_mtime_ns
     except OSError:
-        return folder, 0
+        return 0
 
 
 def _place(named: Vector | Verdict, origin: str) -> tuple[str, int, int]:

@@ -25,6 +25,8 @@ ROW: Final = np.dtype(
         ("lines", np.int32),
         ("published", np.int32),  # lines that the last published vector counts
         ("alarms", np.int32),
+        ("host", np.int32),  # of its first record of the gravest severity so far
+        ("gravity", np.int8),  # of that record; -1 before the first one
         ("state", np.int8),  # 0 for a free row
         ("looked", np.bool_),  # whether it had its early verdict
     ],
@@ -74,7 +76,7 @@ def add(places, counts, clocks, records, now, start):
     """Count records from index `start` on, and return the index of the first one without room."""
     rows = places[0]
     watermark, times, hosts, read = clocks
-    block, partition, offset, time, event, alarm, host = records
+    block, partition, offset, time, event, alarm, gravity, host = records
     counted, last_message, last_partition = False, np.int64(-1), np.int32(-1)
     slots, moved = np.full(len(block), -1, np.int64), np.zeros(len(watermark), np.bool_)
     end = len(block)
@@ -96,7 +98,7 @@ def add(places, counts, clocks, records, now, start):
             row.first_offset = offset[i]
             row.first_time = row.last_time = time[i]
             row.lines = row.alarms = row.published = 0
-            row.looked = False
+            row.looked, row.host, row.gravity = False, 0, -1
         if row.state != OPEN:
             row.since = offset[i]
             row.state = OPEN
@@ -107,6 +109,8 @@ def add(places, counts, clocks, records, now, start):
         row.lines += 1
         row.alarms += alarm[i]
         counts[slot, event[i]] += 1
+        if gravity[i] > row.gravity:
+            row.gravity, row.host = gravity[i], host[i]
         times[p, read[p] % RECENT], hosts[p, read[p] % RECENT] = time[i], host[i]
         read[p] += 1
         slots[i], moved[p] = slot, True

@@ -1,6 +1,7 @@
 """Blocks: the life of each HDFS block, from the log records of NameNode and DataNodes that name it."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -10,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks import explain
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
+from hdfs_pipeline.domains.blocks.catalogue import FAILURE, NOTABLE, ROUTINE, UNKNOWN, catalogues
 from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.item import BLOCK
+from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
 from hdfs_pipeline.domains.blocks.lives import DELETION
+from hdfs_pipeline.domains.blocks.mining import difference
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS
 from hdfs_pipeline.domains.contract import (
@@ -35,6 +38,7 @@ from hdfs_pipeline.domains.contract import (
 )
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 from hdfs_pipeline.sources.files import LogFile
 from hdfs_pipeline.sources.finding import shortened
@@ -52,13 +56,19 @@ _WAITING = """SELECT count(*) FROM event_matrix WHERE 'blk_' || block_id NOT IN 
 
 
 class Blocks(Domain):
-    """Blocks of HDFS. Their features: counts of each event of a catalogue, of alarms, and the events in their order."""
+    """Blocks of HDFS.
+
+    Their features: counts of each event of a catalogue, of alarms, the events in their order, the rules they break.
+    """
 
     name = DOMAIN
     item = BLOCK
     default_detector = "random_forest"
-    families = ("events", "keywords", "sequences")
-    unbound = frozenset({"keywords"})
+    families = ("events", "keywords", "sequences", "rules")
+    unbound = frozenset({"keywords", "rules"})
+    untrained = frozenset({"lifecycle"})
+    day_one = "lifecycle"
+    countable = frozenset({"events", "sequences"})
     unknown = UNKNOWN
     topics = TOPICS
     ways = WAYS
@@ -68,6 +78,10 @@ class Blocks(Domain):
     def champion(self, settings: Settings) -> str:
         """See `Domain.champion`: the setting `champion`."""
         return settings.champion
+
+    def voices(self, settings: Settings, serving: str) -> tuple[str, ...]:
+        """See `Domain.voices`: what is known of a block's life speaks beside whatever has learned."""
+        return tuple(dict.fromkeys((serving, self.day_one)))
 
     def read(
         self,
@@ -92,6 +106,7 @@ class Blocks(Domain):
         notes = [*read.notes]
         if read.skipped:
             notes.append(f"{shortened(read.skipped)}: read before, skipped")
+        notes += _missing_daemons(store)
         if propose:
             notes += _proposals(store, settings)
         counts = (read.files, read.lines, read.records, read.dead_letters, blocks)
@@ -129,6 +144,11 @@ class Blocks(Domain):
     def vocabulary(self, settings: Settings, source: str) -> Vocabulary:
         """See `Domain.vocabulary`: names of the catalogue's templates."""
         return explain.vocabulary(settings, source)
+
+    def knowledge(self, settings: Settings, source: str) -> Knowledge | None:
+        """See `Domain.knowledge`: the rules of the catalogue `source`."""
+        catalogue = catalogues(settings.catalogues).get(source)
+        return None if catalogue is None else knowledge_of(catalogue, settings)
 
     def facts(self, store: Store, keys: Sequence[int] | None = None) -> dict[int, Facts]:
         """See `Domain.facts`."""
@@ -210,13 +230,30 @@ class Blocks(Domain):
         return ShippedLogs(settings, max_bytes)
 
 
+def _missing_daemons(store: Store) -> list[str]:
+    """Notes for people where the home has logs of one kind of daemon only, by the names of the files."""
+    with store.read() as con:
+        daemons = {
+            name for (name,) in con.execute("SELECT DISTINCT daemon FROM sources WHERE source_id > 0").fetchall()
+        }
+    if daemons == {"namenode"}:
+        return [
+            "no log of a DataNode was read: what DataNodes alone tell is missing, so kinds of trouble are less "
+            "certain, and which DataNode failed is unknown"
+        ]
+    if daemons == {"datanode"}:
+        return ["no log of a NameNode was read: blocks that were allocated and never stored cannot be told"]
+    return []
+
+
 def _proposals(store: Store, settings: Settings) -> list[str]:
     """Mine the messages that no template matches, and return notes for people about the proposed templates."""
     current, proposed = learn_templates(store, settings)
     if proposed is current:
         return []
-    new = len(proposed.templates) - len(current.templates)
+    new = Counter(template.severity for template in difference(current, proposed))
     return [
-        f"{new} new templates proposed as {proposed.label}: read {settings.catalogues / proposed.label}.csv, "
-        f"then set {PREFIX}CATALOGUE={proposed.label} and train again"
+        f"{new.total()} new templates proposed as {proposed.label}, by the look of them {new[FAILURE]} failures, "
+        f"{new[NOTABLE]} notable, {new[ROUTINE]} routine: read {settings.catalogues / proposed.label}.csv, confirm or "
+        f"correct its columns stage and severity, then set {PREFIX}CATALOGUE={proposed.label} and train again"
     ]

@@ -19,9 +19,9 @@ ALARMS: Final = "alarms"
 """The column of the search for alarms."""
 _TELLING: Final = f"(list_contains($telling, e.event_id) OR (list_contains($telling, '{ALARMS}') AND e.alarm))"
 _TEXTS: Final = pa.list_(pa.string())
-_IP: Final = r"\d+\.\d+\.\d+\.\d+"
-_TO: Final = quoted(rf"dest: /?({_IP})")
-_NODE: Final = quoted(rf"({_IP}):\d+")
+_NODE_ADDRESS: Final = r"\d+\.\d+\.\d+\.\d+:\d+"
+_TO: Final = quoted(rf"dest: [\w.-]*/?({_NODE_ADDRESS})")
+_NODE: Final = quoted(rf"({_NODE_ADDRESS})")
 _PLACES: Final = f"""SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp_extract(r.message, {_TO}, 1), ''),
         regexp_extract(r.message, {_NODE}, 1)), s.path, r.time
     FROM (
@@ -33,6 +33,7 @@ _PLACES: Final = f"""SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp
     JOIN sources s ON s.source_id = r.source_id""".replace("$telling", "telling")
 _ADDRESS: Final = re.compile(r"(?<![\w.])[\w-]+(?:\.[\w-]+)*:\d{2,5}(?![\w.])")
 _ALLOCATED: Final = re.compile(r"allocateBlock: (?P<before>/.*?)\. (?:BP-|blk_)|allocate blk_.*? for (?P<after>/.*)")
+_COPIED: Final = re.compile(r"BLOCK\* ask .* to replicate|Starting thread to transfer")
 _RECEIVING: Final = re.compile(r"Receiving .*dest: /?([\w.-]+:\d+)")
 _FAR = 3  # edits: an id that differs by more is no typing error
 
@@ -117,7 +118,8 @@ def evidence(
 def places(store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Place]:
     """Host and log file of each block's first telling record, or of its first record where none is telling.
 
-    Where the file's name tells no host, the DataNode whose address the record names stands for it.
+    Where the file's name tells no host, the address of the DataNode that the record names stands for it, with its port:
+    several DataNodes may share a machine.
     """
     wanted = pa.table({"block_id": pa.array(telling, pa.int64()), "telling": pa.array(telling.values(), _TEXTS)})
     # Looking for one id takes far less than splitting every record's list.
@@ -148,6 +150,8 @@ def about(store: Store, block_id: int) -> dict[str, Any]:
             known["file"] = allocated["before"] or allocated["after"]
             replicas = message.partition("replicas=")[2]
             known["pipeline"] = list(dict.fromkeys(_ADDRESS.findall(replicas.partition(" for /")[0])))
+        elif _COPIED.search(message):
+            break  # who receives the block from here on is no part of the pipeline
         elif received := _RECEIVING.search(message):
             targets[received[1]] = None
     if targets and not known.get("pipeline"):

@@ -10,13 +10,15 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
+from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.lives import recorded, unfinished_of, unfinished_words
 from hdfs_pipeline.domains.blocks.parse import home_catalogue
 from hdfs_pipeline.domains.blocks.sequences import block_sequences
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.scoring.features import FeatureMatrix
+from hdfs_pipeline.scoring.features import FeatureMatrix, Unfinished
 from hdfs_pipeline.scoring.feedback import overlay, words_of
+from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.labels import LABELS, UNLABELLED
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.quoting import quoted_list
@@ -46,8 +48,8 @@ def load_dataset(
 ) -> Dataset:
     """The home's blocks of a selection as a Dataset, in the order of their ids, with the matrices of `families`.
 
-    "events" and "keywords" are always there. "sequences" costs a sort of the blocks' events and is there only where
-    `families` names it. People's feedback on a block takes the place of its label.
+    "events", "keywords" and "rules" are always there. "sequences" costs a sort of the blocks' events and is there
+    only where `families` names it. People's feedback on a block takes the place of its label.
     Raises: DataError where nothing was ingested yet.
     """
     catalogue = home_catalogue(store, settings)
@@ -63,11 +65,11 @@ def load_dataset(
         if "sequences" in families:
             ordered["sequences"] = block_sequences(con, catalogue, None if where == EVERYTHING else keys)
         words = words_of(con, DOMAIN, BLOCK.parse)
-    data = dataset(table, catalogue, table["label"].to_pylist(), table["kind"].to_pylist())
     unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
-    matrices = data.matrices | ordered
-    shown = {name: replace(matrices[name], unfinished=unfinished) for name in ("events", *ordered)}
-    return overlay(replace(data, matrices=matrices | shown), words)
+    labels, kinds = table["label"].to_pylist(), table["kind"].to_pylist()
+    data = dataset(table, catalogue, knowledge_of(catalogue, settings), labels, kinds, unfinished)
+    shown = {name: replace(matrix, unfinished=unfinished) for name, matrix in ordered.items()}
+    return overlay(replace(data, matrices=data.matrices | shown), words)
 
 
 def _condition(where: Selection) -> tuple[str, dict[str, Any]]:
@@ -85,14 +87,21 @@ def _condition(where: Selection) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions), parameters
 
 
-def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None], kinds: Iterable[Any]) -> Dataset:
+def dataset(
+    table: pa.Table,
+    catalogue: Catalogue,
+    knowledge: Knowledge,
+    labels: Iterable[str | None],
+    kinds: Iterable[Any],
+    unfinished: Unfinished | None = None,
+) -> Dataset:
     """A Dataset of a table of schema `EVENT_MATRIX` and a label (or None) and kind for each of its rows."""
     keys = table["block_id"].to_numpy()
     width = len(catalogue.columns)
     counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width)
     return Dataset(
         DOMAIN,
-        features(keys, counts, table["alarms"].to_numpy(), catalogue),
+        features(keys, counts, table["alarms"].to_numpy(), catalogue, knowledge, unfinished),
         table["first_time"].cast(pa.int64()).to_numpy(),
         np.array([LABELS.get(label or "", UNLABELLED) for label in labels], np.int8),
         np.array([kind or "" for kind in kinds], object),
@@ -102,12 +111,22 @@ def dataset(table: pa.Table, catalogue: Catalogue, labels: Iterable[str | None],
 
 
 def features(
-    keys: np.ndarray, counts: np.ndarray, alarms: np.ndarray, catalogue: Catalogue
+    keys: np.ndarray,
+    counts: np.ndarray,
+    alarms: np.ndarray,
+    catalogue: Catalogue,
+    knowledge: Knowledge,
+    unfinished: Unfinished | None = None,
 ) -> dict[str, FeatureMatrix]:
-    """What detectors see of blocks, by family: `counts` (n, d) of the catalogue's columns, and `alarms` (n,)."""
+    """What detectors see of blocks, by family.
+
+    `counts` (n, d) of the catalogue's columns, `alarms` (n,), and the severity of each rule of `knowledge` that a block
+    breaks.
+    """
+    values, source = counts.astype(np.float32), (catalogue.label, catalogue.fingerprint)
+    rules = tuple(rule.id for rule in knowledge.rules)
     return {
-        "events": FeatureMatrix(
-            counts.astype(np.float32), keys, catalogue.columns, catalogue.label, catalogue.fingerprint
-        ),
+        "events": FeatureMatrix(values, keys, catalogue.columns, *source, unfinished),
         "keywords": FeatureMatrix(alarms.astype(np.float32)[:, None], keys, ("alarms",), "keywords"),
+        "rules": FeatureMatrix(knowledge.grades(values, unfinished), keys, rules, *source),
     }

@@ -27,6 +27,7 @@ from hdfs_pipeline.domains.blocks.records import LogFormat
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.blocks.wrappers import Shipped
 from hdfs_pipeline.domains.contract import Batch
+from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
 from hdfs_pipeline.sources.kafka import headers_of
@@ -46,7 +47,10 @@ class Grouping:
         self._matcher = EventMatcher(catalogue, memory_limit=settings.memory_limit)
         self._skew_us = round(settings.stream_clock_skew_s * 1e6)
         self.blocks = OpenBlocks(len(catalogue.columns), partitions, settings.stream_memory_mb << 20, self._skew_us)
+        self._gravity = np.array([SEVERITIES.index(catalogue.severity(name)) for name in catalogue.columns], np.int8)
         self._hosts: dict[str, int] = {"": 0}
+        self._host_names = {0: ""}
+        self._next_host = 1
         # (offset in aggregated_events, last offset in raw_logs) of what was published, by partition
         self._published: list[deque[tuple[int, int]]] = [deque() for _ in range(partitions)]
         self._next_output = np.full(partitions, -1, np.int64)
@@ -109,8 +113,10 @@ class Grouping:
         number = self._hosts.get(name)
         if number is None:
             if len(self._hosts) >= _HOSTS:  # names without end are no hosts': begin anew
-                self._hosts = {"": 0}
-            number = self._hosts[name] = len(self._hosts)
+                self._hosts, self._host_names = {"": 0}, {0: ""}
+            number = self._hosts[name] = self._next_host  # never one that a block may still hold for another name
+            self._host_names[number] = name
+            self._next_host += 1
         return number
 
     def odd_clocks(self, stamps: Mapping[int, float]) -> dict[str, float]:
@@ -124,10 +130,9 @@ class Grouping:
         for partition, stamp in stamps.items():
             limits[partition] = min(limits[partition], round(stamp * 1e6))
         lead = rows[:, 2] - limits[rows[:, 0]]
-        names = {number: name for name, number in self._hosts.items()}
         found: dict[str, float] = {}
         for at in np.flatnonzero(lead > self._skew_us).tolist():
-            name = names.get(int(rows[at, 1]), "")
+            name = self._host_names.get(int(rows[at, 1]), "")
             found[name] = max(found.get(name, 0.0), float(lead[at]) / 1e6)
         return found
 
@@ -144,7 +149,7 @@ class Grouping:
             unkeyed = int(np.count_nonzero(~named & (lengths > 0)))
             message, time, event, alarm = (column[named] for column in (message, time, event, alarm))
         place = received.partition[message], received.offset[message]
-        return Records(ids[message], *place, time, event, alarm, hosts[message]), unkeyed
+        return Records(ids[message], *place, time, event, alarm, hosts[message], self._gravity[event]), unkeyed
 
     def close(self) -> Counted:
         """The blocks that the data has closed: idle by event time, or at `max_events`."""
@@ -194,8 +199,9 @@ class Grouping:
                 last_offset=last_offset,
                 closed_by=reason,
                 life=self.life,
+                host=self._host_names.get(host, ""),
             )
-            for events, reason, block, lines, alarms, first, last, partition, first_offset, last_offset in zip(
+            for events, reason, block, lines, alarms, first, last, partition, first_offset, last_offset, host in zip(
                 event_counts, reasons, *(self._column(name, slots) for name in _FIELDS), strict=True
             )
         ]
@@ -232,12 +238,14 @@ class Grouping:
         row = np.zeros((), ROW)
         try:
             first, last = (self._micros(time) for time in (vector.first_time, vector.last_time))
+            more = vector.first_offset, vector.last_offset, self._host(vector.host)
             values = (vector.block_id, vector.lines, vector.alarms, first, last, vector.partition)
-            for name, value in zip(_FIELDS, (*values, vector.first_offset, vector.last_offset), strict=True):
+            for name, value in zip(_FIELDS, (*values, *more), strict=True):
                 row[name] = value
         except OverflowError:  # not a worker's message: it must not keep workers from starting
             return None
         row["state"] = CLOSED
+        row["gravity"] = self._gravity[counts > 0].max(initial=-1)
         self.blocks.restore(row, counts)
         self.heard(vector, output)
         return counts
@@ -264,7 +272,10 @@ class Grouping:
             self.begin(partition, -1)
 
 
-_FIELDS: Final = ("block", "lines", "alarms", "first_time", "last_time", "partition", "first_offset", "last_offset")
+_FIELDS: Final = (
+    *("block", "lines", "alarms", "first_time", "last_time"),
+    *("partition", "first_offset", "last_offset", "host"),
+)
 
 
 def _names(block_ids: Any, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

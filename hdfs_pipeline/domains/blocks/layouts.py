@@ -321,18 +321,22 @@ class Layouts:
         head[scan.SHADOWED_AT] = len(head)
         head += [0] * len(layouts)
         head[scan.BEGINS_AT] = len(head)
-        self.table = np.array(_with_programs(head, layouts, self.forms), np.int64)
-        self._mark_shadowed()
+        self._programs = np.array(_with_programs(head, layouts, self.forms), np.int64)
         self.names = tuple(self._name(layout, form) for layout in layouts for form in self.forms)
         self.formats = tuple(self._format(layout, form) for layout in layouts for form in self.forms)
 
-    def _mark_shadowed(self) -> None:
-        """Note which layouts fit the example of an earlier one: lines like that belong to the earlier one."""
-        fields = np.zeros(scan.FIELDS, np.int64)
+    @cached_property
+    def table(self) -> np.ndarray:
+        """The table (int64), which also notes the layouts that fit an earlier one's example: such lines are that one's.
+
+        It is made when it is first asked for, since it takes the compiled scan, and names and formats do not.
+        """
+        table, fields = self._programs.copy(), np.zeros(scan.FIELDS, np.int64)
         for place in range(len(self.layouts)):
             examples = (np.frombuffer(layout.example.encode(), np.uint8) for layout in self.layouts[:place])
-            fits = any(scan.match(line, 0, len(line), self.table, place, fields) for line in examples)
-            self.table[self.table[scan.SHADOWED_AT] + place] = fits
+            fits = any(scan.match(line, 0, len(line), table, place, fields) for line in examples)
+            table[table[scan.SHADOWED_AT] + place] = fits
+        return table
 
     @staticmethod
     def _name(layout: Layout, form: str) -> str:

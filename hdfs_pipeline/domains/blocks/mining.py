@@ -2,13 +2,17 @@
 
 What varies by its very form (block ids, addresses, paths, numbers) is masked first, in one pass; only the distinct
 masked messages, a few hundred where a log has a million lines, go through Drain3, which finds the words that vary. The
-result is a proposal for a person to read: `difference` lists what is new in it.
+result is a proposal for a person to read: `difference` lists what is new in it. The new templates have a stage and a
+severity (see `assess`), which that person confirms or corrects in the file.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
 
+from hdfs_pipeline.domains.blocks.assess import severity_of, stage_of
 from hdfs_pipeline.domains.blocks.catalogue import MOST_TEMPLATES, WILDCARD, Catalogue, Template
 
 # Stands for a masked part until the template is written. It is not Drain's own wildcard, because Drain counts its
@@ -43,26 +47,42 @@ _MAX_CHARACTERS = 4_000
 _NESTED = 4
 _MOST_FORMS = 20_000
 _MOST_LEARNED = 1_000
+_THROWN = re.compile(r".*\n\s*([\w.$]{1,200}(?:Exception|Error|Throwable))\b")
+_LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 
-def propose(messages: Iterable[tuple[str, str, int]], current: Catalogue) -> Catalogue:
+@dataclass(frozen=True)
+class _Seen:
+    """How often something was seen, the gravest level it was logged at, and an exception it was logged with, if any."""
+
+    count: int
+    level: str
+    thrown: str
+
+    def __add__(self, other: "_Seen") -> "_Seen":
+        level = max(self.level, other.level, key=_rank)
+        return _Seen(self.count + other.count, level, max(self.thrown, other.thrown))
+
+
+def propose(messages: Iterable[tuple[str, str, str, int]], current: Catalogue) -> Catalogue:
     """Learn templates for messages that no template of a catalogue matches.
 
     Args:
-        messages: (logger, message, count); raw or masked, of which only the beginning of the first line is used.
+        messages: (logger, level, message, count). Of a message, raw or masked, the beginning of the first line makes
+            the template; a second line may begin with the class of an exception, as log4j writes it.
         current: the catalogue that they do not match; an empty one to learn from nothing.
 
     Returns:
         The next version: the templates of `current`, then the new ones, at most 1,000 and those seen most, the specific
-        before the general. `current` itself when nothing was learned. The same messages give the same result in
-        whatever order they come.
+        before the general, each with a stage and a severity for a person to confirm. `current` itself when nothing was
+        learned. The same messages give the same result in whatever order they come.
     """
-    counts: Counter[str] = Counter()
-    for forms in _masked(messages).values():
-        for text, count in _mine(forms):
+    found: defaultdict[str, list[tuple[_Seen, str]]] = defaultdict(list)
+    for logger, forms in _masked(messages).items():
+        for text, seen in _mine(forms):
             if sum(character.isalpha() for character in text) >= _MIN_LETTERS:
-                counts[text] += count
-    learned = [Template("", "", text, count) for text, count in counts.items()]
+                found[text].append((seen, logger))
+    learned = [_assessed(text, clusters) for text, clusters in found.items()]
     learned = [t for t in learned if not any(covers(known, t) for known in current.templates)]
     room = max(0, MOST_TEMPLATES - len(current.templates))
     learned = sorted(learned, key=lambda t: (-t.count, t.text))[: min(_MOST_LEARNED, room)]
@@ -71,14 +91,14 @@ def propose(messages: Iterable[tuple[str, str, int]], current: Catalogue) -> Cat
     if not learned:
         return current
     first = 1 + max((int(n) for t in current.templates if (n := re.sub(r"\D", "", t.event_id))), default=0)
-    new = (Template(f"E{first + i}", name_of(t.text), t.text, t.count) for i, t in enumerate(learned))
+    new = (replace(t, event_id=f"E{first + i}", name=name_of(t.text)) for i, t in enumerate(learned))
     return Catalogue(current.name, current.version + 1, (*current.templates, *new))
 
 
-def difference(old: Catalogue, new: Catalogue) -> list[tuple[str, str, str, int]]:
-    """What a reviewer has to read: (event id, name, template, count) of the templates that `old` does not have."""
+def difference(old: Catalogue, new: Catalogue) -> list[Template]:
+    """What a reviewer has to read: the templates that `old` does not have, with their proposed stage and severity."""
     texts = {template.text for template in old.templates}
-    return [(t.event_id, t.name, t.text, t.count) for t in new.templates if t.text not in texts]
+    return [template for template in new.templates if template.text not in texts]
 
 
 def mask(message: str) -> str:
@@ -122,19 +142,35 @@ def name_of(text: str) -> str:
     return " ".join([word for word in words if len(word) > 1][:_NAME_WORDS])
 
 
-def _masked(messages: Iterable[tuple[str, str, int]]) -> dict[str, Counter[str]]:
-    """Occurrences by logger of the masked messages that occur most; of those that occur as often, the first by text."""
-    counts: Counter[tuple[str, str]] = Counter()
-    for logger, message, count in messages:
-        counts[logger, mask(message)] += count
-    forms: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for (logger, form), count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_FORMS]:
-        forms[logger][form] = count
+def _rank(level: str) -> tuple[int, str]:
+    """The order of levels; one that is none of log4j's stands below them."""
+    return (_LEVELS.index(level) if level in _LEVELS else -1, level)
+
+
+def _assessed(text: str, clusters: list[tuple[_Seen, str]]) -> Template:
+    """A template without id and name, of its clusters and their loggers; the logger of the largest speaks for it."""
+    logger = max((seen.count, logger) for seen, logger in clusters)[1]
+    seen = reduce(_Seen.__add__, (seen for seen, _ in clusters))
+    said = (text, seen.level, logger)
+    return Template("", "", text, seen.count, stage_of(*said), severity_of(*said, seen.thrown))
+
+
+def _masked(messages: Iterable[tuple[str, str, str, int]]) -> dict[str, dict[str, _Seen]]:
+    """By logger the masked messages that occur most; of those that occur as often, the first by text."""
+    all_seen: dict[tuple[str, str], _Seen] = {}
+    for logger, level, message, count in messages:
+        thrown = _THROWN.match(message)
+        key, seen = (logger, mask(message)), _Seen(count, level.upper(), thrown[1] if thrown else "")
+        all_seen[key] = all_seen[key] + seen if key in all_seen else seen
+    forms: defaultdict[str, dict[str, _Seen]] = defaultdict(dict)
+    most = sorted(all_seen.items(), key=lambda pair: (-pair[1].count, pair[0]))[:_MOST_FORMS]
+    for (logger, form), seen in most:
+        forms[logger][form] = seen
     return forms
 
 
-def _mine(forms: Counter[str]) -> Iterator[tuple[str, int]]:
-    """Cluster the masked messages of one logger: (template, occurrences) per cluster."""
+def _mine(forms: dict[str, _Seen]) -> Iterator[tuple[str, _Seen]]:
+    """Cluster the masked messages of one logger: a template and how it was seen per cluster."""
     # Imported here: only learning needs it, and the package is imported by every run.
     from drain3.drain import Drain
 
@@ -145,7 +181,7 @@ def _mine(forms: Counter[str]) -> Iterator[tuple[str, int]]:
             cluster, _ = drain.add_log_message(form)
             clusters[cluster.cluster_id].append(form)
     for members in clusters.values():
-        yield _template(members), sum(forms[form] for form in members)
+        yield _template(members), reduce(_Seen.__add__, (forms[form] for form in members))
 
 
 def _template(members: list[str]) -> str:

@@ -24,7 +24,8 @@ class Records:
     """What to count, one entry per record (n,), in the order of each partition.
 
     `block` int64, `partition` int32, `offset` int64 of its message, `time` int64 microseconds, `event` the column
-    (int64), `alarm` bool, `host` int32, a number for each host; None where it is not known.
+    (int64), `alarm` bool, `host` int32, a number for each host, `gravity` int8, how grave the event is; None where
+    these are not known.
     """
 
     block: np.ndarray
@@ -34,6 +35,7 @@ class Records:
     event: np.ndarray
     alarm: np.ndarray
     host: np.ndarray | None = None
+    gravity: np.ndarray | None = None
 
 
 class OpenBlocks:
@@ -86,8 +88,11 @@ class OpenBlocks:
 
         Records at an offset that their block knows change nothing. `now` is the caller's clock in seconds.
         """
-        host = np.zeros(len(records.block), np.int32) if records.host is None else records.host
-        columns = records.block, records.partition, records.offset, records.time, records.event, records.alarm, host
+        unknown = np.zeros(len(records.block), np.int32)
+        host = unknown if records.host is None else records.host
+        gravity = unknown.astype(np.int8) if records.gravity is None else records.gravity
+        counted = records.block, records.partition, records.offset, records.time, records.event, records.alarm
+        columns = *counted, gravity, host
         clocks = self.watermark, self._times, self._hosts, self._read
         return counting.add(self._places, self.counts, clocks, columns, now, start)
 
@@ -153,7 +158,7 @@ class OpenBlocks:
         self._read[partitions] = 0
 
     def restore(self, row: np.ndarray, counts: np.ndarray) -> int | None:
-        """Take a published vector (`row` () of dtype ROW: block, partition, offsets, times, lines, alarms) as known.
+        """Take a published vector (`row` () of dtype ROW, all but what has to do with the clock) as known.
 
         A later vector of the same block replaces it. Returns the block's slot, None where there is no room.
         """

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, Template, catalogues
+from hdfs_pipeline.domains.blocks.kept_catalogue import keep_label
 from hdfs_pipeline.domains.blocks.kernel import events_sql
+from hdfs_pipeline.domains.blocks.mining import difference, propose
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.quoting import quoted_list
@@ -123,6 +125,7 @@ def parse(store: Store, settings: Settings) -> Parsed:
             sizes_now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
             grown = [source for source, size in sizes_before if sizes_now.get(source) != size]
             con.execute("DELETE FROM parsed_events WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [grown])
+    keep_label(settings, catalogue.label)
     with store.read() as con:
         total, without, matched = con.execute(
             f"""SELECT count(*), count(*) FILTER (len(block_ids) = 0),
@@ -135,20 +138,20 @@ def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalo
     """Refresh `event_templates`, and mine what no template matched into the next version of the catalogue.
 
     The proposal is written to the home's `catalogues/` for a person to read; it is used once the setting `catalogue`
-    names it. Returns the catalogue in use and the proposed one (the same where there is nothing to propose).
+    names it, and its stages and severities are to be confirmed first. Returns the catalogue in use and the proposed one
+    (the same where there is nothing to propose).
     """
-    from hdfs_pipeline.domains.blocks.mining import propose
-
     current = home_catalogue(store, settings)
     with store.read() as con:
         event_rows = con.execute(
             """SELECT event_id, count(*), any_value(message) FROM parsed_events
             JOIN raw_logs USING (source_id, position) WHERE len(parsed_events.block_ids) > 0 GROUP BY event_id"""
         ).fetchall()
-        unmatched = con.execute(
-            f"""SELECT raw_logs.logger, message, count(*) FROM parsed_events JOIN raw_logs USING (source_id, position)
+        unmatched = con.execute(  # with each message the first word of the next line, which may be an exception's class
+            f"""SELECT raw_logs.logger, raw_logs.level, message || chr(10) || regexp_extract(more, '[\\w.$]+') AS text,
+            count(*) FROM parsed_events JOIN raw_logs USING (source_id, position)
             WHERE event_id = '{UNKNOWN}' AND len(parsed_events.block_ids) > 0 GROUP BY ALL
-            ORDER BY count(*) DESC, message LIMIT {_MINED}"""
+            ORDER BY count(*) DESC, text LIMIT {_MINED}"""
         ).fetchall()
     proposed = propose(unmatched, current)
     if proposed is not current:
@@ -162,28 +165,20 @@ def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalo
 def _template_rows(
     current: Catalogue, occurrences: dict[str, tuple[int, str]], proposed: Catalogue
 ) -> Sequence[dict[str, object]]:
-    rows: list[dict[str, object]] = [
-        {
-            "catalogue": current.label,
-            "event_id": event,
-            "name": current.describe(event),
-            "template": next((t.text for t in current.templates if t.event_id == event), "<*>"),
-            "seen": occurrences.get(event, (0, ""))[0],
-            "status": "in use",
-            "example": occurrences.get(event, (0, None))[1],
-        }
-        for event in current.columns
-    ]
-    rows += [
-        {
-            "catalogue": proposed.label,
-            "event_id": t.event_id,
-            "name": t.name,
-            "template": t.text,
-            "seen": t.count,
-            "status": "proposed",
-            "example": None,
-        }
-        for t in proposed.templates[len(current.templates) :]
-    ]
-    return rows
+    other = Template(UNKNOWN, current.describe(UNKNOWN), "<*>", severity=current.severity(UNKNOWN))
+    rows = []
+    for template in (*current.templates, other):
+        seen, example = occurrences.get(template.event_id, (0, None))
+        rows.append(_row(current, template) | {"seen": seen, "status": "in use", "example": example})
+    return rows + [_row(proposed, t) | {"seen": t.count, "status": "proposed"} for t in difference(current, proposed)]
+
+
+def _row(catalogue: Catalogue, template: Template) -> dict[str, object]:
+    return {
+        "catalogue": catalogue.label,
+        "event_id": template.event_id,
+        "name": template.name,
+        "template": template.text,
+        "stage": template.stage,
+        "severity": template.gravity,
+    }

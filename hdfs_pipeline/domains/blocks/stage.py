@@ -13,8 +13,10 @@ from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
 from hdfs_pipeline.domains.blocks.champion import PROVISIONAL, Champion, Counted
 from hdfs_pipeline.domains.blocks.features import DOMAIN
+from hdfs_pipeline.domains.blocks.first_look import FirstLook
 from hdfs_pipeline.domains.blocks.group import Grouping
 from hdfs_pipeline.domains.blocks.item import BLOCK
+from hdfs_pipeline.domains.blocks.kept_catalogue import keep_first, kept_label
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RAW_LOGS, worker_group
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage
@@ -42,7 +44,9 @@ class Sender:
         for verdict in verdicts:
             stamp = stamps.get(verdict.partition)
             on_sent = None if stamp is None else partial(self._acknowledged, stamp)
-            self.outbox.send(ANOMALIES, verdict.item.encode(), encode_verdict(verdict), verdict.partition, on_sent)
+            # Brokers may keep the latest message of each key alone: what one detector says must not hide another.
+            key = f"{verdict.item}/{verdict.detector}".encode()
+            self.outbox.send(ANOMALIES, key, encode_verdict(verdict), verdict.partition, on_sent)
             self.figures.verdict(verdict.status)
 
     def _acknowledged(self, stamp: float, _offset: int) -> None:
@@ -82,29 +86,40 @@ def remember_verdicts(settings: Settings, champion: Champion, partitions: Sequen
 
 
 class RawStage:
-    """`raw_logs` → `aggregated_events`, and with a champion that scores → `anomalies`."""
+    """`raw_logs` → `aggregated_events`, and where it `judges` → `anomalies`.
+
+    Where nothing names a catalogue yet, the first records show it; they are counted once it is known.
+    """
 
     topic = RAW_LOGS
 
     def __init__(
-        self, settings: Settings, champion: Champion | None, catalogue: Catalogue, sender: Sender, partitions: int
+        self, settings: Settings, champion: Champion | None, sender: Sender, partitions: int, *, judges: bool
     ) -> None:
         self.group = worker_group(settings, RAW_LOGS)
-        self._settings, self._champion, self._sender = settings, champion, sender
-        self._grouping = Grouping(settings, catalogue, partitions)
+        self._settings, self._champion, self._sender, self._judges = settings, champion, sender, judges
+        catalogue = counting_catalogue(settings, champion)
+        self._look = None if catalogue else FirstLook(settings)
+        self._held = False  # whether messages wait to be read again, once the catalogue is known
+        self._next: Catalogue | None = None  # to count by, from the next `begin` on
+        # Before the first record that carries a block any catalogue will do.
+        self._grouping = Grouping(settings, catalogue or next(iter(catalogues().values())), partitions)
         self._scan_after = 0.0
         self._stamps: dict[int, float] = {}  # when the latest records of each partition were produced
         self._odd_clocks: dict[str, float] = {}
 
     def begin(self, places: dict[int, str | None], life: str) -> None:
         """Read back what was published from these partitions after their commits, and judge it again."""
+        if self._next is not None:
+            self._grouping = Grouping(self._settings, self._next, len(self._grouping.blocks.watermark))
+            self._look, self._held, self._next = None, False, None
         notes = {part: int(note) if note and note.isdecimal() else -1 for part, note in places.items()}
         end = watermarks(self._settings, self.topic).high
         published = watermarks(self._settings, AGGREGATED_EVENTS)
         self._grouping.life = life
         for part in places:
             self._grouping.begin(part, published.high[part])
-        if self._champion:
+        if self._champion and self._judges:
             remember_verdicts(self._settings, self._champion, list(places))
         vectors: list[Vector] = []
         counts: list[np.ndarray] = []
@@ -122,12 +137,16 @@ class RawStage:
             if restored is not None and notes[part] <= offset:
                 vectors.append(vector)
                 counts.append(restored)
-        if self._champion and vectors:
+        if self._judges and vectors:
             _log.info("%d blocks were published after the last commit: judged again", len(vectors))
             self._judge(Counted(vectors, np.array(counts)), {})
 
     def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
         """Count, close what the data closes, publish, judge."""
+        if self._look is not None:
+            self._held = self._look.take(batch)
+            if self._held:
+                return
         self._stamps |= {partition: stamp for partition, stamp in stamps.items() if stamp > 0}
         before = self._grouping.unkeyed
         crowded, bad = self._grouping.add(batch, time.monotonic())
@@ -140,28 +159,36 @@ class RawStage:
         if started >= self._scan_after:
             self._publish(self._grouping.close(), stamps)
             self._scan_after = started + min(_SCAN_COST * (time.monotonic() - started), _SCAN_S)
-        if self._settings.stream_min_events and self._champion:
+        if self._settings.stream_min_events and self._judges:
             self._judge(self._grouping.early(), stamps, PROVISIONAL)
 
     def tick(self, caught_up: np.ndarray) -> bool:
-        """Close what the clock closes, and take up a new champion. Returns True where that one counts other columns."""
+        """Close what the clock closes, and take up a new champion. Returns True where other columns must be counted."""
         self._publish(self._grouping.close(), {})
         self._publish(self._grouping.close_quiet(time.monotonic(), caught_up), {})
         blocks = self._grouping.blocks
         self._sender.figures.held(blocks.open_count(), len(blocks))
         self._tell_clocks()
-        if self._champion is None:
+        if self._champion is not None:
+            self._champion.refresh()
+            self._sender.figures.refused(self._champion.refused)
+        if self._look is not None and (best := self._look.best()):
+            keep_first(self._settings, best)
+        self._next = self._other_catalogue()
+        if self._next is None:
             return False
-        changed = self._champion.refresh()
-        self._sender.figures.refused(self._champion.refused)
-        if not changed:
-            return False
+        _log.info("events are counted by the catalogue %s from now on: open blocks are read again", self._next.label)
+        return True  # counts of open blocks stay until `begin`: they say how far the worker may commit
+
+    def _other_catalogue(self) -> Catalogue | None:
+        """The catalogue to count by; None where there is none yet, or where it is that of now."""
+        now, own = self._grouping.catalogue, self._champion and self._champion.catalogue
+        if not own and self._look is None and counting_label(self._settings, self._champion) == now.label:
+            return None  # reading all catalogues once a second would be a waste
         catalogue = counting_catalogue(self._settings, self._champion)
-        if catalogue.fingerprint == self._grouping.catalogue.fingerprint:
-            return False
-        _log.info("the new model counts by the catalogue %s: open blocks are read again", catalogue.label)
-        self._grouping = Grouping(self._settings, catalogue, len(self._grouping.blocks.watermark))
-        return True
+        if catalogue is None or (self._look is None and catalogue.fingerprint == now.fingerprint):
+            return None
+        return catalogue
 
     def _tell_clocks(self) -> None:
         """Say of each host, once, that its clock cannot be right."""
@@ -185,12 +212,14 @@ class RawStage:
         self._judge(counted, stamps)
 
     def _judge(self, counted: Counted, stamps: dict[int, float], status: str = "final") -> None:
-        if self._champion and counted.vectors:
+        if self._champion and self._judges and counted.vectors:
             verdicts = self._champion.judge(counted, self._grouping.catalogue, AGGREGATED_EVENTS, status)
             self._sender.verdicts(verdicts, stamps)
 
     def floors(self, positions: np.ndarray) -> np.ndarray:
-        """The first offsets that no published vector counts."""
+        """The first offsets that no published vector counts; none (-1) while messages wait to be read again."""
+        if self._held:
+            return np.full(len(positions), -1, np.int64)
         return self._grouping.blocks.floors(positions)
 
     def note(self, partition: int, floor: int) -> str:
@@ -218,24 +247,26 @@ class VectorStage:
 
     def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
         """Judge vectors."""
-        catalogue = counting_catalogue(self._settings, self._champion)
-        places = {name: at for at, name in enumerate(catalogue.columns)}
+        own = self._champion.catalogue
+        known = {own.label: own} if own else catalogues(self._settings.catalogues)
+        places = {label: {name: at for at, name in enumerate(each.columns)} for label, each in known.items()}
         bad: list[tuple[int, str]] = []
-        latest: dict[tuple[int, int, int], tuple[Vector, np.ndarray]] = {}
+        latest: dict[str, dict[tuple[int, int, int], tuple[Vector, np.ndarray]]] = {}
         for index, message in enumerate(batch.messages):
-            read, broken = by_halves(lambda *_, m=message: self._counted(m, catalogue, places), index, index + 1)
+            read, broken = by_halves(lambda *_, m=message: self._counted(m, places), index, index + 1)
             bad += broken
             for vector, row in read:
-                latest[vector.block_id, vector.partition, vector.first_offset] = vector, row
+                place = vector.block_id, vector.partition, vector.first_offset
+                latest.setdefault(vector.catalogue, {})[place] = vector, row
         self._sender.dead_letters(batch.messages, bad)
-        if latest:
-            vectors, rows = zip(*latest.values(), strict=True)
+        for label, found in latest.items():
+            vectors, rows = zip(*found.values(), strict=True)
             counted = Counted(list(vectors), np.array(rows))
-            self._sender.verdicts(self._champion.judge(counted, catalogue, self.topic), stamps)
+            self._sender.verdicts(self._champion.judge(counted, known[label], self.topic), stamps)
 
-    def _counted(self, message: Any, catalogue: Catalogue, places: dict[str, int]) -> tuple[Vector, np.ndarray]:
+    def _counted(self, message: Any, places: dict[str, dict[str, int]]) -> tuple[Vector, np.ndarray]:
         vector = self._vector(message)
-        return vector, _row(vector, catalogue, places)
+        return vector, _row(vector, places)
 
     def _vector(self, message: Any) -> Vector:
         vector = wire.decode_vector(message.value())
@@ -265,29 +296,38 @@ class VectorStage:
         """Nothing is kept."""
 
 
-def _row(vector: Vector, catalogue: Catalogue, places: dict[str, int]) -> np.ndarray:
-    if vector.catalogue != catalogue.label:
-        raise DataError(f"counted by the catalogue {vector.catalogue}; the model that serves knows {catalogue.label}")
-    if unknown := vector.counts.keys() - places.keys():
-        raise DataError(f"{sorted(unknown)[0]} is no event of {catalogue.label}")
-    row = np.zeros(len(places), np.int32)
-    row[[places[name] for name in vector.counts]] = list(vector.counts.values())
+def _row(vector: Vector, places: dict[str, dict[str, int]]) -> np.ndarray:
+    """The counts of a vector in the columns of its catalogue, whose places `places` gives by label and name."""
+    if vector.catalogue not in places:
+        raise DataError(f"counted by the catalogue {vector.catalogue}; who judges knows {', '.join(places)}")
+    columns = places[vector.catalogue]
+    if unknown := vector.counts.keys() - columns.keys():
+        raise DataError(f"{sorted(unknown)[0]} is no event of {vector.catalogue}")
+    row = np.zeros(len(columns), np.int32)
+    row[[columns[name] for name in vector.counts]] = list(vector.counts.values())
     return row
 
 
-def counting_catalogue(settings: Settings, champion: Champion | None) -> Catalogue:
-    """The catalogue to count by: the model's, or the one that the settings name where the model has none.
+def counting_label(settings: Settings, champion: Champion | None) -> str:
+    """The label of the catalogue to count by: the model's, else that of the settings, else the home's.
 
-    Raises: SetupError where neither names one.
+    '' where none of them names one.
     """
     if champion is not None and champion.catalogue is not None:
+        return champion.catalogue.label
+    return kept_label(settings) if settings.catalogue == "auto" else settings.catalogue
+
+
+def counting_catalogue(settings: Settings, champion: Champion | None) -> Catalogue | None:
+    """The catalogue of `counting_label`, None where nothing names one. Raises: SetupError for one that is not there."""
+    if champion is not None and champion.catalogue is not None:
         return champion.catalogue
-    known = catalogues(settings.catalogues)
-    if settings.catalogue not in known:
+    label, known = counting_label(settings, champion), catalogues(settings.catalogues)
+    if label and label not in known:
         raise SetupError(
-            f"by which catalogue are events counted? Name one with HDFS_PIPELINE_CATALOGUE: {', '.join(known)}"
+            f"no catalogue {label} to count events by; name one with HDFS_PIPELINE_CATALOGUE: {', '.join(known)}"
         )
-    return known[settings.catalogue]
+    return known.get(label)
 
 
 def make_stage(
@@ -305,9 +345,9 @@ def make_stage(
     sender, champion = Sender(outbox, figures), None
     if end == ANOMALIES or settings.catalogue == "auto":  # whoever only counts needs a model only for its catalogue
         champion = Champion(settings, domain, detector, threshold)
-        _log.info("serving: %s, threshold %g", champion.label, champion.threshold)
+        beside = f"; beside it: {', '.join(champion.beside)}" if champion.beside else ""
+        _log.info("serving: %s, threshold %g%s", champion.label, champion.threshold, beside)
     if begin == RAW_LOGS:
-        catalogue = counting_catalogue(settings, champion)
-        return RawStage(settings, champion if end == ANOMALIES else None, catalogue, sender, settings.kafka_partitions)
+        return RawStage(settings, champion, sender, settings.kafka_partitions, judges=end == ANOMALIES)
     assert champion is not None, "all other ways end in verdicts"
     return VectorStage(settings, begin, champion, sender)

@@ -1,7 +1,7 @@
 """Messages of this domain: counts of a block, and what is known of one from outside (docs/streaming.md).
 
-Block ids are text (``blk_-1608…``: a number would lose digits in JavaScript), and every key is the block id, so that
-all that concerns a block stays in order in one partition.
+Block ids are text (``blk_-1608…``: a number would lose digits in JavaScript). The key is the block id, and a verdict's
+the block id and the detector; all that concerns a block stays in order in one partition.
 """
 
 import re
@@ -36,7 +36,7 @@ class Vector:
 
     `counts` has no zeros. `partition`, `first_offset` and `last_offset` say which messages of `raw_logs` were counted:
     together with the block they name the vector, and a later message with the same `first_offset` replaces it. `life`
-    is the id of that topic.
+    is the id of that topic. `host` wrote the first of its gravest records; '' where nobody knows.
     """
 
     block_id: int
@@ -52,6 +52,7 @@ class Vector:
     closed_by: str | None = None
     label: str | None = None
     life: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)

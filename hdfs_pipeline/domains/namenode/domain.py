@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.champions import load_scorer, ready_detectors
 from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Playback, Player, Read, Selection
 from hdfs_pipeline.domains.namenode import explain
 from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, lead_s, params_of, persistence, threshold_of
@@ -20,7 +20,6 @@ from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
-from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.scoring.thresholds import Threshold
 from hdfs_pipeline.settings import PREFIX, Settings
 from hdfs_pipeline.store.store import Store
@@ -135,7 +134,7 @@ class NameNode(Domain):
         """See `Domain.incidents`: the likely cause as kind, with its evidence; metrics and users as details."""
         if not incidents:
             return []
-        ready = (*trained_detectors(settings, self.name), *self.untrained)
+        ready = ready_detectors(settings, self)
         scorers = {name: load_scorer(settings, self, name) for name in explain.OPENERS if name in ready}
         role = served_role(settings)
         return [explain.explain_incident(store, scorers, role, lead_s(settings), incident) for incident in incidents]

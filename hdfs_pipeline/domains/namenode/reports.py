@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.detectors import detector_row
-from hdfs_pipeline.domains.champions import load_scorer
+from hdfs_pipeline.domains.champions import load_scorer, ready_detectors
 from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, lead_s, params_of, persistence
 from hdfs_pipeline.domains.namenode.domain import NameNode
 from hdfs_pipeline.domains.namenode.explain import (
@@ -28,7 +28,7 @@ from hdfs_pipeline.domains.namenode.series import iso, last_sample, load_series,
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.frames import Frame
 from hdfs_pipeline.scoring.incidents import Incident, with_words
-from hdfs_pipeline.scoring.models import cards, champion_version, read_card, trained_detectors
+from hdfs_pipeline.scoring.models import cards, champion_version, read_card
 from hdfs_pipeline.scoring.runs import step_seconds
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
@@ -73,7 +73,7 @@ def model_status(settings: Settings) -> dict[str, Any]:
 def ready_scorers(settings: Settings) -> dict[str, Scorer]:
     """The detectors that serve, the static rules among them. Raises: NotTrainedError without an LSTM autoencoder."""
     domain = NameNode()
-    ready = {_LSTM, *trained_detectors(settings, DOMAIN), *domain.untrained}
+    ready = {_LSTM, *ready_detectors(settings, domain)}
     return {name: load_scorer(settings, domain, name) for name in domain.detectors if name in ready}
 
 

@@ -3,12 +3,18 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import dagster as dg
 
+from hdfs_pipeline.defs.blocks.assets import event_templates
 from hdfs_pipeline.defs.blocks.checks import champion_above_keywords, conservation, no_dead_letters, template_coverage
 from hdfs_pipeline.defs.common.resources import Home
-from hdfs_pipeline_tests.defs.conftest import LINES, STANDARD, Ran
+from hdfs_pipeline.domains.blocks.ingest import ingest
+from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline_tests.defs.conftest import LINES, STANDARD, TAUGHT, Ran
 
 
 def _metadata(ran: Ran, asset: str, partition: str | None = None) -> Mapping[str, dg.MetadataValue]:
@@ -30,7 +36,7 @@ def test_everything_is_materialized(ran: Ran, definitions: dg.Definitions) -> No
     for key in definitions.resolve_job_def("blocks_job").asset_layer.executable_asset_keys:
         assert _metadata(ran, key.to_user_string())
     assert _count(ran, "parsed_events") == LINES
-    assert _count(ran, "models") == len(STANDARD)
+    assert _count(ran, "models") == len(TAUGHT)
     assert _count(ran, "evaluations") == 2 * len(STANDARD)
     assert _count(ran, "scores") == len(STANDARD) * _count(ran, "event_matrix")
     assert _count(ran, "anomalies") > 0
@@ -67,7 +73,7 @@ def test_trainings_are_nested_in_one_finished_mlflow_run(ran: Ran) -> None:
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.data.tags["dagster_run_id"] for run in parents] == [ran.run.run_id]
-    assert len(runs) == 1 + len(STANDARD)
+    assert len(runs) == 1 + len(TAUGHT)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.data.tags.get("mlflow.parentRunId", parents[0].info.run_id) for run in runs} == {parents[0].info.run_id}
 
@@ -87,6 +93,17 @@ def test_checks_tell_what_is_missing(ran: Ran) -> None:
     with ran.store.write() as con:
         con.execute("INSERT INTO dead_letters VALUES (1, 'a.log', 7, 'no time stamp', 'text', now())")
     assert not no_dead_letters(home).passed
+
+
+def test_proposed_templates_are_shown_with_the_stage_and_severity_to_confirm(home: Settings, tmp_path: Path) -> None:
+    heads = {"known": "Receiving blk_1 src: /1 dest: /2", "new": "Forwarding the receipt of blk_1 was interrupted"}
+    lines = (f"2026-11-21 04:00:18,971 INFO datanode.DataNode: {text}\n" for text in heads.values())
+    (tmp_path / "a.log").write_text("".join(lines))
+    ingest(Store.open(home), home, [str(tmp_path / "a.log")])
+    parse(Store.open(home), home)
+    found = event_templates(home=Home()).metadata
+    assert found["proposed templates"] == 1
+    assert "| E91 | failure |  | forwarding the receipt of was interrupted |" in found["to confirm"].value
 
 
 def test_parts_of_the_walk_run_alone_and_import_no_training_library(ran: Ran) -> None:

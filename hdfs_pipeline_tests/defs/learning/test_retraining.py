@@ -12,8 +12,8 @@ from hdfs_pipeline.learning.retraining import roll_back
 from hdfs_pipeline.scoring.models import champion_version
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
-from hdfs_pipeline.verdicts.feedback import give_feedback
-from hdfs_pipeline_tests.defs.conftest import BLOCKS, STANDARD, Ran, later_home, schedule, sensor
+from hdfs_pipeline.verdicts.feedback import give_feedback, give_feedback_on_group
+from hdfs_pipeline_tests.defs.conftest import BLOCKS, TAUGHT, Ran, later_home, schedule, sensor
 
 NEW = 120
 COPIES = f"""INSERT INTO event_matrix SELECT block_id + 1, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
@@ -57,9 +57,9 @@ def test_a_batch_of_new_blocks_starts_one_run_at_a_time(grown: Settings, definit
     with dg.DagsterInstance.ephemeral() as instance:
         found, check = run(definitions, instance)
         assert "0 new blocks of the 100" in tick(grown, instance).skip_message
-    served = {name: champion_version(grown, "blocks", name) for name in STANDARD}
+    served = {name: champion_version(grown, "blocks", name) for name in TAUGHT}
     assert served["keywords"] == 1
-    assert {name: found[f"{name} version"] for name in STANDARD} == served
+    assert {name: found[f"{name} version"] for name in TAUGHT} == served
     assert found["random_forest new blocks"] == NEW
     lead = found["random_forest challenger F1"] - found["random_forest champion F1"]
     assert served["random_forest"] in ((2,) if lead > 0.3 else (1, 2) if lead > 0 else (1,))
@@ -153,3 +153,20 @@ def test_verdicts_of_people_start_a_run_and_show(
     }
     assert event.metadata["serving model agrees"].value == "10 of 10"
     assert event.metadata["latest"].value.count("Ann") == 10
+
+
+def test_a_word_on_a_group_is_one_line_among_the_latest(grown: Settings, definitions: dg.Definitions) -> None:
+    kind = "allocated, never stored"
+    say(grown, "normal", "false", 3)
+    count = give_feedback_on_group(Store(grown.store_path), grown, BLOCKS, kind, "real", by="Bea")
+    assert count > 2
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            asset_selection=[dg.AssetKey("feedback")], instance=instance
+        )
+    (event,) = done.asset_materializations_for_node("feedback")
+    others = int(event.metadata["dagster/row_count"].value) - count
+    first, *rest = [line for line in event.metadata["latest"].value.splitlines() if "Ann" in line or "Bea" in line]
+    assert f"{kind}: {count} items" in first
+    assert len(rest) == others > 0
+    assert all("Ann" in line for line in rest)

@@ -241,12 +241,12 @@ def test_streamed_records_are_parsed_and_scored_by_the_clock(
     assert automation.soon() == set()
 
 
-def test_a_home_without_a_model_is_parsed_at_least(
+def test_a_home_without_a_model_is_parsed_and_judged_by_what_needs_none(
     streamed: Settings, instance: dg.DagsterInstance, definitions: dg.Definitions
 ) -> None:
     logs(streamed, 3)
     assert run(definitions, instance, JOB).success
-    assert Automation(definitions, instance).soon() == {"parsed_events", "event_matrix"}
+    assert Automation(definitions, instance).soon() == {"parsed_events", "event_matrix", "scores", "anomalies"}
 
 
 def test_lineage_leads_from_kafka_to_the_matrix(definitions: dg.Definitions) -> None:

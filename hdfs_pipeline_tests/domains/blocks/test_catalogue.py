@@ -215,6 +215,36 @@ def test_a_catalogue_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert read_catalogue(path).fingerprint == saved.fingerprint
 
 
+def test_what_is_said_about_a_template_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    said = Template("E1", "a", "lost <*>", 3, "store", "notable", 'the disk, "full"', "look at it, then restart")
+    catalogue = Catalogue("mine", 1, (said, Template("E2", "b", "other <*>")))
+    read = read_catalogue(catalogue.save(tmp_path))
+    assert read == catalogue
+    assert [read.hint(event) for event in ("E1", "E2", UNKNOWN)] == ["look at it, then restart", "", ""]
+    header = "event_id,name,template,count,stage,severity,cause,hint\n"
+    assert (tmp_path / "mine.v1.csv").read_text().startswith(header)
+
+
+def test_a_catalogue_saved_before_there_were_hints_still_loads(tmp_path: Path) -> None:
+    (tmp_path / "old.v1.csv").write_text("event_id,template,stage,severity,cause\nE1,lost <*>,store,notable,why\n")
+    old = read_catalogue(tmp_path / "old.v1.csv")
+    assert (old.cause("E1"), old.hint("E1")) == ("why", "")
+
+
+@pytest.mark.parametrize("catalogue", SHIPPED_CATALOGUES, ids=lambda catalogue: catalogue.label)
+def test_whatever_is_worth_telling_has_a_cause_and_a_hint(catalogue: Catalogue) -> None:
+    telling = [template for template in catalogue.templates if template.severity != "routine"]
+    assert [t.name for t in telling if not (t.cause and t.hint)] == []
+    assert [t.hint for t in telling if not (t.hint.endswith(".") and len(t.hint) <= 120)] == []
+    assert [t.name for t in catalogue.templates if t.severity == "routine" and (t.cause or t.hint)] == []
+
+
+def test_models_stay_bound_to_the_shipped_catalogues() -> None:
+    """What is said about a template may change; its id, its text and their order may not."""
+    fingerprints = {catalogue.label: catalogue.fingerprint for catalogue in SHIPPED_CATALOGUES}
+    assert fingerprints == {"hdfs_3.v1": "ed44a02e50f21c71", "hdfs_v1.v1": "64b4a120dd50832b"}
+
+
 def test_the_fingerprint_tells_another_text_and_another_order_but_no_other_name() -> None:
     one, two = Template("E1", "one", "a<*>", 1), Template("E2", "two", "b<*>", 2)
     base = Catalogue("c", 1, (one, two)).fingerprint

@@ -17,9 +17,10 @@ from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.champions import families
 from hdfs_pipeline.errors import DataError, NotTrainedError, SetupError
+from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.models import load_model, promote_model, save_model
 from hdfs_pipeline.scoring.scorer import Scorer
-from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home, open_home
 from hdfs_pipeline_tests.streaming.workers import batch_flagged
 
 
@@ -44,6 +45,72 @@ def test_several_vectors_of_one_block_are_judged_in_their_order(trained: Home) -
     assert judge((vector, plain), (vector, odd)) == [(0, FINAL)]
     assert judge((vector, plain), (other, plain)) == [(0, WITHDRAWN)]
     assert judge((vector, odd), (other, plain), (vector, plain)) == [(0, FINAL), (0, WITHDRAWN)]
+
+
+def test_a_fresh_home_is_judged_at_once_and_a_model_takes_over(trained: Home, tmp_path: Path) -> None:
+    """What is known beforehand serves before any training, and speaks beside what has learned."""
+    home = open_home(tmp_path / "home")
+    champion = Champion(home.settings, BLOCKS)
+    assert (champion.label, champion.beside, champion.catalogue) == ("lifecycle version 0", (), None)
+    assert not champion.refresh() and champion.refused == ""
+    shutil.copytree(trained.settings.models, home.settings.models)
+    assert champion.refresh()
+    assert (champion.label, champion.beside) == ("random_forest version 1", ("lifecycle",))
+    assert champion.catalogue is not None and champion.catalogue.label == "hdfs_v1.v1"
+    assert not champion.refresh()
+    alone = Champion(home.settings, BLOCKS, "random_forest")
+    assert (alone.label, alone.beside) == ("random_forest version 1", ())
+
+
+def test_rules_that_people_dismissed_are_silent_in_the_stream_too(trained: Home, tmp_path: Path) -> None:
+    """A training of the detector that needs none keeps their words; the worker takes it up as any other model."""
+    home = copy_home(trained, tmp_path / "home")
+    known = next(iter(batch_flagged(home, "lifecycle")))
+    data = BLOCKS.features(home.store, home.settings)
+    counts = data.main.values[data.main.keys == known].astype(np.int32)
+    vector = Vector(known, data.main.source, {}, partition=0, first_offset=0)
+    champion = Champion(home.settings, BLOCKS)
+    assert champion.catalogue is not None
+
+    def heard(who: Champion) -> set[str]:
+        assert who.catalogue is not None
+        verdicts = who.judge(Counted([vector], counts), who.catalogue, AGGREGATED_EVENTS)
+        return {verdict.detector for verdict in verdicts if verdict.status == FINAL}
+
+    assert "lifecycle" in heard(champion)
+    model = fit(data, BLOCKS, "lifecycle", home.settings)
+    knowledge = BLOCKS.knowledge(home.settings, data.main.source)
+    assert knowledge is not None
+    card = replace(model.card, weak={"dismissed": {rule: list(knowledge.by_id) for rule in knowledge.by_id}})
+    save_model(replace(model, card=card), home.settings)
+    assert champion.refresh() and "lifecycle" not in heard(champion)
+
+
+def test_each_detector_withdraws_what_it_said(trained: Home) -> None:
+    champion = Champion(trained.settings, BLOCKS)
+    catalogue = champion.catalogue
+    assert catalogue is not None
+    known = next(iter(batch_flagged(trained) & batch_flagged(trained, "lifecycle")))
+    matrix = BLOCKS.features(trained.store, trained.settings).matrix("events")
+    both = matrix.values[matrix.keys == known][0]
+    normal = next(key for key in matrix.keys.tolist() if not {key} & batch_flagged(trained))
+    plain = matrix.values[matrix.keys == normal][0]
+    vector = Vector(1, catalogue.label, {}, partition=0, first_offset=0, host="dn2")
+
+    def judge(row: np.ndarray, who: Champion = champion) -> set[tuple[str, str, bool, str]]:
+        found = who.judge(Counted([vector], row[None].astype(np.int32)), catalogue, AGGREGATED_EVENTS)
+        return {(verdict.detector, verdict.status, bool(verdict.kind), verdict.entity) for verdict in found}
+
+    assert judge(both) == {("random_forest", FINAL, True, "dn2"), ("lifecycle", FINAL, True, "dn2")}
+    assert judge(plain) == {
+        ("random_forest", WITHDRAWN, False, "dn2"), ("lifecycle", WITHDRAWN, False, "dn2"),
+    }  # fmt: skip
+    assert judge(plain) == set()
+    # A worker that knows both verdicts from before, and runs with one detector alone, withdraws both in its name.
+    alone = Champion(trained.settings, BLOCKS, "lifecycle")
+    for verdict in champion.judge(Counted([vector], both[None].astype(np.int32)), catalogue, AGGREGATED_EVENTS):
+        alone.remember(verdict)
+    assert judge(plain, alone) == {("lifecycle", WITHDRAWN, False, "dn2")}
 
 
 def test_a_damaged_model_that_is_made_anew_under_its_number_is_taken_up(trained: Home, tmp_path: Path) -> None:

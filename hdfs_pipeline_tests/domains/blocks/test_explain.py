@@ -94,14 +94,16 @@ def test_where_the_first_telling_record_stands(home: Home, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.csv")), ids=lambda path: path.stem)
 def test_the_shipped_catalogues_know_every_message(path: Path) -> None:
-    """Each has a stage and a severity; what writes and stores a block is routine, and failures have words for it."""
+    """Each has a severity and, unless it is written at several, a stage; what writes and stores a block is routine."""
     catalogue = read_catalogue(path)
-    assert {template.stage for template in catalogue.templates} == set(STAGES)
+    assert {template.stage for template in catalogue.templates} - {""} == set(STAGES)
+    assert [template.name for template in catalogue.templates if not template.stage] in (
+        [],
+        ["error handling a client or DataNode request"],
+    )
     assert {template.severity for template in catalogue.templates} == set(SEVERITIES)
     for stage in ("allocate", "receive", "received", "store", "delete"):
         assert any(catalogue.at_stage(stage)), stage
-    failures = [template for template in catalogue.templates if template.severity == "failure"]
-    assert sum(bool(template.cause) for template in failures) > 0.8 * len(failures)
 
 
 def test_a_learned_template_is_judged_by_its_words() -> None:

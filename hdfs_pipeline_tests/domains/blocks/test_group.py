@@ -38,6 +38,51 @@ def of_hosts(leads: dict[str, float], count: int = 40, start: datetime = START) 
     return [Sent(line(time), 1, at, names[at % len(names)]) for at, time in enumerate(times)]
 
 
+EVENTS = {
+    "routine": "143 INFO dfs.DataNode$DataXceiver: Receiving block blk_1 src: /a dest: /b",
+    "notable": "143 WARN dfs.DataNode$DataXceiver: 10.0.0.1:50010:Got exception while serving blk_1 to /10.0.0.2:",
+    "failure": "143 INFO dfs.DataNode$DataXceiver: writeBlock blk_1 received exception java.io.EOFException",
+}
+
+
+@pytest.mark.parametrize(("sent", "host"), [
+    ([("routine", "a"), ("routine", "b")], "a"),
+    ([("routine", "a"), ("notable", "b"), ("notable", "c"), ("routine", "d")], "b"),
+    ([("notable", "a"), ("failure", "b"), ("failure", "c"), ("notable", "d")], "b"),
+    ([("failure", ""), ("failure", "c")], ""),  # nobody knows who wrote the first one
+    ([("routine", "a"), ("failure", "")], ""),
+])  # fmt: skip
+def test_a_vector_names_the_host_of_its_first_gravest_record(sent: list[tuple[str, str]], host: str) -> None:
+    """Also where a successor has read back half of it, and where hosts have had numbers in another order."""
+    messages = [
+        Sent(f"{START:%y%m%d %H%M%S} {EVENTS[kind]}".encode(), 1, at, name) for at, (kind, name) in enumerate(sent)
+    ]
+    found = grouping()
+    found.begin(1, 0)
+    assert add(found, messages) == []
+    (vector,) = found.close_quiet(1e9, np.ones(50, bool)).vectors
+    assert vector.host == host
+    first, second = grouping(), grouping()
+    for each in (first, second):
+        each.begin(1, 0)
+    add(first, messages[:1])
+    (half,) = first.close_quiet(1e9, np.ones(50, bool)).vectors
+    add(second, [Sent(line(START, 3), 3, 0, "z")])
+    assert second.restore(half, 0) is not None
+    add(second, messages[1:])
+    assert [v.host for v in second.close_quiet(1e9, np.ones(50, bool)).vectors if v.block_id == 1] == [host]
+
+
+def test_names_of_hosts_without_end_give_no_block_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group, "_HOSTS", 3)
+    found = grouping()
+    messages = [Sent(line(START, at), at, 0, f"pod{at}") for at in range(10)]
+    assert add(found, messages) == []
+    vectors = found.close_quiet(1e9, np.ones(50, bool)).vectors
+    assert all(vector.host in ("", f"pod{vector.block_id}") for vector in vectors)
+    assert any(vector.host for vector in vectors)
+
+
 @pytest.mark.parametrize(("leads", "odd"), [
     ({"a": 0, "b": 0, "c": 0}, set()),
     ({"a": 0, "b": 90, "c": 0}, {"b"}),

@@ -17,7 +17,7 @@ from hdfs_pipeline.domains.blocks.mining import covers, difference, mask, name_o
 
 EMPTY = Catalogue("learned", 0, ())
 SHARED = Path(os.environ.get("HDFS_PIPELINE_SHARED", Path(__file__).parents[4] / "shared"))
-HEAD = re.compile(r"\S+ [\d:,]{12} [A-Z]+ +(?P<logger>\S+?): (?P<message>.*)")
+HEAD = re.compile(r"\S+ [\d:,]{12} (?P<level>[A-Z]+) +(?P<logger>\S+?): (?P<message>.*)")
 
 POOL = "BP-1547070468-127.0.0.1-1795271860490"
 OLD_POOL = "BP-445579791-127.0.0.1-1795233412840"
@@ -151,7 +151,7 @@ GOLDEN = (
         "DataNode asked to delete the block",
     ),
 )
-MESSAGES = [(logger, message, count) for count, (logger, message, _) in enumerate(GOLDEN, start=1)]
+MESSAGES = [(logger, "INFO", message, count) for count, (logger, message, _) in enumerate(GOLDEN, start=1)]
 
 
 def matches(template: Template, message: str, *, floating: bool) -> bool:
@@ -167,22 +167,22 @@ def event_of(catalogue: Catalogue, message: str) -> str:
     return (begin + anywhere + [UNKNOWN])[0]
 
 
-def first_lines(folder: Path) -> Iterator[tuple[str, str]]:
-    """(logger, message) of the records whose first line has a block id; skips the test where there is no data."""
+def first_lines(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(logger, level, message) of records whose first line has a block id; skips the test where there is no data."""
     if not folder.is_dir():
         pytest.skip(f"needs the recordings in {folder}")
     for path in sorted(folder.glob("*.log.gz")):
         with gzip.open(path, "rt") as file:
             for line in file:
                 if "blk_" in line and (found := HEAD.match(line)):
-                    yield found["logger"], found["message"]
+                    yield found["logger"], found["level"], found["message"]
 
 
-def share_matched(catalogue: Catalogue, lines: Counter[tuple[str, str]]) -> float:
+def share_matched(catalogue: Catalogue, lines: Counter[tuple[str, str, str]]) -> float:
     """Share of the lines that a template matches, by the SQL that the product runs."""
     import pyarrow as pa
 
-    table = pa.table({"message": [message for _, message in lines], "n": list(lines.values())})
+    table = pa.table({"message": [message for _, _, message in lines], "n": list(lines.values())})
     with duckdb.connect() as connection:
         connection.register("lines", table)
         unknown = f"{catalogue.case('message')} = {len(catalogue.templates)}"
@@ -243,11 +243,11 @@ def test_shipped_and_learned_shadow_nothing(shipped: Catalogue) -> None:
 def test_learned_matches_what_it_was_learned_from() -> None:
     learned = propose(MESSAGES, EMPTY)
     assert (learned.name, learned.version) == ("learned", 1)
-    assert sum(t.count for t in learned.templates) == sum(count for _, _, count in MESSAGES)
-    for _, message, _ in MESSAGES:
+    assert sum(t.count for t in learned.templates) == sum(count for *_, count in MESSAGES)
+    for _, _, message, _ in MESSAGES:
         assert event_of(learned, message) != UNKNOWN, message
     with duckdb.connect() as connection:
-        for _, message, _ in MESSAGES:
+        for _, _, message, _ in MESSAGES:
             row = connection.execute(f"SELECT {learned.case('$1')}", [message]).fetchone()
             assert row is not None
             assert learned.columns[row[0]] == event_of(learned, message)
@@ -258,7 +258,7 @@ def test_learned_is_the_same_in_any_order() -> None:
     for seed in range(5):
         shuffled = random.Random(seed).sample(MESSAGES, len(MESSAGES))
         assert propose(iter(shuffled), EMPTY) == learned
-    halves = [(logger, message, 1) for logger, message, count in MESSAGES for _ in range(count)]
+    halves = [(logger, level, message, 1) for logger, level, message, count in MESSAGES for _ in range(count)]
     assert propose(halves, EMPTY) == learned
 
 
@@ -282,22 +282,27 @@ def test_learned_generalises() -> None:
 
 def test_extends_a_catalogue() -> None:
     current = Catalogue("mine", 4, (Template("E1", "a", "Receiving <*>", 3), Template("E7", "b", "Deleted <*>", 1)))
-    new = [("X", f"Lost replica {number} of blk_{number}_1  on  disk", 1) for number in range(20)]
+    new = [("X", "INFO", f"Lost replica {number} of blk_{number}_1  on  disk", 1) for number in range(20)]
     learned = propose(new, current)
     assert (learned.label, learned.templates[:2]) == ("mine.v5", current.templates)
-    assert difference(current, learned) == [("E8", "lost replica of on disk", "Lost replica <*> of <*>  on  disk", 20)]
+    (lost,) = difference(current, learned)
+    assert (lost.event_id, lost.name) == ("E8", "lost replica of on disk")
+    assert (lost.text, lost.count, lost.severity) == ("Lost replica <*> of <*>  on  disk", 20, "failure")
 
 
 def test_learns_nothing_from_known_or_wordless_messages() -> None:
     current = Catalogue("mine", 4, (Template("E1", "a", "Receiving <*>"), Template("E2", "b", "<*>got lost<*>")))
     assert propose([], current) is current
-    assert propose([("X", "12 of 13: /a/b", 5), ("X", "", 1), ("X", "  ", 1)], current) is current
-    assert propose([("X", "Receiving blk_1 from somewhere", 5)], current) is current
+    assert propose([("X", "INFO", text, 5) for text in ("12 of 13: /a/b", "", "  ")], current) is current
+    assert propose([("X", "INFO", "Receiving blk_1 from somewhere", 5)], current) is current
     assert difference(current, current) == []
 
 
 def test_specific_before_general() -> None:
-    messages = [("X", "writing block failed <*>", 9), ("Y", "writing block failed with a time-out blk_1", 1)]
+    messages = [
+        ("X", "INFO", "writing block failed <*>", 9),
+        ("Y", "INFO", "writing block failed with a time-out blk_1", 1),
+    ]
     texts = [t.text for t in propose(messages, EMPTY).templates]
     assert texts == ["writing block failed with a time-out <*>", "writing block failed <*>"]
 
@@ -320,9 +325,10 @@ def test_covers(general: str, specific: str, expected: bool) -> None:
 
 
 def test_white_space_at_the_ends_and_line_breaks_do_not_matter() -> None:
-    messages = [("X", " Checking the replica blk_1_1 \nof blk_2", 1), ("X", "Checking the replica blk_3_1", 1)]
+    texts = [" Checking the replica blk_1_1 \nof blk_2", "Checking the replica blk_3_1"]
+    messages = [("X", "INFO", text, 1) for text in texts]
     learned = propose(messages, EMPTY)
-    for _, message, _ in messages:
+    for message in texts:
         assert event_of(learned, message.split("\n")[0]) != UNKNOWN
 
 
@@ -348,9 +354,9 @@ def test_name_of() -> None:
 
 def test_tens_of_thousands_of_messages_are_quick() -> None:
     messages = [
-        (logger, re.sub(r"blk_\d+", f"blk_{number}", message), 1)
+        (logger, level, re.sub(r"blk_\d+", f"blk_{number}", message), 1)
         for number in range(2000)
-        for logger, message, _ in MESSAGES
+        for logger, level, message, _ in MESSAGES
     ]
     start = time.process_time()
     learned = propose(messages, EMPTY)
@@ -362,9 +368,38 @@ def test_tens_of_thousands_of_messages_are_quick() -> None:
 def test_recordings_are_covered(shipped: Catalogue, folder: str) -> None:
     lines = Counter(first_lines(SHARED / "data" / folder))
     assert share_matched(shipped, lines) >= 0.99
-    learned = propose(((logger, message, count) for (logger, message), count in lines.items()), EMPTY)
+    learned = propose(((logger, level, text, count) for (logger, level, text), count in lines.items()), EMPTY)
     assert share_matched(learned, lines) >= 0.99
     assert len(learned.templates) < 100
+
+
+def test_a_learned_template_gets_a_stage_and_a_severity_to_confirm() -> None:
+    scanner = "org.apache.hadoop.hdfs.server.datanode.VolumeScanner"
+    messages = [
+        ("a.DataNode", "INFO", "Reviving the replica blk_1", 9),
+        ("a.DataNode", "ERROR", "Reviving the replica blk_2", 1),  # the gravest level counts
+        ("a.DataNode", "INFO", "Closing the pipe of blk_1\njava.io.IOException: Broken pipe", 2),
+        ("a.DataNode", "INFO", "Closing the pipe of blk_1\n  of a kind", 7),
+        ("a.DataNode", "INFO", "Describing the block blk_1\ngetNumBytes", 4),
+        (scanner, "INFO", "Looked through the block blk_1", 3),
+    ]
+    learned = propose(messages, EMPTY)
+    assert {(t.text, t.count, t.stage, t.severity) for t in learned.templates} == {
+        ("Reviving the replica <*>", 10, "", "failure"),
+        ("Closing the pipe of <*>", 9, "", "failure"),
+        ("Describing the block <*>", 4, "", "routine"),
+        ("Looked through the block <*>", 3, "verify", "routine"),
+    }
+    for seed in range(5):
+        assert propose(random.Random(seed).sample(messages, len(messages)), EMPTY) == learned
+
+
+def test_of_several_loggers_the_one_that_wrote_most_tells_the_stage() -> None:
+    messages = [
+        ("a.VolumeScanner", "INFO", "Looked through blk_1", 2),
+        ("a.DataNode", "INFO", "Looked through blk_1", 1),
+    ]
+    assert [t.stage for t in propose(messages, EMPTY).templates] == ["verify"]
 
 
 @pytest.mark.parametrize(
@@ -392,13 +427,13 @@ def test_recordings_are_covered(shipped: Catalogue, folder: str) -> None:
 def test_a_hostile_line_costs_no_more_than_its_beginning(piece: str) -> None:
     line = f"word {piece * (1_000_000 // len(piece))}{']' * 1000} end"
     start = time.process_time()
-    propose([("X", line, 1), ("X", f"{line} again", 1)], EMPTY)
+    propose([("X", "INFO", line, 1), ("X", "INFO", f"{line} again", 1), ("X", "INFO", f"x\n{line}", 1)], EMPTY)
     assert time.process_time() - start < 2  # some milliseconds; what grows with the square of it would take hours
 
 
 def test_templates_end_where_messages_are_cut() -> None:
     long = "Receiving a very long list of " + "words " * 5000
-    learned = propose([("X", long, 3)], EMPTY)
+    learned = propose([("X", "INFO", long, 3)], EMPTY)
     assert [event_of(learned, long)] == ["E1"]
     assert learned.templates[0].text.endswith("<*>")
 
@@ -406,7 +441,8 @@ def test_templates_end_where_messages_are_cut() -> None:
 def test_only_so_many_templates_are_learned_and_those_seen_most() -> None:
     words = random.Random(5)
     messages = [
-        ("X", "".join(words.choices("abcdefghijklmnop", k=12)) + f" {'xyz' * (n % 7)}", n) for n in range(1, 3001)
+        ("X", "INFO", "".join(words.choices("abcdefghijklmnop", k=12)) + f" {'xyz' * (n % 7)}", n)
+        for n in range(1, 3001)
     ]
     learned = propose(messages, EMPTY)
     assert len(learned.templates) == 1000

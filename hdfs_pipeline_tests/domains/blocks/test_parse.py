@@ -10,11 +10,14 @@ from filelock import FileLock
 
 from hdfs_pipeline.domains.blocks import parse as module
 from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, Template, catalogues, read_catalogue
+from hdfs_pipeline.domains.blocks.domain import Blocks
 from hdfs_pipeline.domains.blocks.ingest import ingest
+from hdfs_pipeline.domains.blocks.labels import load_labels
 from hdfs_pipeline.domains.blocks.parse import Parsed, home_catalogue, learn_templates, parse
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline_tests.homes import Home
 
+BLOCKS = Blocks()
 GOLDEN = Path(__file__).parents[2] / "golden"
 STARTUP = "2026-11-21 03:57:15,260 INFO namenode.NameNode: createNameNode []\n"
 V1_LINE = "081109 203615 148 INFO dfs.DataNode$DataXceiver: Receiving block blk_{} src: /1 dest: /2\n"
@@ -204,12 +207,86 @@ def test_what_no_template_matches_is_learned_and_proposed(home: Home, tmp_path: 
     (new,) = proposed.templates[len(current.templates) :]
     assert "The cat sat upon the replica of <*>" in new.text
     assert read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv") == proposed
-    rows = home.rows("SELECT catalogue, event_id, seen, example FROM event_templates WHERE status = 'proposed'")
-    assert rows == [("hdfs_3.v2", new.event_id, 30, None)]
+    rows = home.rows(
+        "SELECT catalogue, event_id, seen, example, stage, severity FROM event_templates WHERE status = 'proposed'"
+    )
+    assert rows == [("hdfs_3.v2", new.event_id, 30, None, "", "routine")]
+    said = home.rows("SELECT event_id, stage, severity FROM event_templates WHERE event_id IN ('E1', 'E77', 'UNKNOWN')")
+    assert said == [("E1", "allocate", "routine"), ("E77", "receive", "failure"), (UNKNOWN, "", "notable")]
     in_use = home.rows("SELECT event_id, seen FROM event_templates WHERE status = 'in use' AND seen > 0 ORDER BY seen")
     assert in_use == [(UNKNOWN, 30), ("E2", 60)]
     assert len(home.rows("SELECT 1 FROM event_templates WHERE status = 'in use'")) == len(current.columns)
     assert parsed(home).catalogue == current  # a proposal is used only once a setting names it
+
+
+def test_a_proposal_is_judged_by_level_logger_words_and_exception_and_the_note_says_so(
+    home: Home, tmp_path: Path
+) -> None:
+    head = "2026-11-21 04:00:18,971"
+    lines = (
+        f"{head} INFO datanode.DataNode: Pondering the replica of blk_1_1\n"
+        f"{head} WARN datanode.DataNode: Pondering slowly on blk_1_1\n"
+        f"{head} INFO datanode.VolumeScanner: Dreaming of blk_1_1\njava.io.IOException: awake\n\tat a.b.C(C.java:1)\n"
+        f"{head} INFO datanode.DataNode: Tossing blk_1_1 about, which never got damaged\n"
+    )
+    (tmp_path / "a.log").write_text(lines + TODAY.format(1) * 60)
+    read = BLOCKS.read(home.store, home.settings, [str(tmp_path / "a.log")])
+    (note,) = [note for note in read.notes if "proposed" in note]
+    assert "4 new templates proposed as hdfs_3.v2, by the look of them 2 failures, 1 notable, 1 routine: read" in note
+    assert "confirm or correct its columns stage and severity" in note
+    found = home.rows("SELECT template, stage, severity FROM event_templates WHERE status = 'proposed'")
+    assert set(found) == {
+        ("Pondering the replica of <*>", "", "routine"),
+        ("Pondering slowly on <*>", "", "notable"),
+        ("Dreaming of <*>", "verify", "failure"),
+        ("Tossing <*> about, which never got damaged", "", "failure"),
+    }
+    saved = read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv")
+    assert {(t.text, t.stage, t.severity) for t in saved.templates[-4:]} == set(found)
+
+
+@pytest.mark.parametrize("release", ["2.7", "3.4"])
+def test_what_is_proposed_for_real_messages_agrees_with_what_people_said_of_them(home: Home, release: str) -> None:
+    """Learned with a catalogue that knows none of them, and held against the one that knows them all."""
+    ingest(home.store, home.settings, [str(path) for path in sorted(GOLDEN.glob(f"hadoop_{release}_*.log"))])
+    parsed(home, catalogue="hdfs_v1.v1")
+    known, proposed = catalogues()["hdfs_3.v1"], learn_templates(home.store, home.settings)[1]
+    pairs = home.rows(
+        f"""SELECT DISTINCT {proposed.case("message")}::INT, {known.case("message")}::INT FROM raw_logs
+        WHERE len(block_ids) > 0"""
+    )
+    said = [(known.by_id[known.columns[right]], proposed.by_id[proposed.columns[left]]) for left, right in pairs]
+    assert len(said) >= 10
+    assert [(p.text, p.severity) for k, p in said if {k.severity, p.severity} == {"failure", "routine"}] == []
+    assert sum(k.severity == p.severity for k, p in said) >= 0.9 * len(said)
+    assert sum(k.stage == p.stage for k, p in said) >= 0.9 * len(said)
+
+
+def labelled(home: Home, paths: list[Path], labels: Path) -> float:
+    """Share of the blocks labelled normal that have a message which the catalogue calls a failure."""
+    ingest(home.store, home.settings, [str(path) for path in paths])
+    catalogue = parsed(home).catalogue
+    load_labels(home.store, labels)
+    failures = [t.event_id for t in catalogue.templates if t.severity == "failure"]
+    ((normal, failed),) = home.rows(
+        """SELECT count(*), count(*) FILTER (block_id IN
+            (SELECT unnest(block_ids) FROM parsed_events WHERE list_contains(?, event_id)))
+        FROM labels WHERE label = 'normal' AND block_id IN (SELECT unnest(block_ids) FROM parsed_events)""",
+        failures,
+    )
+    assert normal > 5_000
+    return float(failed / normal)
+
+
+def test_ordinary_blocks_of_2008_have_no_failures(home: Home, shared: Path) -> None:
+    folder = shared / "hdfs"
+    assert labelled(home, [folder / "HDFS_dev.log.gz"], folder / "anomaly_label.csv") <= 0.001
+
+
+@pytest.mark.slow
+def test_ordinary_blocks_of_3_4_have_no_failures(home: Home, shared: Path) -> None:
+    folder = shared / "hdfs_3.4"
+    assert labelled(home, sorted(folder.glob("*.log.gz")), folder / "labels.csv") <= 0.001
 
 
 def test_naming_the_proposed_catalogue_parses_everything_anew(home: Home, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ VECTOR = st.builds(
     last_offset=st.integers(0, 2**62),
     closed_by=st.sampled_from(["idle", None]),
     label=st.none() | st.text(max_size=5),
+    host=st.text(max_size=5),
 )
 REPEATABLE = settings(derandomize=True, deadline=None)
 
@@ -47,6 +48,12 @@ def test_the_json_is_as_documented() -> None:
     assert found["v"] == 1
     assert found["block_id"] == "blk_-5", "a number would lose digits in JavaScript"
     assert found["first_time"] == "2008-11-09T20:36:00Z"
+
+
+def test_a_vector_of_an_older_release_names_no_host() -> None:
+    before = json.loads(wire.encode(Vector(1, "c.v1", {"E1": 2}, host="dn1")))
+    del before["host"]
+    assert wire.decode_vector(json.dumps(before).encode()) == Vector(1, "c.v1", {"E1": 2})
 
 
 def test_fields_of_a_later_version_are_left_out() -> None:

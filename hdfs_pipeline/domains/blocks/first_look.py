@@ -1,0 +1,58 @@
+"""A look at the first records of a stream, which shows by which catalogue its events are to be counted."""
+
+import time
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
+from hdfs_pipeline.domains.blocks.kernel import connect
+from hdfs_pipeline.domains.blocks.messages import read_messages
+from hdfs_pipeline.domains.blocks.parse import best_catalogue
+from hdfs_pipeline.domains.blocks.pools import Pool
+from hdfs_pipeline.domains.blocks.records import LogFormat
+from hdfs_pipeline.domains.contract import Batch
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.sources.halves import by_halves
+
+_ENOUGH: Final = 2_000  # records that carry a block
+_PATIENCE_S: Final = 3.0  # from the first of them on
+
+
+class FirstLook:
+    """Takes records, without counting any, until they show which catalogue matches most of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._format = LogFormat.of(settings, Pool.of(settings))
+        self._found: list[pa.RecordBatch] = []
+        self._records = 0  # that carry a block
+        self._since = 0.0
+
+    def take(self, batch: Batch) -> bool:
+        """Look at messages; whether these or earlier ones hold a record that carries a block."""
+        if self._records < _ENOUGH:
+            by_halves(lambda start, end: self._look(batch.messages[start:end]), 0, len(batch.messages))
+        return self._records > 0
+
+    def _look(self, messages: list[Any]) -> None:
+        values = [message.value() for message in messages]
+        found, _, _ = read_messages(values, self._settings.max_record_bytes, self._format)
+        carrying = np.count_nonzero(np.diff(found.batch["block_ids"].offsets.to_numpy()))
+        if not carrying:
+            return
+        if not self._records:
+            self._since = time.monotonic()
+        self._found.append(found.batch.select(["layout", "message", "block_ids"]))
+        self._records += int(carrying)
+
+    def best(self) -> str:
+        """The label of the catalogue that matches most of what was seen; '' while that is too little."""
+        if not self._records or (self._records < _ENOUGH and time.monotonic() - self._since < _PATIENCE_S):
+            return ""
+        seen = pa.Table.from_batches(self._found)
+        layouts = set(seen["layout"].unique().to_pylist())
+        with connect(threads=1) as con:
+            con.register("seen", seen)
+            return best_catalogue(con, "seen", catalogues(self._settings.catalogues), layouts).label

@@ -27,7 +27,7 @@ def retrain(
     """Train a challenger on new items; it serves only if it leads the champion beyond chance on the latest items."""
     from hdfs_pipeline.cli.tables.detectors import retrainings_table
     from hdfs_pipeline.domains import domain_named
-    from hdfs_pipeline.domains.champions import named_detectors, teachable_detectors
+    from hdfs_pipeline.domains.champions import named_detectors, ready_detectors
     from hdfs_pipeline.errors import NotTrainedError
     from hdfs_pipeline.learning.choice import choose_detector
     from hdfs_pipeline.learning.retraining import retrain as run
@@ -37,10 +37,10 @@ def retrain(
 
     settings, kind = existing_home(), domain_named(domain)
     store = Store.open(settings)
-    names = named_detectors(kind, [detector], teachable_detectors(settings, kind))
+    names = named_detectors(kind, [detector], ready_detectors(settings, kind))
     nothing = NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline train`")
     trained = trained_detectors(settings, kind.name)
-    if not names or (names == [kind.day_one] and not store.path.exists()):
+    if not names or (kind.untrained.issuperset(names) and not store.path.exists()):
         raise nothing
     least = 0 if force else None
     retrainings = terminal.for_each(

@@ -5,19 +5,19 @@ finds what no data can show on the first day: faults that are as common as the o
 Invariants from Console Logs for System Problem Detection", 2010).
 """
 
-from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 
-from hdfs_pipeline.scoring.contracts import Detector, reading, row_shares
+from hdfs_pipeline.detectors.untaught import Untaught
+from hdfs_pipeline.scoring.contracts import row_shares
 from hdfs_pipeline.scoring.explain import FAILURE, SEVERITIES
 
 _FAILURE: Final = SEVERITIES.index(FAILURE)
 _MOST: Final = 50  # notable rules that are told apart: with more the score would be rounded to .5
 
 
-class Lifecycle(Detector):
+class Lifecycle(Untaught):
     """Score 1 - .5^f for f broken rules that are failures: .5 means at least one. It learns nothing.
 
     Without such a rule the score is .5 - .5^(n + 1) for n notable ones: 0 for none, and always below .5. Its matrix is
@@ -25,13 +25,8 @@ class Lifecycle(Detector):
     """
 
     name = "lifecycle"
-    learns_from = "nothing"
     features = "rules"
     any_columns = True
-
-    def fit(self, values: np.ndarray, labels: np.ndarray | None, weights: np.ndarray) -> Self:
-        """Nothing to learn: any input will do."""
-        return self
 
     def score(self, values: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 in [0, 1)."""
@@ -43,19 +38,3 @@ class Lifecycle(Detector):
         """Equal shares for the rules that the score counts: failures, or notable ones without any. See `Detector`."""
         failures = values >= _FAILURE
         return row_shares(np.where(failures.any(axis=1, keepdims=True), failures, values > 0).astype(np.float64))
-
-    def save(self, folder: Path) -> None:
-        """Write a `model.safetensors` that only says whose it is, so that every detector leaves a model file."""
-        from safetensors.numpy import save_file
-
-        save_file({"lifecycle": np.ones(1, np.float32)}, folder / "model.safetensors", {"detector": self.name})
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote. Raises: NotTrainedError where it is missing, damaged or another detector's."""
-        from safetensors.numpy import load
-
-        path = folder / "model.safetensors"
-        with reading(cls.name, path):
-            _ = load(path.read_bytes())["lifecycle"]
-        return cls()

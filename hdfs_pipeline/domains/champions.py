@@ -77,18 +77,11 @@ def serving_detector(settings: Settings, domain: Domain) -> str:
     A detector that reads events in their order stands in for nobody: not every way into a domain keeps the order.
     Before any training the domain's detector of day one serves, where it has one.
     """
-    ready, champion = ready_detectors(settings, domain), named_champion(settings, domain)
-    trained = trained_detectors(settings, domain.name)
-    if champion in trained or (champion in ready and champion == domain.day_one):
+    trained, champion = trained_detectors(settings, domain.name), named_champion(settings, domain)
+    if champion in trained or champion == domain.day_one:
         return champion
     stand_ins = (name for name in domain.detectors if name in trained and not domain.row(name).cls.sequential)
     return next(stand_ins, domain.day_one or champion)
-
-
-def teachable_detectors(settings: Settings, domain: Domain) -> list[str]:
-    """The domain's detectors that a retraining may change: those with a model, and that of day one; in their order."""
-    trained = trained_detectors(settings, domain.name)
-    return [name for name in domain.detectors if name in trained or name == domain.day_one]
 
 
 def ready_detectors(settings: Settings, domain: Domain) -> list[str]:

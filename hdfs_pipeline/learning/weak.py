@@ -15,7 +15,7 @@ import numpy as np
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import Distinct
-from hdfs_pipeline.scoring.knowledge import failed, heeded, worst
+from hdfs_pipeline.scoring.knowledge import Knowledge, failed, heeded, worst
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
@@ -42,8 +42,8 @@ def with_weak_labels(data: Dataset, domain: Domain, settings: Settings) -> Datas
     if knowledge is None or WEAK in data.facts or told.sum() > _FEW * len(data):
         return data
     grades = knowledge.grades(data.main.values, data.main.unfinished)
-    gone = dismissed(data, domain, settings)
-    broken = failed(heeded(grades, [rule.id for rule in knowledge.rules], gone))
+    gone = _dismissed(data, knowledge, grades)
+    broken = failed(heeded(grades, knowledge.ids, gone))
     labels = np.where(broken, ANOMALY, NORMAL).astype(np.int8)
     labels[data.kinds == FALSE_ALARM] = NORMAL
     labels[told | (data.labels == AMBIGUOUS)] = data.labels[told | (data.labels == AMBIGUOUS)]
@@ -72,9 +72,14 @@ def dismissed(data: Dataset, domain: Domain, settings: Settings) -> dict[str, li
     which people spoke of: nothing else is said to be harmless.
     """
     knowledge = domain.knowledge(settings, data.main.source)
-    if knowledge is None or data.feedback is None:
+    if knowledge is None:
         return {}
-    grades = knowledge.grades(data.main.values, data.main.unfinished)
+    return _dismissed(data, knowledge, knowledge.grades(data.main.values, data.main.unfinished))
+
+
+def _dismissed(data: Dataset, knowledge: Knowledge, grades: np.ndarray) -> dict[str, list[str]]:
+    if data.feedback is None:
+        return {}
     first, rows = worst(grades), np.searchsorted(data.keys, data.feedback.keys)
     gone = {}
     for index, rule in enumerate(knowledge.rules):
@@ -83,7 +88,7 @@ def dismissed(data: Dataset, domain: Domain, settings: Settings) -> dict[str, li
         enough = len(words) >= max(_WORDS, (first == index).sum() / 2)
         if enough and 2 * (words == ANOMALY).sum() < len(words):
             beside = grades[rows[own]].any(axis=0)
-            gone[rule.id] = [other.id for other, there in zip(knowledge.rules, beside, strict=True) if there]
+            gone[rule.id] = [other for other, there in zip(knowledge.ids, beside, strict=True) if there]
     return gone
 
 

@@ -100,14 +100,19 @@ class Knowledge:
         return np.array([SEVERITIES.index(rule.severity) for rule in self.rules], np.float32)
 
     @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """The rules' ids, in their order."""
+        return tuple(rule.id for rule in self.rules)
+
+    @cached_property
     def by_id(self) -> dict[str, Rule]:
         """The rules by id."""
         return {rule.id: rule for rule in self.rules}
 
     def columns_of(self, rule_id: str) -> tuple[str, ...]:
         """The columns whose records show that a rule is broken; none where only what is missing shows it."""
-        row = [rule.id for rule in self.rules].index(rule_id)
-        return tuple(column for column, shows in zip(self.columns, self.telling[row], strict=True) if shows)
+        shown = self.telling[self.ids.index(rule_id)]
+        return tuple(column for column, shows in zip(self.columns, shown, strict=True) if shows)
 
     def without(self, ids: Collection[str]) -> "Knowledge":
         """The knowledge without some rules, by their ids; `DISPUTED` stands for all disputed ones."""

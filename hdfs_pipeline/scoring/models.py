@@ -316,11 +316,11 @@ def try_out(scorer: Scorer, vocabulary: Vocabulary) -> None:
     One that takes any columns has learned none, and is not tried.
     Raises: NotTrainedError for one that cannot, or whose scores are no numbers.
     """
+    if scorer.detector.any_columns:
+        return
     card = scorer.card
     advice = f"run `hdfs-pipeline train --detector {card.detector}`"
     rows = scorer.seen[:_TRIED] if len(scorer.seen) else np.zeros((1, len(card.columns)), np.float32)
-    if scorer.detector.any_columns:
-        return
     try:
         matrix = FeatureMatrix(rows, np.arange(len(rows)), card.columns, card.source, card.source_fingerprint)
         scores = scorer.score(matrix)

@@ -126,7 +126,7 @@ class Scorer:
         """
         counts = self._counts(matrix.values, knowledge)
         grades = knowledge.grades(counts, matrix.unfinished)
-        broken = failed(heeded(grades, [rule.id for rule in knowledge.rules], self.card.weak["dismissed"]))
+        broken = failed(heeded(grades, knowledge.ids, self.card.weak["dismissed"]))
         rows = np.flatnonzero(~broken & (scores >= self.card.threshold))
         if self.card.weak.get("allowed", 0) < 0:
             old = np.ones(len(rows), bool)

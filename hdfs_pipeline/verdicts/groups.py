@@ -90,7 +90,7 @@ class GroupReport:
 def find_groups(store: Store, settings: Settings, domain: Domain) -> tuple[Members, list[Group]]:
     """The items of a home that belong to a group, and the groups, the most worth knowing first.
 
-    An item is an anomaly if the serving detector says so now, or the one that needs no training. Anomalies that the
+    An item is an anomaly if the serving detector says so now, or another voice of the domain. Anomalies that the
     home's features do not hold, such as those of a stream that is not read yet, come from their table, and so do all
     those of a domain without knowledge. An item that breaks no rule stays in the group on which people gave their word,
     whatever a later model calls it. Raises: DataError where nothing was read yet.
@@ -145,7 +145,8 @@ def _found(store: Store, settings: Settings, domain: Domain) -> tuple[Members, K
     held, members, knowledge = np.zeros(0, np.int64), None, None
     if domain.day_one:
         serving = serving_detector(settings, domain)
-        names = [name for name in dict.fromkeys((serving, domain.day_one)) if name in ready_detectors(settings, domain)]
+        ready = ready_detectors(settings, domain)
+        names = [name for name in domain.voices(settings, serving) if name in ready]
         data = domain.features(store, settings, families(domain, names))
         held, knowledge = data.keys, domain.knowledge(settings, data.main.source)
         if knowledge is not None:

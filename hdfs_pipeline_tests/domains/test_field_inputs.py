@@ -16,6 +16,7 @@ from hdfs_pipeline.domains.blocks.parse import parse
 from hdfs_pipeline.domains.blocks.shipping import ShippedLogs
 from hdfs_pipeline.domains.namenode.gc_times import OLD, YOUNG
 from hdfs_pipeline.domains.namenode.process import Processor
+from hdfs_pipeline_tests.domains.messages import Message
 from hdfs_pipeline_tests.homes import Home
 
 Row = tuple[Any, ...]
@@ -129,28 +130,6 @@ def test_37_labels_of_six_shapes_are_read(home: Home, inputs: Path, kind: str) -
     assert kind in "ef" or labels[7503483334202473044] == "anomaly"
 
 
-class Message:
-    """A message as the consumer gives it, without headers and key."""
-
-    def __init__(self, offset: int, value: bytes) -> None:
-        self._offset, self._value = offset, value
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def value(self) -> bytes:
-        return self._value
-
-    def key(self) -> None:
-        return None
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        return []
-
-
 def routed(home: Home, path: Path) -> tuple[list[tuple[str, str, str, list[bytes | None]]], list[str]]:
     """What the router makes of the lines of a file: host, daemon, text and keys of each record; reasons of letters."""
     shipping = ShippedLogs(home.settings, 1 << 20)
@@ -158,7 +137,7 @@ def routed(home: Home, path: Path) -> tuple[list[tuple[str, str, str, list[bytes
     shipping._joins.assigned(0, 0)
     letters = []
     for offset, line in enumerate(path.read_bytes().splitlines()):
-        letters += [letter.reason for letter in shipping.take(Message(offset, line))]
+        letters += [letter.reason for letter in shipping.take(Message(line, offset))]
     outgoing, bad = shipping.whole()
     letters += [letter.reason for letter in bad]
     records = []

@@ -12,7 +12,7 @@ from hdfs_pipeline.defs.common.metadata import OWNERS, markdown, table_metadata
 from hdfs_pipeline.defs.common.naming import CHOOSE, named, tags
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
-from hdfs_pipeline.domains.champions import serving_detector, teachable_detectors
+from hdfs_pipeline.domains.champions import ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.learning.choice import choose_detector
@@ -64,7 +64,7 @@ def champion_asset(domain: Domain, group: str) -> dg.AssetsDefinition:
         settings, rows, sides = home.settings, [], []
         about: dict[str, Any] = {}
         trained = trained_detectors(settings, domain.name)
-        for detector in teachable_detectors(settings, domain):
+        for detector in ready_detectors(settings, domain):
             try:
                 with home.alone("training"):
                     outcome = retrain(

@@ -124,9 +124,8 @@ def features(
     breaks.
     """
     values, source = counts.astype(np.float32), (catalogue.label, catalogue.fingerprint)
-    rules = tuple(rule.id for rule in knowledge.rules)
     return {
         "events": FeatureMatrix(values, keys, catalogue.columns, *source, unfinished),
         "keywords": FeatureMatrix(alarms.astype(np.float32)[:, None], keys, ("alarms",), "keywords"),
-        "rules": FeatureMatrix(knowledge.grades(values, unfinished), keys, rules, *source),
+        "rules": FeatureMatrix(knowledge.grades(values, unfinished), keys, knowledge.ids, *source),
     }

@@ -15,6 +15,7 @@ from hdfs_pipeline.domains.blocks.wrappers import EVENTS, PREFIXES, SHIPPERS, Sh
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
+from hdfs_pipeline_tests.domains.messages import Message
 
 LINE = "2023-08-15 02:02:40,161 WARN a.DataNode: Exception for blk_7_1"
 NEXT = "2023-08-15 02:02:41,161 INFO a.DataNode: Receiving blk_8_1"
@@ -63,28 +64,6 @@ def test_every_loggers_json_becomes_a_record(event: Any) -> None:
     )
     assert row["thread"] in ("main", "")
     assert row["time"].timestamp() in (1693792960.161, 1692064960.161, 1692064960.0)
-
-
-class Message:
-    """A message of one partition."""
-
-    def __init__(self, value: bytes, offset: int) -> None:
-        self._value, self._offset = value, offset
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self._offset
-
-    def value(self) -> bytes:
-        return self._value
-
-    def key(self) -> None:
-        return None
-
-    def headers(self) -> None:
-        return None
 
 
 DATANODE = "/l/hadoop-hdfs-datanode-dn7.log"

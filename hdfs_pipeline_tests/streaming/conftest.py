@@ -154,6 +154,7 @@ def emptied_broker(folder: Path, **settings: object) -> Iterator[Home]:
         if used := used_topics(admin):
             delete_topics(admin, used)
         ensure_topics(home.settings)
+        home.settings.home.mkdir(parents=True, exist_ok=True)  # as an embedded broker does, which lives in its home
         yield home
 
 

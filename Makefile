@@ -34,7 +34,7 @@ test: $(VENV)/.installed-dev  ## the test suite
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-namenode: $(VENV)/.installed-dev  ## find faults in a real NameNode (Hadoop 3.4.2, where HDFS_PIPELINE_SHARED holds it; 10 minutes)
+namenode: $(VENV)/.installed-dev  ## find faults in a real NameNode (Hadoop 3.4.2, where HDFS_PIPELINE_SHARED holds it; 13 minutes)
 	$(BIN)/python -m pytest -m real_namenode hdfs_pipeline_tests/domains/namenode/test_real_namenode.py
 
 faults: $(VENV)/.installed-dev  ## kill, pause, poison, lock what runs, and count what is left (docs/faults.md)

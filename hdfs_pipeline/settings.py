@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, ValidationError, field_validator
@@ -83,6 +84,9 @@ class Settings(BaseSettings):
     pca_quantile: float = Field(
         0.999, gt=0, lt=1, description="Quantile of the training residuals above which PCA flags an item."
     )
+    rhythm_quantile: float = Field(
+        0.999, gt=0, lt=1, description="Quantile of the training scores above which the rhythm of counts flags an item."
+    )
     logistic_regression_threshold: float = Field(
         0.5, ge=0, le=1, description="Probability from which logistic regression flags an item."
     )
@@ -129,6 +133,23 @@ class Settings(BaseSettings):
         0.5,
         ge=0,
         description="False alarms a day that a model trained without labels may give by calling what is rare new here.",
+    )
+    incident_gap_s: float = Field(
+        30.0, gt=0, description="Seconds without an anomaly of its kind after which the next one is another incident."
+    )
+    incident_lone_gap_s: float = Field(
+        3600.0, ge=0, description="Seconds between lone anomalies of one kind and entity that are one incident."
+    )
+    incident_quiet_s: float = Field(
+        300.0, gt=0, description="Seconds of further records without an anomaly after which an incident is over."
+    )
+    silence_s: float = Field(
+        1200.0,
+        gt=0,
+        description="Seconds without data of a server, while others send, after which `status` tells it.",
+    )
+    incident_expiry_h: float = Field(
+        24.0, gt=0, description="Hours without a new record after which an open incident has expired."
     )
     champion: str = Field(
         "random_forest",
@@ -243,6 +264,34 @@ class Settings(BaseSettings):
         10, ge=0, le=60_000, description="Milliseconds for which a worker gathers records before it parses them."
     )
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
+    alertmanager_url: str = Field(
+        "",
+        repr=False,  # passwords
+        description="Alertmanager that is told of incidents, http(s)://[user:password@]host:port; empty: none.",
+    )
+    webhook_url: str = Field(
+        "",
+        repr=False,  # passwords, and paths that are as good as one
+        description="Address that each change of an incident is posted to as JSON, http(s)://…; empty: none.",
+    )
+    webhook_secret: str = Field(
+        "",
+        repr=False,
+        description="Secret that signs what is posted to `webhook_url` (HMAC-SHA256); empty: no signature.",
+    )
+    notify_repeat_s: float = Field(
+        30.0,
+        gt=0,
+        le=120,
+        description="Seconds until an incident whose status and severity stay is told again: what else changed of it, "
+        "and to Alertmanager, which forgets, that it is still there.",
+    )
+    notify_timeout_s: float = Field(
+        10.0, ge=0.1, le=60, description="Seconds that Alertmanager, the webhook or Kafka may take over one message."
+    )
+    pages_url: str = Field(
+        "", description="Address of the pages that messages about incidents link to; empty: no links."
+    )
     metrics_host: str = Field(
         "127.0.0.1", description="Address at which a stream worker serves its Prometheus metrics."
     )
@@ -271,6 +320,52 @@ class Settings(BaseSettings):
     )
     namenode_first_polls: int = Field(
         720, ge=31, description="Polls of a NameNode after which its first model is trained; 720 are an hour."
+    )
+    namenode_state_days: float = Field(
+        30.0,
+        gt=0,
+        le=3_650,
+        description="Days to keep what each poll said of the state of HDFS and of its DataNodes; anomalies stay.",
+    )
+    namenode_stale_s: float = Field(
+        30.0, gt=0, description="Seconds without a heartbeat after which a DataNode is stale, as in Hadoop."
+    )
+    namenode_under_replicated: float = Field(
+        1.0, gt=0, description="Under-replicated blocks beyond the usual number of the last day that are an incident."
+    )
+    namenode_full_percent: float = Field(
+        90.0, gt=0, le=100, description="Percent from which HDFS, a DataNode or a volume counts as full."
+    )
+    namenode_full_days: float = Field(
+        7.0, ge=0, description="Days until HDFS is full, at the pace of the last week, from which that is an incident."
+    )
+    namenode_checkpoint_hours: float = Field(
+        3.0, gt=0, description="Hours after which the last checkpoint of a NameNode is too old."
+    )
+    namenode_checkpoint_transactions: float = Field(
+        3_000_000.0, gt=0, description="Transactions since the last checkpoint of a NameNode that are too many."
+    )
+    namenode_decommission_hours: float = Field(
+        4.0, gt=0, description="Hours without progress after which the decommissioning of a DataNode is stuck."
+    )
+    datanode_poll_s: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="Seconds between two polls of the DataNodes' own /jmx, which the NameNode names; 0 polls none.",
+    )
+    datanode_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        repr=False,  # passwords
+        description="DataNodes to poll, http(s)://[user:password@]host:port, with commas between; empty: those that "
+        "the active NameNode lists.",
+    )
+    datanode_parallel: int = Field(8, ge=1, le=256, description="DataNodes that are polled at the same time, at most.")
+    datanode_slow_ratio: float = Field(
+        4.0, gt=1, description="Times the median of its peers from which a DataNode is slow."
+    )
+    datanode_xceivers: float = Field(
+        3_600.0, gt=0, description="Threads that read and write blocks of a DataNode that are too many."
     )
     namenode_sequence_length: int = Field(30, ge=2, description="Steps in a window of the LSTM autoencoder.")
     namenode_latent_dim: int = Field(
@@ -337,10 +432,22 @@ class Settings(BaseSettings):
         secrets = SecretsSettingsSource(settings_cls, os.environ.get(SECRETS))
         return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, settings_file(Path(home)))
 
-    @field_validator("namenode_urls", mode="before")
+    @field_validator("namenode_urls", "datanode_urls", mode="before")
     @classmethod
     def _separated(cls, value: object) -> object:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+    @field_validator("alertmanager_url", "webhook_url", "pages_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            good = not value or (parts.scheme in ("http", "https") and parts.hostname and parts.port != 0)
+        except ValueError:  # of a port that is none
+            good = False
+        if not good:
+            raise ValueError("no address of a web server; write it like http://host:9093 or https://host/path")
+        return value
 
     @field_validator("log_timezone")
     @classmethod
@@ -362,10 +469,11 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Passwords and the like that the settings hold, to be left out of what people are shown."""
-        logins = [url.rpartition("@")[0].rpartition("://")[2] for url in self.namenode_urls]
+        urls = (*self.namenode_urls, *self.datanode_urls, self.alertmanager_url, self.webhook_url)
+        logins = [url.rpartition("@")[0].rpartition("://")[2] for url in urls]
         passwords = [login.partition(":")[2] for login in logins]
         of_kafka = [value for name, value in self.kafka.items() if is_secret(name)]
-        return tuple(secret for secret in (*passwords, *of_kafka) if secret)
+        return tuple(secret for secret in (*passwords, *of_kafka, self.webhook_secret) if secret)
 
     @property
     def store_path(self) -> Path:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 HIDDEN: Final = "…"
 _SECRET = r"passw|passphrase|secret|token|jaas|credential|api[_-]?key|oauthbearer\.config|key\.pem"  # noqa: S105 - names
@@ -45,6 +46,13 @@ def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
     if "://" in text:
         text = "".join(_without_user(word) for word in re.split(r"(\s+)", text))
     return _PAIR.sub(rf"\g<name>{HIDDEN}", text)
+
+
+def place_of(url: str) -> str:
+    """Scheme, host and port of an address: what may be shown of one whose path may be as good as a password."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}" if host else ""
 
 
 def _without_user(word: str) -> str:

@@ -37,11 +37,14 @@ NOT_RUN = {
     r"HDFS_PIPELINE_NAMENODE_URLS=http://namenode:9870": "a NameNode of somebody else; `up` has tests of its own",
     r"export KAFKA_BOOTSTRAP_SERVERS=kafka:9092": "a broker of somebody else; the embedded one stands in for it",
     r".*machine-1-6\.npz": "a data set that does not ship with the project",
+    r"hdfs-pipeline incidents judge": "faults of a recording; hdfs_pipeline_tests/verdicts/test_faults.py has some",
+    r"hdfs-pipeline explain --domain daemons \"": "a minute of somebody else's DataNode",
     r"hdfs-pipeline bench namenode": "minutes of a benchmark; hdfs_pipeline_tests/bench runs it on less",
 }
 """Lines that no test can run, by a pattern, and why."""
 ENDLESS = re.compile(
-    r".*hdfs-pipeline (?:--home \S+ )?(?:broker|stream|route|watch|collect (?!--once)|namenode replay)\b"
+    r".*hdfs-pipeline (?:--home \S+ )?"
+    r"(?:broker|stream|route|watch|incidents follow|collect (?!--once)|namenode replay)\b"
 )
 
 
@@ -203,11 +206,12 @@ def with_home(world: World, home: Path) -> None:
     shutil.copytree(home, world.folder / "data", dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db"))
 
 
-@pytest.mark.parametrize("page", ["docs/feedback.md", "docs/backtest.md"])
+@pytest.mark.parametrize("page", ["docs/feedback.md", "docs/backtest.md", "docs/status.md"])
 def test_pages_on_the_home_of_the_demo(world: World, of_2008: Path, page: str) -> None:
     with_home(world, of_2008)
     for line in runnable(page):
         world.run(line)
+    world.stop()
 
 
 def test_drift_where_blocks_have_come_since(world: World, of_2008: Path, unseen: Excerpt) -> None:
@@ -221,10 +225,17 @@ def test_drift_where_blocks_have_come_since(world: World, of_2008: Path, unseen:
 def test_a_recorded_namenode(world: World) -> None:
     port = free_port()
     world.swaps |= {"127.0.0.1:9870": f"127.0.0.1:{port}", "replay --speed 10": f"replay --speed 10 --port {port}"}
-    for line in [*runnable("docs/namenode.md"), *runnable("data/sample/namenode/README.md")]:
+    pages = ("docs/namenode.md", "data/sample/namenode/README.md", "docs/hdfs-state.md")
+    for line in (line for page in pages for line in runnable(page)):
         world.run(line)
     world.stop()
     world.run("hdfs-pipeline collect --help")
+
+
+def test_daemons(world: World, of_today: Path) -> None:
+    with_files(world, of_today)
+    for line in runnable("docs/daemons.md"):
+        world.run(line)
 
 
 @pytest.mark.slow
@@ -263,8 +274,9 @@ def test_verdicts_and_the_readme(world: World, of_today: Path) -> None:
             world.run(line)
 
 
-RUN = {"README.md", *(f"docs/{name}.md" for name in ("verdicts", "compare", "feedback", "backtest", "drift"))}
+RUN = {"README.md", *(f"docs/{name}.md" for name in ("verdicts", "compare", "feedback", "backtest", "drift", "status"))}
 RUN |= {"docs/streaming.md", "docs/namenode.md", "docs/namenode-models.md", "data/sample/namenode/README.md"}
+RUN |= {"docs/daemons.md", "docs/hdfs-state.md"}
 
 
 @pytest.mark.parametrize("page", [str(page.relative_to(PROJECT)) for page in PAGES])

@@ -164,6 +164,10 @@ def test_what_belongs_to_a_home_lies_in_it(tmp_path: Path) -> None:
         ("lock_timeout_s", "nan", "finite"),
         ("stream_idle_s", "inf", "finite"),
         ("stream_idle_s", "1e300", "less than or equal"),
+        ("webhook_url", "hook.example/x", "no address of a web server"),
+        ("alertmanager_url", "ftp://host:9093", "no address of a web server"),
+        ("alertmanager_url", "http://:9093", "no address of a web server"),
+        ("pages_url", "https://host:99999", "no address of a web server"),
     ],
 )
 def test_values_that_would_break_later_are_refused(
@@ -186,11 +190,14 @@ def test_secrets_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder.mkdir()
     (folder / "hdfs_pipeline_kafka").write_text('{"sasl.password": "hush-1"}\n')
     (folder / "hdfs_pipeline_namenode_urls").write_text("http://hdfs:hush/2@nn:9870\n")
+    (folder / "hdfs_pipeline_webhook_secret").write_text("hush-3\n")
+    (folder / "hdfs_pipeline_webhook_url").write_text("https://me:hush-4@host/hush\n")
     monkeypatch.setenv(SECRETS, str(folder))
     found = load_settings(home)
     assert found.kafka == {"sasl.password": "hush-1"}
     assert found.namenode_urls == ("http://hdfs:hush/2@nn:9870",)
-    assert set(found.secrets) == {"hush-1", "hush/2"}
+    assert found.webhook_secret == "hush-3"
+    assert set(found.secrets) == {"hush-1", "hush/2", "hush-3", "hush-4"}
     assert "hush" not in repr(found)
     monkeypatch.setenv(f"{PREFIX}KAFKA", '{"sasl.password": "of the environment"}')
     assert load_settings(home).kafka == {"sasl.password": "of the environment"}

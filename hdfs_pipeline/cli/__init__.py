@@ -15,11 +15,14 @@ from hdfs_pipeline.cli import (
     failures,
     feedback,
     groups,
+    hdfs_state,
     home,
+    incidents,
     items,
     models,
     namenode,
     namenode_models,
+    notify,
     streaming,
     terminal,
     up,
@@ -35,10 +38,27 @@ app = typer.Typer(
     help="Watches Hadoop HDFS: logs become scored and explained anomalies.",
     epilog="Exit codes: 0 done, 2 wrong use, 3 machine or store not ready, 4 data that cannot be used, 5 not trained.",
 )
-for part in (demo, items, experiments, groups, feedback, home, models, namenode, streaming, up, watching, worker):
+for part in (
+    demo,
+    items,
+    incidents,
+    experiments,
+    groups,
+    feedback,
+    home,
+    models,
+    namenode,
+    notify,
+    streaming,
+    up,
+    watching,
+):
     app.add_typer(part.app)
+app.add_typer(worker.app)
+app.add_typer(incidents.group, name="incidents")
 app.add_typer(bench.app, name="bench")
 namenode.group.add_typer(namenode_models.app)
+namenode.group.add_typer(hdfs_state.app)
 
 
 def _version(asked: bool) -> None:

@@ -74,3 +74,14 @@ def bench_namenode_command(as_json: Json = False) -> None:
     with terminal.err.status("measuring"):
         result = bench_namenode(load_settings())
     terminal.print_json(result) if as_json else terminal.out.print(namenode_table(result))
+
+
+@app.command("incidents")
+def bench_incidents_command(as_json: Json = False) -> None:
+    """Seconds to group 100,000 anomalies into incidents, and of `status` in a home with a million blocks."""
+    from hdfs_pipeline.bench.incidents import bench_incidents
+    from hdfs_pipeline.cli.tables.bench import incidents_table
+
+    with terminal.err.status("measuring"):
+        result = bench_incidents(load_settings())
+    terminal.print_json(result) if as_json else terminal.out.print(incidents_table(result))

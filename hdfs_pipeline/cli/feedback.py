@@ -1,6 +1,5 @@
 """People's feedback: give a word on an item or on a stretch of time, withdraw it, list all words beside the model."""
 
-import getpass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -75,7 +74,7 @@ def feedback(  # noqa: PLR0917 - options, which are given by name
             "or a stretch of time (--from, --to) with --verdict real|false|expected|maintenance, or nothing"
         )
     store = Store.open(settings)
-    login = by if by is not None else _login()
+    login = by if by is not None else terminal.login()
     if begin is not None and end is not None:
         begin, end = (time if time.tzinfo else time.replace(tzinfo=UTC) for time in (begin, end))
         row = give_feedback_on_stretch(store, kind, begin, end, verdict or "", note=note, by=login)
@@ -107,10 +106,3 @@ def feedback(  # noqa: PLR0917 - options, which are given by name
         terminal.print_json(row if withdraw or group is not None else feedback_json(row), kind.item)
         return
     terminal.out.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return ""

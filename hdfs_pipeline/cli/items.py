@@ -10,32 +10,76 @@ from rich.markup import escape
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Detector, Domain, Json, Labels, Logs, Paths
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from hdfs_pipeline.domains import contract
+    from hdfs_pipeline.scoring.plausibility import Doubt
 
 app = typer.Typer()
 
 
 @app.command()
-def ingest(paths: Paths, labels: Labels = None, domain: Domain = None, as_json: Json = False) -> None:
-    """Read files into the home: records, events and features of each item. No content is read twice."""
+def ingest(
+    paths: Paths,
+    labels: Labels = None,
+    verdicts: Annotated[
+        bool, typer.Option("--verdicts/--no-verdicts", help="Bring verdicts and incidents up to date as well.")
+    ] = True,
+    domain: Domain = None,
+    as_json: Json = False,
+) -> None:
+    """Read files into the home, and say what went wrong. No content is read twice; `status` tells the outcome."""
     from dataclasses import asdict
 
-    from hdfs_pipeline.cli.tables.detectors import read_notes
+    from hdfs_pipeline.cli.tables.detectors import doubt_notes, read_notes
     from hdfs_pipeline.domains import domain_named
 
     settings, kind = load_settings(), domain_named(domain)
     read = _read(settings, kind, paths, labels)
+    outcome = _judge(settings, kind) if verdicts and read.items else None
     if as_json:
         facts = asdict(read)
         left = [{"path": path, "why": why} for path, why in facts.pop("left_out")]
-        terminal.print_json(facts | {"catalogue": facts.pop("source"), "left_out": left}, kind.item)
+        facts |= {"catalogue": facts.pop("source"), "left_out": left, "verdicts": outcome and outcome[0]}
+        terminal.print_json(facts, kind.item)
     else:
         terminal.out.print(read_notes(read, kind.item, settings.home), markup=False, highlight=False, soft_wrap=True)
+        if outcome:
+            told, doubts = outcome
+            for note in doubt_notes(doubts):
+                terminal.out.print(note, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
+            sentence = (
+                f"{told['anomalies']:,} anomalies by {told['detector']}, {told['incidents']:,} incidents: "
+                "`hdfs-pipeline status` tells them"
+            )
+            terminal.out.print(sentence, markup=False, highlight=False, soft_wrap=True)
     _complain(read)
+
+
+def _judge(settings: Settings, kind: "contract.Domain") -> "tuple[dict[str, Any], list[Doubt]] | None":
+    """Bring the home's verdicts up to date; their numbers, and the reasons to doubt them. None where no model can."""
+    from hdfs_pipeline.domains.following import followers
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.files import publish_verdicts
+
+    store = Store.open(settings)
+    try:
+        with terminal.err.status("scoring"):
+            for follower in followers(kind):
+                if follower.days(store):
+                    publish_verdicts(store, settings, follower)
+            done = publish_verdicts(store, settings, kind)
+    except (NotTrainedError, DataError) as error:  # what was read is stored, and stays
+        terminal.err.print(f"no verdicts: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        return None
+    with store.read() as con:
+        own = [kind.name, done.detector]
+        flagged = con.execute("SELECT count(*) FROM scores WHERE domain = ? AND detector = ? AND is_anomaly", own)
+        told = {"detector": done.detector, "version": done.version, "anomalies": flagged.fetchall()[0][0]}
+        incidents = con.execute("SELECT count(*) FROM incidents").fetchall()[0][0]
+    return told | {"incidents": incidents, "doubts": [doubt.to_json() for doubt in done.doubts]}, done.doubts
 
 
 def _complain(read: "contract.Read") -> None:
@@ -46,6 +90,7 @@ def _complain(read: "contract.Read") -> None:
 
 
 def _read(settings: Settings, kind: "contract.Domain", paths: list[str], labels: Path | None) -> "contract.Read":
+    from hdfs_pipeline.domains.following import read_for_all
     from hdfs_pipeline.store.store import Store
 
     with terminal.steps() as progress:
@@ -54,7 +99,7 @@ def _read(settings: Settings, kind: "contract.Domain", paths: list[str], labels:
         def on_step(step: str, done: int | None, of: int | None) -> None:
             progress.update(bar, description=step, completed=done, total=of)
 
-        return kind.read(Store.open(settings), settings, paths, labels, on_step)
+        return read_for_all(Store.open(settings), settings, kind, paths, labels, on_step)
 
 
 @app.command()

@@ -109,7 +109,7 @@ def score(namenode: NameNode = None, as_json: Json = False) -> None:
         "to": iso(done.until, "seconds"),
         "steps": done.items,
         "incidents": len(done.incidents),
-        "ongoing": sum(incident.status == "ongoing" for incident in done.incidents),
+        "open": sum(incident.status == "open" for incident in done.incidents),
         "version": done.version,
         "age_s": max(0.0, datetime.now(UTC).timestamp() - done.until),
     }
@@ -118,7 +118,7 @@ def score(namenode: NameNode = None, as_json: Json = False) -> None:
         return
     _say(
         f"{result['steps']:,} steps of {result['namenode']} scored by version {result['version']}, from "
-        f"{result['from']} to {result['to']}; {result['incidents']} incidents, {result['ongoing']} of them ongoing"
+        f"{result['from']} to {result['to']}; {result['incidents']} incidents, {result['open']} of them open"
     )
 
 
@@ -130,7 +130,7 @@ def report(
     threshold: Annotated[
         float | None,
         typer.Option(
-            callback=terminal.finite, help="Threshold of the LSTM autoencoder; the others move in proportion."
+            callback=terminal.finite, help="Threshold of the detector that serves; the others move in proportion."
         ),
     ] = None,
     as_json: Json = False,
@@ -159,30 +159,6 @@ def report(
         _say(window["note"])
     for incident in window["incidents"]:
         show_incident(terminal.out, incident)
-
-
-@app.command()
-def incidents(
-    start: From = None,
-    end: To = None,
-    namenode: NameNode = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many of the latest incidents.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """List the stored incidents, the latest first, and show the latest in full."""
-    from hdfs_pipeline.cli.tables.namenode import incidents_table, show_incident
-    from hdfs_pipeline.domains.namenode.reports import list_incidents
-    from hdfs_pipeline.store.store import Store
-
-    store = Store.open(existing_home())
-    listed = list_incidents(store, namenode=namenode, start=_time(start), end=_time(end), limit=limit)
-    if as_json:
-        terminal.print_json(listed)
-    elif not listed:
-        _say("no incident; `hdfs-pipeline namenode score` looks for them, Dagster does so every five minutes")
-    else:
-        terminal.out.print(incidents_table(listed))
-        show_incident(terminal.out, listed[0])
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """What the commands share: consoles, progress, JSON, and common options."""
 
+import getpass
 import json
 import logging
 import os
@@ -85,6 +86,14 @@ def finite(value: float | None) -> float | None:
     if value is not None and not isfinite(value):
         raise typer.BadParameter("a number is needed")
     return value
+
+
+def login() -> str:
+    """The login name; '' where there is none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return ""
 
 
 def steps() -> Progress:

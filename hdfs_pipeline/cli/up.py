@@ -30,7 +30,7 @@ class Lines:
             colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
             for line in text.split("\n"):
                 shown = Text.assemble((f"{name:<{_WIDTH}} | ", colour), without_secrets(line))
-                if line.startswith(("anomaly", "withdrawn")):
+                if name == "incidents":
                     shown.stylize("bold", _WIDTH + 3)
                 terminal.err.print(shown, soft_wrap=True)
 

@@ -133,12 +133,24 @@ DETECTORS: dict[str, Row] = {
         "random forest and combinations in one, for few labelled anomalies; learns from labels",
         kinds=_SKLEARN,
     ),
+    "rhythm": Row(
+        "rhythm:Rhythm",
+        lambda settings: Quantile(settings.rhythm_quantile),
+        "counts per minute against how many there usually are: what is new, has stopped, or comes twice as often",
+        standard=True,
+    ),
+    "majority": Row(
+        "series.majority:Majority",
+        lambda _: Quiet(power=2.0),
+        "median of the errors of LSTM autoencoder, PCA residual and deviation, metric by metric",
+        kinds=frozenset({"pytorch"}),
+        standard=True,
+    ),
     "lstm_autoencoder": Row(
         "series.lstm_autoencoder:LstmAutoencoder",
         lambda _: Quiet(),
         "squared error of an LSTM network that learned to reproduce the baseline's windows",
         kinds=frozenset({"pytorch"}),
-        standard=True,
     ),
     "pca_residual": Row(
         "series.pca_residual:PcaResidual",

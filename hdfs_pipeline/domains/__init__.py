@@ -29,6 +29,7 @@ class Row:
 
 DOMAINS: dict[str, Row] = {
     "blocks": Row("blocks.domain:Blocks", "the life of each HDFS block, from the logs of NameNode and DataNodes"),
+    "daemons": Row("daemons.domain:Daemons", "each minute of each daemon, from the records that name no block"),
     "namenode": Row("namenode.domain:NameNode", "how NameNodes are, from the metrics that their /jmx tells"),
 }
 
@@ -40,6 +41,11 @@ def domain_named(name: str | None = None) -> "Domain":
     if name in DOMAINS:
         return DOMAINS[name].load()
     raise UsageError(unknown("domain", name, DOMAINS))
+
+
+def option_of(name: str) -> str:
+    """What names a domain on the command line, with a space before it; '' for the one that needs no naming."""
+    return "" if name == next(iter(DOMAINS)) else f" --domain {name}"
 
 
 def all_domains() -> "list[Domain]":

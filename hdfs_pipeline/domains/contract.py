@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
 from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.severity import Kind
 from hdfs_pipeline.scoring.thresholds import Threshold
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.topics import TopicSink
@@ -30,6 +31,8 @@ from hdfs_pipeline.sources.files import LogFile
 from hdfs_pipeline.sources.wire import DeadLetter
 from hdfs_pipeline.store.store import Store
 
+ENTITY: Final = "server"
+"""Stands for the entities of anomalies among their traits."""
 Key = Any
 """What names an item in a matrix: an int64 or a text, the same kind throughout a domain."""
 
@@ -40,7 +43,8 @@ class Item:
 
     `column` is what its id is called where a person meets it. `parse` takes what a person writes and raises DataError
     for what is no id; `show` gives the text that tables hold. `alike` is what two items with the same row of the main
-    family have in common.
+    family have in common. Things are `counted` where their number says how large an incident is; that of minutes does
+    not.
     """
 
     noun: str
@@ -50,6 +54,7 @@ class Item:
     parse: Callable[[str], Key]
     show: Callable[[Key], str]
     alike: str = "the same values"
+    counted: bool = True
 
     def shown(self, text: str) -> str:
         """The id that a person or a message writes, as tables hold it. Raises: DataError for what is no id."""
@@ -110,12 +115,27 @@ class Facts:
 class Place(NamedTuple):
     """Host of a record, or host:port of the server that it speaks of, its file, and when it was written.
 
-    What is not known is ''.
+    What is not known is ''. `until` is the time of the last record that tells, where an anomaly's times are those
+    of the records that tell and not of the item.
     """
 
     host: str
     path: str
     time: datetime
+    until: datetime | None = None
+
+
+class Heard(NamedTuple):
+    """A server, or a topic, that data come from.
+
+    `time` is that of its latest record, Unix seconds; `asked` is when it was last asked for one, where it is asked;
+    `note` says why that gave none, '' if it did.
+    """
+
+    server: str
+    time: float
+    asked: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -309,6 +329,8 @@ class Domain(ABC):
     """The one of these that serves before anything was trained; '' where nothing does."""
     trained_by: ClassVar[str] = "hdfs-pipeline train --detector {}"
     """The command that trains a detector."""
+    filled_by: ClassVar[str] = ""
+    """The command that brings a home its first data of this kind; '' where none does."""
     unbound: ClassVar[frozenset[str]] = frozenset()
     """Families whose columns are the same whatever was read; those of all others come from a source."""
     countable: ClassVar[frozenset[str]] = frozenset()
@@ -318,6 +340,8 @@ class Domain(ABC):
     """Topics at which a stream worker may begin, each with those where it may end."""
     records_topic: ClassVar[str] = ""
     """The topic of raw records, into which log files are sent."""
+    follows: ClassVar[str] = ""
+    """The domain whose records its items are made of, by `derive`; '' for one that reads records of its own."""
     sample: ClassVar[Path | None] = None
     """A folder of a checkout with files to read and `labels.csv`, to try the domain with."""
 
@@ -379,6 +403,10 @@ class Domain(ABC):
         learn from messages that it does not know yet. Raises: DataError where there is nothing to read.
         """
 
+    def derive(self, store: Store, settings: Settings) -> int:
+        """Make the items of what the domain that it `follows` has read since the last time; how many changed."""
+        return 0
+
     def labels(self, path: Path | str) -> tuple[np.ndarray, pa.Table]:
         """Labels of a CSV file: the keys, and what `read` takes. Raises: DataError naming the line that is wrong."""
         raise DataError(f"there are no labels of {self.item.plural}")
@@ -434,6 +462,10 @@ class Domain(ABC):
         """The item of the home whose id is nearest to one that it does not have, where it can be a slip of the hand."""
         return None
 
+    def heard(self, store: Store) -> list[Heard]:
+        """From whom the home has data, and until when."""
+        return []
+
     @abstractmethod
     def days(self, store: Store) -> dict[Any, int]:
         """UTC days on which items of the home began, in order, with their number."""
@@ -449,6 +481,26 @@ class Domain(ABC):
     def grouping(self, settings: Settings) -> Grouping | None:
         """How its anomalies become incidents; None where they are not grouped."""
         return None
+
+    def suspects(self, store: Store, settings: Settings, rules: Mapping[Key, str]) -> pa.Table | None:
+        """Of anomalies by item: when records tell of the trouble, and whom they blame.
+
+        `rules` has the id of the rule that each breaks first, '' of an item that breaks none. The table has the columns
+        `key`, `told_from`, `told_to`, `blamed` (lists of entities), `traits` (maps of what else may be at fault) and
+        `line` (a record that tells of it). None where an item's own times and entity say it.
+        """
+        return None
+
+    def usual(self, store: Store, settings: Settings) -> dict[str, dict[str, float]]:
+        """The share of each entity, and of each value of a trait, in what goes well: 0 to 1, by `ENTITY` and by trait.
+
+        What is at fault stands out against it.
+        """
+        return {}
+
+    def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
+        """What is known of each kind of anomaly, by its name."""
+        return {}
 
     def incidents(self, store: Store, settings: Settings, incidents: Sequence[Incident]) -> list[Incident]:
         """The incidents with what the domain knows of them: kind, evidence, details. By default as they are."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.champions import families, load_scorer
 from hdfs_pipeline.domains.contract import Domain, Read
+from hdfs_pipeline.domains.following import read_for_all
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.readable import unreadable
 from hdfs_pipeline.learning.training import Tested, judge
@@ -67,7 +68,7 @@ def read_apart(
     with scratch_folder(settings.home, ".apart.") as folder:
         apart = domain.apart(settings, folder, next(iter(sources), ""))
         store = Store(apart.store_path, lock_timeout_s=settings.lock_timeout_s, memory_limit=settings.memory_limit)
-        read = domain.read(store, apart, list(logs), labels, propose=False)
+        read = read_for_all(store, apart, domain, list(logs), labels, propose=False)
         if read.unread:
             raise DataError("; ".join(read.unread))
         yield store, apart, read

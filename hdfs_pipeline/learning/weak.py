@@ -2,8 +2,9 @@
 
 An item that breaks a rule of its life is an anomaly, unless people said otherwise of it or of its kind. All others are
 normal where they are common, or where each of their counts is common; rare ones are neither, and nothing is learned
-from them. Training on the verdicts of rules that people write is known as weak supervision (Ratner et al., "Snorkel:
-Rapid Training Data Creation with Weak Supervision", 2017).
+from them. Where hardly two items are the same (a family that is not `countable`), none counts as rare. Training on the
+verdicts of rules that people write is known as weak supervision (Ratner et al., "Snorkel: Rapid Training Data Creation
+with Weak Supervision", 2017).
 """
 
 import math
@@ -51,7 +52,8 @@ def with_weak_labels(data: Dataset, domain: Domain, settings: Settings) -> Datas
         labels[np.searchsorted(data.keys, data.feedback.keys)] = data.feedback.labels
     normal = labels == NORMAL
     rare = normal & ~told & ~data.with_feedback & (data.kinds != FALSE_ALARM)
-    labels[rare & _rare(data.main.values, data.main.distinct, normal)] = UNLABELLED
+    if data.family in domain.countable:
+        labels[rare & _rare(data.main.values, data.main.distinct, normal)] = UNLABELLED
     facts = {
         "anomalies": int((labels == ANOMALY).sum()),
         "rare": int((labels == UNLABELLED).sum()),

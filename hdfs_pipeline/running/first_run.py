@@ -31,6 +31,7 @@ def first_champion(settings: Settings, domain: "Domain", sample: Path, tell: Tel
     need only the model. The main job does both with the next version, which takes its place.
     """
     from hdfs_pipeline.domains.champions import families, named_champion
+    from hdfs_pipeline.domains.following import read_for_all
     from hdfs_pipeline.learning.challenge import PROVISIONAL
     from hdfs_pipeline.learning.tracking import publish_model
     from hdfs_pipeline.learning.training import fit
@@ -39,7 +40,7 @@ def first_champion(settings: Settings, domain: "Domain", sample: Path, tell: Tel
 
     store = Store.open(settings)
     tell(f"reads the sample {sample.name}")
-    domain.read(store, settings, [str(sample)], sample / "labels.csv", propose=False)
+    read_for_all(store, settings, domain, [str(sample)], sample / "labels.csv", propose=False)
     name = named_champion(settings, domain)
     data = domain.features(store, settings, families(domain, [name]))
     tell(f"{name} learns from {len(data):,} {domain.item.plural}")
@@ -72,7 +73,9 @@ def first_run(settings: Settings, sample: Path, tell: Tell) -> bool:
         lambda name, number, of: tell(f"{name} ({number} of {of})"),
     )
     if done:
-        tell(f"all assets are there, after {time.monotonic() - began:.0f} s")
+        tell(
+            f"all assets are there, after {time.monotonic() - began:.0f} s; `hdfs-pipeline status` tells what is wrong"
+        )
     return done
 
 

@@ -20,7 +20,6 @@ from hdfs_pipeline.sources.ranges import reachable
 from hdfs_pipeline.store.store import Store
 
 _SAMPLES: Final = PROJECT / "data" / "sample"
-SHOWN_S: Final = 5.0  # seconds between two anomalies that are shown
 _NAME: Final = "up"
 _NO_MODEL: Final = (
     "no model in this home yet: {day_one} judges without one, from the first record on; for a model put logs, and "
@@ -56,10 +55,11 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, rate: fl
         later.append(Process("sample", command, once=True))
     elif workers and not _trained(settings):
         say(_NAME, _NO_MODEL.format(day_one=domain_named().day_one, incoming=settings.incoming))
-    if workers:
-        shown = _command("anomalies", "watch", "--every", f"{SHOWN_S:g}")
-        later.append(_streaming(shown, settings))
+    later.append(with_(_command("incidents", "incidents", "follow"), patience_s=15.0))
     later += _workers(settings, workers)
+    if settings.alertmanager_url or settings.webhook_url:  # the topic alone is Dagster's work
+        needs = ("broker",) if is_embedded(settings) else ()
+        later.append(with_(_command("notify", "notify", "--follow"), needs=needs, patience_s=15.0))
     for domain in all_domains() if replay else []:
         playback = domain.playback(settings, rate, _free_port)
         if playback is not None:

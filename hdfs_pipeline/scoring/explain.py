@@ -22,7 +22,8 @@ class Vocabulary:
     """What columns are called, the noun of the item, and what two items with the same row have in common.
 
     `codes` are the columns that the numbers 1, 2, … stand for in a matrix of sequences. `severity` is one of
-    `SEVERITIES` and `cause` what is likely behind a column's event; '' where nobody knows.
+    `SEVERITIES` and `cause` what is likely behind a column's event; '' where nobody knows. `new` gives an anomaly that
+    breaks no rule its kind, by the weightiest difference; None where "new here" is all that is to be said.
     """
 
     describe: Callable[[str], str]
@@ -31,6 +32,7 @@ class Vocabulary:
     codes: tuple[str, ...] = ()
     severity: Callable[[str], str] = lambda _: ""
     cause: Callable[[str], str] = lambda _: ""
+    new: "Callable[[Difference], str] | None" = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Broken:
-    """A rule of an item's life that it breaks: what happened, what to look at next, the columns of what shows it."""
+    """A rule of an item's life that it breaks: what happened, what to look at next, the columns of what shows it.
+
+    `records` are how many events those columns count.
+    """
 
     rule: str
     kind: str
@@ -72,6 +77,7 @@ class Broken:
     sentence: str
     hint: str
     columns: tuple[str, ...]
+    records: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ import numpy as np
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.explain import FAILURE, SEVERITIES
 from hdfs_pipeline.scoring.features import Unfinished
+from hdfs_pipeline.scoring.severity import CRITICAL, MAJOR, WARNING, Kind
+from hdfs_pipeline.scoring.severity import SEVERITIES as GRAVITY
 
 _log = logging.getLogger(__name__)
 RULES: Final = "rules"
@@ -33,7 +35,9 @@ _TERM: Final = re.compile(
 )
 _EVENT: Final = re.compile(r"\bE\d+\b")
 _TEXTS: Final = ("id", "kind", "sentence", "hint", "reason")
-_FIELDS: Final = {*_TEXTS, "severity", "when", "faults", "disputed"}
+_LISTS: Final = ("when", "faults", "where", "follows")
+_FLAGS: Final = ("disputed", "critical")
+_FIELDS: Final = {*_TEXTS, *_LISTS, *_FLAGS, "severity", "least"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ class Rule:
 
     `kind` names the trouble, `sentence` says what happened to the item, `hint` what to look at next, and `reason` why
     this is trouble, or where that is written. `severity` is one of `explain.SEVERITIES` but the first. `when` are the
-    conditions. `faults` are labels' kinds that the kind fits. A rule is `disputed` where it may be a habit of a data
-    set, or of a cluster, more than knowledge.
+    conditions. `faults` are labels' kinds that the kind fits. `where` are the roles in which records name what is at
+    fault, the surest first; the domain knows them. `follows` are ids of rules whose trouble causes this one's. Fewer
+    than `least` items that break it at a time are no incident. A rule is `disputed` where it may be a habit of a data
+    set, or of a cluster, more than knowledge, and `critical` where data or the whole service may be lost.
     """
 
     id: str
@@ -55,6 +61,10 @@ class Rule:
     when: tuple[str, ...]
     faults: tuple[str, ...] = ()
     disputed: bool = False
+    where: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
+    least: int = 1
+    critical: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,24 @@ class Knowledge:
         return tuple(rule.id for rule in self.rules)
 
     @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """What the rules say of each kind: its gravest severity, all hints, and what kinds it follows from."""
+        known: dict[str, Kind] = {}
+        for rule in self.rules:
+            severity = CRITICAL if rule.critical else MAJOR if rule.severity == FAILURE else WARNING
+            before = known.get(rule.kind, Kind(severity, rule.sentence))
+            causes = {self.by_id[name].kind for name in rule.follows if name in self.by_id}
+            known[rule.kind] = Kind(
+                max(before.severity, severity, key=GRAVITY.index),
+                before.sentence,
+                tuple(dict.fromkeys((*before.hints, rule.hint))),
+                before.follows | causes,
+                before.faults | set(rule.faults),
+                max(before.least, rule.least),
+            )
+        return known
+
+    @cached_property
     def by_id(self) -> dict[str, Rule]:
         """The rules by id."""
         return {rule.id: rule for rule in self.rules}
@@ -144,7 +172,7 @@ def read_rules(path: Path) -> list[Rule]:
     for number, row in enumerate(given, start=1):
         if fault := _fault(row, {rule.id for rule in rules}):
             raise DataError(f"{path}, rule {number}: {fault}")
-        lists = {name: tuple(row.get(name, ())) for name in ("when", "faults")}
+        lists = {name: tuple(row.get(name, ())) for name in _LISTS}
         rules.append(Rule(**(row | lists)))
     return rules
 
@@ -165,11 +193,14 @@ def _faults(row: Any, taken: Collection[str]) -> Iterator[str]:
     for name in (*_TEXTS, "severity"):
         if not isinstance(row.get(name), str):
             yield f"{name} is a text, not {row.get(name)!r}"
-    for name in ("when", "faults"):
+    for name in _LISTS:
         if not isinstance(texts := row.get(name, []), list) or not all(isinstance(text, str) for text in texts):
             yield f"{name} is a list of texts"
-    if not isinstance(row.get("disputed", False), bool):
-        yield "disputed is true or false"
+    for name in _FLAGS:
+        if not isinstance(row.get(name, False), bool):
+            yield f"{name} is true or false"
+    if type(row.get("least", 1)) is not int or row.get("least", 1) < 1:
+        yield "least is a whole number from 1 up"
     if row.get("id") in taken:
         yield f"the id {row['id']} is taken"
     if row.get("severity") not in SEVERITIES[1:]:

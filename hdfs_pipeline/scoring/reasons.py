@@ -46,7 +46,7 @@ def reasons(
     grades = knowledge.grades(main.values, main.unfinished)
     by_rules = scorer.card.family == RULES
     return [
-        _led(*item, knowledge, by_rules=by_rules)
+        _led(*item, knowledge, vocabulary, by_rules=by_rules)
         for item in zip(explanations, main.values, grades, flagged.tolist(), strict=True)
     ]
 
@@ -57,11 +57,12 @@ def _led(
     grades: np.ndarray,
     flagged: bool,
     knowledge: Knowledge,
+    vocabulary: Vocabulary,
     *,
     by_rules: bool,
 ) -> Explanation:
     """An explanation with the rules that an item with these counts (d,) and grades (k,) breaks, and its kind."""
-    there = {column for column, count in zip(knowledge.columns, counts, strict=True) if count}
+    there = {column: int(count) for column, count in zip(knowledge.columns, counts, strict=True) if count}
     broken = tuple(
         Broken(
             rule=rule.id,
@@ -69,20 +70,23 @@ def _led(
             severity=rule.severity,
             sentence=rule.sentence,
             hint=rule.hint,
-            columns=tuple(column for column in knowledge.columns_of(rule.id) if column in there),
+            columns=(shown := tuple(column for column in knowledge.columns_of(rule.id) if column in there)),
+            records=sum(there[column] for column in shown),
         )
         for rule in (knowledge.rules[index] for index in np.argsort(-grades, kind="stable") if grades[index])
     )
-    kind = "" if not flagged else broken[0].kind if broken else _new_here(explanation)
+    kind = "" if not flagged else broken[0].kind if broken else _new_here(explanation, vocabulary)
     return replace(
         explanation, reason=_reason(explanation, broken, knowledge, by_rules=by_rules), kind=kind, broken=broken
     )
 
 
-def _new_here(explanation: Explanation) -> str:
+def _new_here(explanation: Explanation, vocabulary: Vocabulary) -> str:
     first = next(iter(explanation.differences), None)
     if first is None or not explanation.differs:
         return NEW_HERE
+    if vocabulary.new is not None:
+        return vocabulary.new(first)
     return f"{NEW_HERE}: {'no ' if first.kind == 'missing' else ''}{first.name}"
 
 

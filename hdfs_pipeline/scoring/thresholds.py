@@ -77,6 +77,8 @@ class Quiet:
     least_s: float = 20.0
     gap_s: float = 15.0
     few: int = 30
+    power: float = 1.0
+    """What scores are raised to before they are multiplied: 2 where they are roots of squared distances."""
 
     def fit(
         self, scores: np.ndarray, labels: np.ndarray | None, weights: np.ndarray, times: np.ndarray | None = None
@@ -88,7 +90,8 @@ class Quiet:
         if times is None:
             raise DataError("a threshold that keeps a baseline quiet needs the times of its steps")
         keep = np.ones(len(scores), bool) if labels is None else labels == 0
-        return self.calibrate(scores[keep], times[keep])
+        level, words = self.calibrate(scores[keep] ** self.power, times[keep])
+        return level ** (1 / self.power), words if self.power == 1 else f"{words}, to the power of {self.power:g} each"
 
     def calibrate(self, scores: np.ndarray, times: np.ndarray) -> tuple[float, str]:
         """The threshold for scores (n,) of a baseline (NaN where unknown), and how it came about, in words.

@@ -34,9 +34,11 @@ _ARROW: Final = {
     "INTEGER": pa.int32(),
     "DOUBLE": pa.float64(),
     "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
     "JSON": pa.string(),
     "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
     "MAP(VARCHAR, INTEGER)": pa.map_(pa.string(), pa.int32()),
+    "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
 }
 
 Row = dict[str, Any]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ANOMALIES: Final = "anomalies"
 DEAD_LETTERS: Final = "dead_letters"
+INCIDENTS: Final = "incidents"
 """The topics of all domains; each domain has others of its own."""
 
 Headers = list[tuple[str, bytes | None]]

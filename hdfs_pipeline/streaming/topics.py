@@ -10,7 +10,7 @@ from hdfs_pipeline.domains.contract import Topic
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.messages import verdict_sink
-from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, client_config, explained, is_embedded
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, INCIDENTS, client_config, explained, is_embedded
 from hdfs_pipeline.sources.ranges import patiently
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def all_topics() -> dict[str, Topic]:
             latest_by_key=True,
         ),
         Topic(DEAD_LETTERS, "Messages that could not be used, and why."),
+        Topic(INCIDENTS, "Incidents as they open, change and end: the latest of each.", latest_by_key=True),
     )
     return {topic.name: topic for topic in (*(topic for domain in domains for topic in domain.topics), *shared)}
 
@@ -96,14 +97,14 @@ def _other_count(name: str, count: int, settings: Settings) -> str:
 
 
 def raise_partitions(settings: Settings, source: str, partitions: int) -> None:
-    """Give the topics that workers write at least so many partitions, since `source` has been given as many.
+    """Give the topics that we write at least so many partitions, since `source` has been given as many.
 
     Returns once all of them answer. Raises: SetupError where the broker refuses.
     """
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewPartitions
 
-    written = [name for name, topic in all_topics().items() if topic.from_stage or name == DEAD_LETTERS]
+    written = [name for name, topic in all_topics().items() if topic.from_stage or name in (DEAD_LETTERS, INCIDENTS)]
     admin = _admin(settings)
     there = _partitions(admin)
     few = [NewPartitions(name, partitions) for name in written if there.get(name, partitions) < partitions]

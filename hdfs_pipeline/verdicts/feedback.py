@@ -22,7 +22,8 @@ _SAME: Final = """(domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to
     SELECT (domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) FROM publish_source)"""
 _STREAMED: Final = """SELECT detector, version, score, status <> 'withdrawn' AS was_anomaly FROM anomalies
     WHERE domain = ? AND item = ? AND origin <> 'batch' ORDER BY scored_at DESC LIMIT 1"""
-_MET: Final = """UPDATE incidents SET status = $verdict WHERE domain = $domain AND $entity IN ('', entity)
+_MET: Final = """UPDATE incidents SET status = if($verdict = 'real', status, 'suppressed')
+    WHERE domain = $domain AND $entity IN ('', entity)
     AND started_at <= $to_at AND ended_at >= $from_at"""
 _NAMES: Final = ("detector", "version", "score", "was_anomaly")
 _TAKEN: Final = "DELETE FROM feedback WHERE domain = ? AND kind = ?"

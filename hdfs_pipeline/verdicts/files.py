@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hdfs_pipeline.domains.champions import load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
@@ -70,30 +70,46 @@ class Scored:
         }
 
 
-def score_home(store: Store, settings: Settings, domain: Domain, name: str | None = None) -> Scored:
+class Published(NamedTuple):
+    """What `publish_verdicts` published: the verdicts of a detector, and of `others` beside it; `doubts` about them."""
+
+    detector: str
+    version: int
+    others: list[str]
+    doubts: list[Doubt]
+
+
+def publish_verdicts(store: Store, settings: Settings, domain: Domain, name: str | None = None) -> Published:
     """Score every item of a store with a detector's champion, and publish its scores, anomalies and incidents.
 
     By default that is the detector that serves; then those of the domain's other voices are published as well.
     """
     serving = name or serving_detector(settings, domain)
-    scorer = load_scorer(settings, domain, serving)
-    doubts: list[Doubt] = []
+    version = load_scorer(settings, domain, serving).card.version
     entities = domain.latest(store)
-    for entity in entities:
-        score_new(store, settings, domain, entity)
-    voices = domain.voices(settings, serving) if name is None and not entities else ()
+    if entities:
+        for entity in entities:
+            score_new(store, settings, domain, entity)
+        return Published(serving, version, [], [])
+    voices = domain.voices(settings, serving) if name is None else ()
     others = [voice for voice in ready_detectors(settings, domain) if voice in voices and voice != serving]
-    if not entities:
-        for voice in [serving, *others]:
-            found = score_with_doubts(store, settings, domain, voice)[1]
-            doubts = found if voice == serving else doubts
-            publish_anomalies(store, settings, domain, voice)
-        publish_incidents(store, settings, domain)
-    verdicts, kinds = _verdicts(store, domain, serving)
+    doubts: list[Doubt] = []
+    for voice in [serving, *others]:
+        found = score_with_doubts(store, settings, domain, voice)[1]
+        doubts = found if voice == serving else doubts
+        publish_anomalies(store, settings, domain, voice)
+    publish_incidents(store, settings, domain)
+    return Published(serving, version, others, doubts)
+
+
+def score_home(store: Store, settings: Settings, domain: Domain, name: str | None = None) -> Scored:
+    """As `publish_verdicts`, and what the detector says of each item."""
+    done = publish_verdicts(store, settings, domain, name)
+    verdicts, kinds = _verdicts(store, domain, done.detector)
     with store.read() as con:
-        own = {"domain": domain.name, "name": serving, "voices": others}
-        beyond = dict(con.execute(_OTHERS, own).fetchall()) if others else {}
-    return Scored(serving, scorer.card.version, verdicts, doubts, kinds=kinds, others=beyond)
+        own = {"domain": domain.name, "name": done.detector, "voices": done.others}
+        beyond = dict(con.execute(_OTHERS, own).fetchall()) if done.others else {}
+    return Scored(done.detector, done.version, verdicts, done.doubts, kinds=kinds, others=beyond)
 
 
 def score_files(settings: Settings, domain: Domain, logs: Iterable[str], name: str | None = None) -> Scored:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.champions import families, load_scorer
-from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Selection
+from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Place, Selection
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Explanation
 from hdfs_pipeline.scoring.plausibility import Doubt, doubts
@@ -101,7 +101,8 @@ def anomaly_rows(
 ) -> list[dict[str, Any]]:
     """Rows of `anomalies`, with the reasons, for `flagged` rows of `scores`, whose items are all in `data`.
 
-    The entity of an item that stands for itself is the host of the record that tells of the anomaly.
+    The entity of an item that stands for itself is the host of the record that tells of the anomaly. Its times are the
+    item's, or those of the records that tell where its domain says them.
     """
     by_key = {domain.item.parse(row["item"]): row for row in flagged.to_pylist()}
     rows = np.flatnonzero(np.isin(data.keys, list(by_key)))
@@ -114,12 +115,20 @@ def anomaly_rows(
     return [
         {name: by_key[key][name] for name in fields}
         | {"kind": explanation.kind, "reason": explanation.reason, "explanation": json.dumps(explanation.to_json())}
-        | {"first_time": facts[key].first_time, "last_time": facts[key].last_time, "records": facts[key].records}
+        | dict(zip(("first_time", "last_time"), _times(facts[key], places.get(key)), strict=True))
+        | {"records": facts[key].records}
         | {"origin": BATCH, "status": "final", "part": -1, "first_offset": -1, "last_offset": -1}
         | {"host": hosts[key], "entity": by_key[key]["entity"] or hosts[key]}
         | {"path": places[key].path if key in places else ""}
         for key, explanation in zip(keys, explanations, strict=True)
     ]
+
+
+def _times(facts: Facts, place: Place | None) -> tuple[datetime, datetime]:
+    """When an anomaly began and ended."""
+    if place is None or place.until is None:
+        return facts.first_time, facts.last_time
+    return place.time, place.until
 
 
 def explain_rows_of(

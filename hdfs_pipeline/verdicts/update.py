@@ -4,6 +4,7 @@ For domains whose items follow each other in time. Items that were scored a mome
 rest on may have come late, and so are those of incidents that may go on.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,19 +13,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Selection
-from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.incidents import Flagged, Incident
+from hdfs_pipeline.errors import DataError, NotTrainedError
+from hdfs_pipeline.scoring.incidents import Incident
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store, publish_into
-from hdfs_pipeline.verdicts.incidents import incidents_of, replace_incidents, with_feedback
+from hdfs_pipeline.verdicts.incidents import publish_incidents
 from hdfs_pipeline.verdicts.score import BATCH, anomaly_rows, score_rows
 
 _AGAIN_S: Final = 300.0
 _FIRST_S: Final = 24 * 3600.0
-_SINCE: Final = "domain = ? AND entity = ? AND {} >= to_timestamp(?)"
+_LAST_S: Final = 4e9  # later than every record
+_SINCE: Final = "domain = ? AND entity = ? AND time >= to_timestamp(?)"
+_OF_THESE: Final = f"domain = ? AND origin = ? AND item IN (SELECT item FROM scores WHERE {_SINCE})"
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Update:
 
 
 def score_new(store: Store, settings: Settings, domain: Domain, entity: str) -> Update:
-    """Score what came in of an entity since the last time; scores, anomalies and incidents change together.
+    """Score what came in of an entity since the last time; scores and anomalies change together, then incidents.
 
     At the first time the last 24 hours are scored. Raises: NotTrainedError without a model of the serving detector;
     DataError where there are no items, or where they do not fit the models.
@@ -51,37 +55,52 @@ def score_new(store: Store, settings: Settings, domain: Domain, entity: str) -> 
     latest = domain.latest(store).get(entity)
     if latest is None:
         raise DataError(f"no {domain.item.plural} of {entity}")
+    return _score_from(store, settings, domain, entity, (_begin(store, domain, entity, latest), latest))
+
+
+def judge_new(store: Store, settings: Settings) -> None:
+    """Judge what came in of every domain whose items go on: of each entity, and of records that were read.
+
+    Items that no detector can judge yet wait. Raises: SetupError while the store is busy.
+    """
+    for domain in all_domains():
+        spans: dict[str, tuple[float, float]] = {}
+        for entity, latest in domain.latest(store).items():
+            if latest > (_scored_until(store, domain, entity) or 0.0):
+                spans[entity] = _begin(store, domain, entity, latest), latest
+        if domain.follows and domain.derive(store, settings):
+            spans[""] = max((_scored_until(store, domain, "") or 0.0) - _AGAIN_S, 0.0), _LAST_S
+        for entity, span in spans.items():
+            with suppress(DataError, NotTrainedError):
+                _score_from(store, settings, domain, entity, span)
+
+
+def _score_from(store: Store, settings: Settings, domain: Domain, entity: str, span: tuple[float, float]) -> Update:
+    """Score what began in a span of time (Unix seconds), and bring anomalies and incidents up to date with it."""
     scorers = _scorers(settings, domain)
-    since, until = _begin(store, domain, entity, latest), latest
+    since, until = span
     began = (_time(since - _AGAIN_S), _time(until + 1e-3))
     data = domain.features(store, settings, families(domain, scorers), Selection(began=began, entity=entity))
     times = data.time / 1e6
     rows = np.flatnonzero(times >= since)
-    tables, anomalies, flagged = [], [], []
+    tables, anomalies = [], []
     for scorer in scorers.values():
         scores = scorer.score(data.matrix(scorer.card.family))
-        table = score_rows(domain, data, scorer, scores)
-        flagged.append(_flagged(scorer, table, times, scores))
-        tables.append(table.take(rows))
+        tables.append(score_rows(domain, data, scorer, scores).take(rows))
         anomalous = tables[-1].filter(pc.field("is_anomaly"))
         if len(anomalous):
             anomalies += anomaly_rows(store, settings, domain, scorer, data, anomalous)
-    grouping = domain.grouping(settings)
-    grouped = [] if grouping is None else incidents_of(flagged, grouping, times, domain, entity)
-    incidents = [incident for incident in grouped if incident.end >= since]
-    incidents = domain.incidents(store, settings, incidents)
     with store.write() as con:
-        incidents = with_feedback(con, domain, incidents)
         same = [domain.name, entity, since]
-        publish_into(con, "scores", pa.concat_tables(tables), replace=_SINCE.format("time"), parameters=same)
+        publish_into(con, "scores", pa.concat_tables(tables), replace=_SINCE, parameters=same)
         publish_into(
             con,
             "anomalies",
             pa.Table.from_pylist(anomalies) if anomalies else [],
-            replace=f"{_SINCE.format('last_time')} AND origin = ?",
-            parameters=[*same, BATCH],
+            replace=_OF_THESE,
+            parameters=[domain.name, BATCH, *same],
         )
-        replace_incidents(con, domain, incidents, since, entity)
+    incidents = [each for each in publish_incidents(store, settings, domain, since) if each.entity == entity]
     version = scorers[serving_detector(settings, domain)].card.version
     return Update(entity, since, until, len(rows), version, incidents)
 
@@ -96,28 +115,26 @@ def _scorers(settings: Settings, domain: Domain) -> dict[str, Scorer]:
 
 def _begin(store: Store, domain: Domain, entity: str, latest: float) -> float:
     """From when on items are scored, Unix seconds: some again, and all of the incidents that end there or go on."""
+    scored = _scored_until(store, domain, entity)
     with store.read() as con:
-        scored = _one(con, "SELECT epoch(max(time)) FROM scores WHERE domain = ? AND entity = ?", domain.name, entity)
         since = max(latest - _FIRST_S, 0.0) if scored is None else scored - _AGAIN_S
         started = _one(
             con,
             """SELECT epoch(min(started_at)) FROM incidents WHERE domain = ? AND entity = ?
-            AND (status = 'ongoing' OR ended_at >= to_timestamp(?))""",
+            AND (status IN ('open', 'acknowledged') OR ended_at >= to_timestamp(?))""",
             *(domain.name, entity, since),
         )
     return since if started is None else min(since, started)
 
 
+def _scored_until(store: Store, domain: Domain, entity: str) -> float | None:
+    with store.read() as con:
+        return _one(con, "SELECT epoch(max(time)) FROM scores WHERE domain = ? AND entity = ?", domain.name, entity)
+
+
 def _one(con: Connection, sql: str, *parameters: Any) -> float | None:
     value = con.execute(sql, list(parameters)).fetchall()[0][0]
     return None if value is None else float(value)
-
-
-def _flagged(scorer: Scorer, table: pa.Table, times: np.ndarray, scores: np.ndarray) -> Flagged:
-    over = table["is_anomaly"].to_numpy()
-    items = table["item"].filter(table["is_anomaly"]).to_pylist()
-    card = scorer.card
-    return Flagged(card.detector, times[over], scores[over], card.threshold, card.version, items)
 
 
 def _time(seconds: float) -> datetime:

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from hdfs_pipeline.bench import parse as bench_parse
 from hdfs_pipeline.bench import samples as bench
+from hdfs_pipeline.bench.incidents import bench_incidents
 from hdfs_pipeline.bench.score import bench_score
-from hdfs_pipeline.cli.tables.bench import parse_table, score_table
+from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
 from hdfs_pipeline.domains.blocks.records import Tally, split_records
@@ -143,6 +144,17 @@ def test_lines_that_are_no_log_are_refused(tmp_path):
     (tmp_path / "sample.log").write_text("hello\n")
     with pytest.raises(DataError, match="known layout"):
         bench_parse.bench_parse(tmp_path / "sample.log", lines=1, settings=Settings(home=tmp_path))
+
+
+def test_incidents(tmp_path):
+    result = bench_incidents(Settings(home=tmp_path), anomalies=1000, blocks=500)
+    assert json.loads(json.dumps(result)) == result
+    assert result["incidents"] >= 5, "a fault of 200 anomalies is one, unless it met another of its kind"
+    assert (result["blocks"], result["records"]) == (500, 10_000)
+    assert result["status_s"] > 0 and result["group_s"] > 0
+    told = _text(incidents_table(result))
+    assert "seconds of status on 500 blocks" in told and "seconds to group 1,000 anomalies" in told
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
 def test_score(tmp_path):

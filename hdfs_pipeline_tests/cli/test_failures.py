@@ -33,8 +33,12 @@ READING = (
     "export x",
     "backup y",
     "retrain --force",
+    "status",
+    "incidents list",
+    "incidents show 1",
+    "incidents ack 1",
 )
-OF_NAMENODES = ("train", "status", "score", "report", "incidents", "rollback", "mark 2026-01-01 2026-01-02 --as false")
+OF_NAMENODES = ("train", "status", "score", "report", "rollback", "mark 2026-01-01 2026-01-02 --as false")
 COMMANDS = (
     *READING,
     "ingest some.log",
@@ -309,6 +313,9 @@ def test_numbers_that_mean_nothing_are_wrong_use(run: Run, command: str) -> None
 @pytest.mark.parametrize("time", ["x", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "²", ""])
 def test_times_that_cannot_be(run: Run, trained: Home, time: str) -> None:  # noqa: F811
     home = trained.settings.home
-    for command in (["report", "--from", time], ["incidents", "--to", time], ["mark", time, time, "--as", "false"]):
+    for command in (["report", "--from", time], ["mark", time, time, "--as", "false"]):
         done = run("--home", home, "namenode", *command)
         assert (done.code in {0, 2, 4}, "Traceback" in done.err) == (True, False), done.err
+    for command in (["status", "--since", time], ["incidents", "list", "--since", time]):
+        done = run("--home", home, *command)
+        assert (done.code in {0, 2}, "Traceback" in done.err) == (True, False), done.err

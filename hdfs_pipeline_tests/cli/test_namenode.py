@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.namenode.detectors import LEARNING
+from hdfs_pipeline.domains.namenode.detectors import LEARNING, MAIN
 from hdfs_pipeline.domains.namenode.replay import SAMPLE
 from hdfs_pipeline.scoring.models import promote_model
 from hdfs_pipeline_tests.cli.test_cli import Done, Run, run
@@ -32,7 +33,13 @@ def iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-def test_a_day_with_a_namenode(tell: Tell, tmp_path: Path) -> None:
+def listed(run: Run, folder: Path) -> list[dict[str, Any]]:
+    """The incidents of the NameNode, the latest first."""
+    found: list[dict[str, Any]] = run("--home", folder / "home", "incidents", "list", "--json").json
+    return found
+
+
+def test_a_day_with_a_namenode(run: Run, tell: Tell, tmp_path: Path) -> None:
     storm, churn = faults()["listing_storm"], faults()["metadata_write_churn"]
     assert tell("status", "--json").json["trained"] is False
     nothing = tell("train")
@@ -48,13 +55,13 @@ def test_a_day_with_a_namenode(tell: Tell, tmp_path: Path) -> None:
     assert tell("status", "--json").json["serving"] == 1
     scored = tell("score", "--json").json
     assert scored["steps"] == 95 and scored["incidents"] == 5
-    found = tell("incidents", "--json").json
-    assert found[0]["cause"] == "metadata churn" and found[0]["metrics"][0]["metric"].endswith("Rate")
+    found = listed(run, tmp_path)
+    assert found[0]["kind"] == "metadata churn" and found[0]["details"]["metrics"][0]["metric"].endswith("Rate")
     report = tell("report", "--from", iso(churn.start), "--to", iso(churn.end), "--threshold", "50", "--json").json
-    assert report["detectors"]["lstm_autoencoder"]["threshold"] == pytest.approx(50)
+    assert report["detectors"][MAIN]["threshold"] == pytest.approx(50)
     marked = tell("mark", iso(churn.start), iso(churn.end), "--as", "false", "--json").json
     assert marked["incidents"] == 1
-    assert tell("incidents", "--json").json[0]["status"] == "false"
+    assert listed(run, tmp_path)[0]["status"] == "suppressed"
     assert tell("train", "--json").json["serving"] == 1, "too few steps to hold any back for a judgement"
     serve(tmp_path / "home", 2)
     assert tell("status", "--json").json["serving"] == 2
@@ -66,15 +73,15 @@ def serve(home: Path, version: int) -> None:
         promote_model(open_home(home).settings, "namenode", name, version)
 
 
-def test_tables_for_people(tell: Tell, tmp_path: Path) -> None:
+def test_tables_for_people(run: Run, tell: Tell, tmp_path: Path) -> None:
     watch(open_home(tmp_path / "home"))
     end = iso(faults()["listing_storm"].start)
     told = tell("train", "--to", end).out
-    assert "never called: Concat" in told and "lstm_autoencoder" in told
+    assert "never called: Concat" in told and MAIN in told
     assert "Version 1" in tell("status").out
     assert "5 incidents" in tell("score").out
-    incidents = tell("incidents").out
-    assert "metadata churn" in incidents and "MkdirsRate" in incidents and "root: " in incidents
+    latest = run("--home", tmp_path / "home", "incidents", "show", listed(run, tmp_path)[0]["id"]).out
+    assert "metadata churn" in latest and "MkdirsRate" in latest and "root: " in latest
     assert "static_rules" in tell("report", "--from", end).out
     later = iso(faults()["metadata_write_churn"].end)
     assert (
@@ -82,10 +89,7 @@ def test_tables_for_people(tell: Tell, tmp_path: Path) -> None:
         in tell("mark", iso(faults()["cpu_starvation"].start), later, "--as", "maintenance").out
     )
     again = " ".join(tell("train").out.split())
-    assert (
-        "lstm_autoencoder version 2: not judged, so version 1 serves on: too little to learn from and be judged on"
-        in again
-    )
+    assert "majority version 2: not judged, so version 1 serves on: too little to learn from and be judged on" in again
     serve(tmp_path / "home", 2)
     assert "version 1 serves again" in tell("rollback").out
 
@@ -109,7 +113,7 @@ def test_the_common_commands_take_it(tell: Tell, run: Run, tmp_path: Path) -> No
     asked = ("--domain", "namenode", "--home", home)
     cards = run("models", "--json", *asked).json
     assert [(card["detector"], card["windows"], card["serves"]) for card in cards] == [
-        *((name, 30, True) for name in ("lstm_autoencoder", "pca_residual", "deviation")),
+        *((name, 30, True) for name in LEARNING),
         ("static_rules", 0, True),
     ]
     (window,) = open_home(home).rows(
@@ -118,7 +122,7 @@ def test_the_common_commands_take_it(tell: Tell, run: Run, tmp_path: Path) -> No
     told = run("explain", window[0], "--detector", "deviation", "--json", *asked).json
     assert told["window"] == window[0] and told["is_anomaly"] and " instead of " in told["explanation"]["reason"]
     given = run("feedback", window[0], "--verdict", "false", "--json", *asked).json
-    assert (given["window"], given["detector"], given["was_anomaly"]) == (window[0], "lstm_autoencoder", True)
+    assert (given["window"], given["detector"], given["was_anomaly"]) == (window[0], MAIN, True)
     nothing = run("ingest", home, *asked)
     assert nothing.code == 4 and "hdfs-pipeline collect" in nothing.err
     assert run("rollback", "--detector", "deviation", *asked).code == 4

@@ -171,7 +171,8 @@ def test_a_home_that_is_not_there_is_told_with_the_near_one(run: Run, tmp_path: 
     write_settings(tmp_path / "cluster-a")
     reading = ("models", "score", "explain blk_1", "drift", "backtest", "compare", "feedback", "export x", "backup y")
     reading += ("retrain", "rollback --detector keywords", "bench score", "train --labels x.csv")
-    reading += tuple(f"namenode {name}" for name in ("status", "score", "report", "incidents", "rollback", "train"))
+    reading += ("status", "incidents list", "incidents show 1", "incidents resolve 1")
+    reading += tuple(f"namenode {name}" for name in ("status", "score", "report", "rollback", "train"))
     for command in reading:
         done = run("--home", "clutser-a", *command.split())
         assert (done.code, done.out) == (3, ""), command

@@ -97,7 +97,7 @@ def test_checks_of_schema_keys_and_conservation_block(definitions: dg.Definition
     graph = definitions.resolve_asset_graph()
     specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
     blocking = {spec.name for spec in specs if spec.blocking}
-    assert blocking == {"schema", "unique_keys", "conservation", "records_counted"}
+    assert blocking == {"schema", "unique_keys", "conservation", "records_counted", "whole"}
     assert all(spec.blocking for spec in specs if spec.name in blocking)
     tables = {
         spec.key

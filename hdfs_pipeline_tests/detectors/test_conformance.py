@@ -26,12 +26,13 @@ CHECKS: list[Callable[["Case"], None]] = []
 STEPS = 64
 """Events of a block that a matrix of sequences holds here."""
 MADE_WITH: dict[str, dict[str, Any]] = {
+    "majority": {"epochs": 3},
     "lstm_autoencoder": {"epochs": 3},
     "static_rules": {"limits": {f"c{PLANTED}": 1.0}},
 }
 """How detectors are made here, where that is not as by default: rules need limits, and 50 epochs take a minute."""
-SCORES_WITH = {"lstm_autoencoder": {"torch"}}
-"""Training libraries that scoring needs all the same: this network has no ONNX graph."""
+SCORES_WITH = {"majority": {"torch"}, "lstm_autoencoder": {"torch"}}
+"""Training libraries that scoring needs all the same: the LSTM autoencoder's network has no ONNX graph."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def view(blocks: Blocks, features: str) -> World:
         return Blocks(in_order(blocks.values), blocks.labels)
     if features == "rules":
         return Blocks(2 * (blocks.values[:, [PLANTED]] > 0).astype(np.float32), blocks.labels)
-    return blocks if features == "events" else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
+    return blocks if features in ("events", "minutes") else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
 
 
 def in_order(counts: np.ndarray) -> np.ndarray:

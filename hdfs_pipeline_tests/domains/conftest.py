@@ -2,6 +2,7 @@
 
 import pytest
 
+from hdfs_pipeline_tests.domains.daemons.written import DAEMONS, TROUBLE, read, write
 from hdfs_pipeline_tests.domains.namenode.watched import NAMENODES, QUICK, watch
 from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Filled, fill, open_home
 
@@ -12,6 +13,15 @@ def blocks_filled(tmp_path_factory: pytest.TempPathFactory, excerpt: Excerpt) ->
     home = open_home(tmp_path_factory.mktemp("blocks") / "home")
     fill(home, [excerpt.log], excerpt.csv)
     return Filled(BLOCKS, home, (excerpt.log,), excerpt.csv)
+
+
+@pytest.fixture(scope="session")
+def daemons_filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
+    """Three daemons over 200 minutes, with midnight among them and two troubles at the end."""
+    folder = tmp_path_factory.mktemp("daemons")
+    home = open_home(folder / "home")
+    read(home, write(folder / "logs", range(200), TROUBLE))
+    return Filled(DAEMONS, home)
 
 
 @pytest.fixture(scope="session")

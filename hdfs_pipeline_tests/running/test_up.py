@@ -63,13 +63,13 @@ def names(settings: Settings, *, replay: bool | None = None, workers: int = 1) -
 
 def test_an_empty_home_gets_a_broker_a_model_and_a_replay(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True).settings)
-    assert started == ["broker", "dagster", "sample", "anomalies", "worker", "replay", "namenode", "collect"]
+    assert started == ["broker", "dagster", "sample", "incidents", "worker", "replay", "namenode", "collect"]
     assert any("--no-replay" in line for line in said)
 
 
 def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True, kafka_bootstrap_servers="localhost:9092").settings)
-    assert started == ["dagster", "sample", "anomalies", "worker", "replay", "namenode", "collect"]
+    assert started == ["dagster", "sample", "incidents", "worker", "replay", "namenode", "collect"]
     assert any("raw_logs of localhost:9092" in line for line in said)
 
 
@@ -77,12 +77,12 @@ def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home])
 def test_a_broker_elsewhere_gets_the_sample_only_where_asked(make: Callable[..., Home], servers: str) -> None:
     settings = make(bare=True, kafka_bootstrap_servers=servers).settings
     started, said = names(settings)
-    assert started == ["dagster", "anomalies", "worker"]
+    assert started == ["dagster", "incidents", "worker"]
     assert "is not on this machine" in said[0] and "no model in this home yet: lifecycle judges" in said[1]
     assert names(settings, replay=True)[0] == [
         "dagster",
         "sample",
-        "anomalies",
+        "incidents",
         "worker",
         "replay",
         "namenode",
@@ -101,11 +101,11 @@ def test_a_home_with_logs_of_its_own_never_gets_the_sample_by_itself(
     home = make()
     put_source(home, tmp_path / "hadoop-hdfs-namenode.log")
     assert own_cluster(home.settings) == "this home has logs of its own"
-    assert names(home.settings)[0] == ["broker", "dagster", "anomalies", "worker"]
+    assert names(home.settings)[0] == ["broker", "dagster", "incidents", "worker"]
     assert names(home.settings, replay=True)[0] == [
         "broker",
         "dagster",
-        "anomalies",
+        "incidents",
         "worker",
         "replay",
         "namenode",
@@ -123,7 +123,7 @@ def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., 
         con.execute(
             "INSERT INTO evaluations (domain, detector, version, split) VALUES ('blocks', 'random_forest', 1, 'random')"
         )
-    assert names(home.settings)[0] == ["broker", "dagster", "anomalies", "worker", "replay", "namenode", "collect"]
+    assert names(home.settings)[0] == ["broker", "dagster", "incidents", "worker", "replay", "namenode", "collect"]
 
 
 def test_a_recorded_namenode_is_polled_where_there_is_no_other(make: Callable[..., Home]) -> None:
@@ -146,7 +146,18 @@ def test_workers_have_a_port_for_their_metrics_each(make: Callable[..., Home]) -
     found = processes(settings, replay=False, workers=2, rate=500.0, say=lambda *_: None)
     ports = {process.name: process.environment.get(f"{PREFIX}METRICS_PORT") for process in found}
     assert ports["worker 1"] == str(settings.metrics_port) and ports["worker 2"] == str(settings.metrics_port + 1)
-    assert names(settings, replay=False, workers=0)[0] == ["broker", "dagster"]
+    assert names(settings, replay=False, workers=0)[0] == ["broker", "dagster", "incidents"]
+
+
+def test_whoever_is_set_is_told_of_incidents_by_a_process_of_its_own(make: Callable[..., Home]) -> None:
+    assert "notify" not in names(make("none", bare=True).settings)[0]
+    for setting in ("alertmanager_url", "webhook_url"):
+        settings = make(setting, bare=True, **{setting: "http://127.0.0.1:9"}).settings
+        found = {p.name: p for p in processes(settings, replay=False, workers=0, rate=5.0, say=lambda *_: None)}
+        assert list(found["notify"].command[-2:]) == ["notify", "--follow"] and found["notify"].needs == ("broker",)
+    elsewhere = make("elsewhere", bare=True, webhook_url="http://127.0.0.1:9", kafka_bootstrap_servers="localhost:9")
+    found = {p.name: p for p in processes(elsewhere.settings, replay=False, workers=0, rate=5.0, say=print)}
+    assert found["notify"].needs == (), "Kafka's outage does not keep the others waiting"
 
 
 def test_ports_that_are_taken_are_setup_errors(make: Callable[..., Home]) -> None:
@@ -170,12 +181,8 @@ def test_a_sample_that_is_missing_is_a_setup_error(
 def test_who_needs_kafka_waits_for_the_broker_and_nobody_for_a_model(make: Callable[..., Home]) -> None:
     settings = make(bare=True).settings
     found = {process.name: process for process in processes(settings, replay=True, workers=1, rate=5.0, say=print)}
-    assert {name for name, process in found.items() if process.needs == ("broker",)} == {
-        "anomalies",
-        "worker",
-        "replay",
-    }
-    assert not found["broker"].ready() and found["worker"].after() and found["anomalies"].after()
+    assert {name for name, process in found.items() if process.needs == ("broker",)} == {"worker", "replay"}
+    assert not found["broker"].ready() and found["worker"].after() and not found["incidents"].needs
     elsewhere = make("elsewhere", bare=True, kafka_bootstrap_servers="localhost:9").settings
     found = {process.name: process for process in processes(elsewhere, replay=True, workers=1, rate=5.0, say=print)}
     assert not found["worker"].after() and found["worker"].waits_for == "Kafka at localhost:9"
@@ -220,7 +227,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path, free_ports: dict[str, 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("kafka")
-def test_anomalies_arrive_in_an_empty_home_and_nothing_is_left(empty: Home, tmp_path: Path) -> None:
+def test_incidents_arrive_in_an_empty_home_and_nothing_is_left(empty: Home, tmp_path: Path) -> None:
     settings = empty.settings
     line, environment = command(empty, "up", "--replay")
     log = tmp_path / "up.log"
@@ -237,7 +244,7 @@ def test_anomalies_arrive_in_an_empty_home_and_nothing_is_left(empty: Home, tmp_
         return time.monotonic() - began
 
     try:
-        heard("| anomaly: blk_")
+        heard("hdfs-pipeline incidents show")
 
         def known() -> bool:
             return any(v.detector == "lifecycle" and v.status == "final" and v.kind for v in verdicts(empty))

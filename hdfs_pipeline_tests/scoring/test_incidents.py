@@ -1,12 +1,17 @@
 """Incidents are computed from what was flagged alone, and are the same as from all scores."""
 
+from collections import Counter
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hdfs_pipeline.scoring.incidents import Flagged, Incident, find_incidents
+from hdfs_pipeline.scoring.incidents import Flagged, Grouping, Incident, Scope, find_incidents, merged, with_lone_ones
 from hdfs_pipeline.scoring.runs import Persistence, find_runs, step_seconds
+from hdfs_pipeline.scoring.severity import CRITICAL, MAJOR, WARNING, Kind
 
 RULE = Persistence()
 Scores = dict[str, tuple[np.ndarray, float]]
@@ -24,9 +29,10 @@ def flagged(times: np.ndarray, scores: Scores) -> list[Flagged]:
 
 
 def incidents_of(times: np.ndarray, scores: Scores, openers: tuple[str, ...], **named: Any) -> list[Incident]:
-    step_s, until = step_seconds(times), float(times[-1])
-    names = {"domain": "toys", "entity": "toy 1", **named}
-    return find_incidents(flagged(times, scores), RULE, step_s=step_s, until=until, openers=openers, **names)
+    names = {"domain": "toys", "entity": "toy 1", "kind": "", **named}
+    grouping = Grouping(RULE, openers, steps=True)
+    scope = Scope(**names, grouping=grouping, until=float(times[-1]), step_s=step_seconds(times))
+    return find_incidents(flagged(times, scores), scope)
 
 
 def from_all_scores(times: np.ndarray, scores: Scores, openers: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -54,7 +60,7 @@ def from_all_scores(times: np.ndarray, scores: Scores, openers: tuple[str, ...])
                 "peak": times[run.first + int(ratios.argmax())],
                 "opened": times[min(at for steps in began.values() for at in steps)],
                 "duration_s": times[run.last] - times[run.first] + step,
-                "status": "ongoing" if times[-1] - times[run.last] <= RULE.gap_s else "resolved",
+                "status": "open" if times[-1] - times[run.last] <= RULE.gap_s else "resolved",
                 "severity": "critical" if ratios.max() >= 10 else "major" if ratios.max() >= 3 else "warning",
                 "items": tuple(
                     f"step {at}" for at in range(run.first, run.last + 1) if any(over[name][at] for name in scores)
@@ -145,4 +151,72 @@ def test_steps_of_different_detectors_do_not_add_up() -> None:
 
 def test_nothing_flagged_is_no_incident() -> None:
     assert incidents_of(*steps(), ("first",)) == []
-    assert find_incidents([], RULE, step_s=5, until=0, openers=("first",), domain="toys", entity="") == []
+    assert find_incidents([], Scope("toys", "", "", Grouping(RULE, ("first",)), until=0.0, step_s=5.0)) == []
+
+
+KINDS = {
+    "disk full": Kind(MAJOR, "a disk was full", ("free space",)),
+    "data lost": Kind(CRITICAL, "data was lost", ("see fsck",)),
+    "write failed": Kind(MAJOR, "a write failed", ("read the log", "free space"), frozenset({"disk full"})),
+    "copy failed": Kind(WARNING, "a copy failed", ("see the target",), frozenset({"disk full", "write failed"})),
+}
+
+
+def event(kind: str, entity: str, start: float, seconds: float = 5.0, items: int = 3) -> Incident:
+    names = tuple(f"{kind} {entity} {start + at}" for at in range(items))
+    flagged = Flagged("rules", start + np.arange(items) * seconds / items, np.ones(items), 1.0, 0, names)
+    scope = Scope("toys", entity, kind, Grouping(Persistence(0.0, 30.0)), until=start + 1e4)
+    (incident,) = find_incidents([flagged], scope)
+    return incident
+
+
+def test_a_cause_takes_its_symptoms_on_the_same_entity() -> None:
+    """Also those that nobody knows the entity of, where it is the only cause of that time."""
+    parts = [
+        event("write failed", "a", 100.0),
+        event("disk full", "a", 103.0),
+        event("copy failed", "", 110.0, items=2),
+        event("write failed", "b", 100.0, items=7),
+        event("data lost", "a", 101.0),
+    ]
+    joined = {(incident.kind, incident.entity): incident for incident in merged(parts, KINDS, 30.0)}
+    assert set(joined) == {("disk full", "a"), ("write failed", "b"), ("data lost", "a")}
+    whole = joined["disk full", "a"]
+    assert (whole.start, whole.severity, len(whole.items)) == (100.0, "major", 8)
+    assert whole.kinds == {"disk full": 3, "write failed": 3, "copy failed": 2}, "the leading kind first"
+    assert whole.next_steps == ("free space", "read the log", "see the target")
+    assert joined["data lost", "a"].severity == "critical"
+
+
+def test_a_symptom_that_two_causes_explain_stays_by_itself() -> None:
+    parts = [event("disk full", "a", 100.0), event("disk full", "b", 100.0), event("copy failed", "", 102.0)]
+    assert len(merged(parts, KINDS, 30.0)) == 3
+
+
+def test_ones_and_twos_are_one_incident_and_a_burst_is_its_own() -> None:
+    times = np.array([0.0, 600.0, 610.0, 1500.0, 3000.0, 3001.0, 3002.0, 3003.0, 3600.0])
+    flagged = Flagged("rules", times, np.ones(len(times)), 1.0, 0, [f"item {at:.0f}" for at in times])
+    bursts = find_incidents([flagged], Scope("toys", "a", "slow", Grouping(Persistence(0.0, 30.0)), until=1e5))
+    found = with_lone_ones([*bursts, event("slow", "b", 700.0, items=1)], {}, 1000.0)
+    assert [(incident.start, incident.end, len(incident.items)) for incident in found] == [
+        (0.0, 1500.0, 4),
+        (700.0, 700.0, 1),
+        (3000.0, 3003.0, 4),
+        (3600.0, 3600.0, 1),
+    ]
+
+
+EVENTS = st.tuples(st.sampled_from(sorted(KINDS)), st.sampled_from(["", "a", "b"]), st.integers(0, 50))
+
+
+@given(st.lists(EVENTS, max_size=12), st.randoms(use_true_random=False))
+def test_merging_loses_nothing_and_minds_no_order(drawn: list[tuple[str, str, int]], random: Random) -> None:
+    parts = [event(kind, entity, 20.0 * at, items=1 + at % 3) for kind, entity, at in dict.fromkeys(drawn)]
+    shuffled = [*parts]
+    random.shuffle(shuffled)
+    joined = merged(parts, KINDS, 30.0)
+    assert merged(shuffled, KINDS, 30.0) == joined
+    assert Counter(item for part in parts for item in part.items) == Counter(
+        item for incident in joined for item in incident.items
+    )
+    assert len({incident.id for incident in joined}) == len(joined)

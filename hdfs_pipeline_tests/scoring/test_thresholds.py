@@ -107,6 +107,14 @@ def test_a_threshold_keeps_its_baseline_quiet() -> None:
     assert str(rule) == "2 times the 95 % quantile of the baseline's scores, or until it is quiet"
 
 
+def test_roots_get_the_threshold_that_their_squares_would_get() -> None:
+    times, squares = np.arange(200) * 5.0, np.random.default_rng(1).exponential(1, 200)
+    squares[50:55] = 30
+    level, _ = Quiet().fit(squares, None, np.ones(200), times)
+    root, words = Quiet(power=2.0).fit(np.sqrt(squares), None, np.ones(200), times)
+    assert root == pytest.approx(np.sqrt(level)) and "to the power of 2" in words
+
+
 def test_steps_without_a_score_are_left_out_and_so_are_anomalous_ones() -> None:
     times, scores = np.arange(200) * 5.0, np.random.default_rng(1).exponential(1, 200)
     labels, weights, rule = np.zeros(200, np.int64), np.ones(200), Quiet()

@@ -146,7 +146,7 @@ def test_values_are_kept_as_they_were_sent(streamed: Home) -> None:
     assert verdict[:8] == ("blocks", "dn3", "blk_-5", "d", 1, 0.9, 0.5, "write failed")
     assert verdict[8:] == (
         *("why", time, None, 3, AGGREGATED_EVENTS, "final", 0, 7, 9, "idle", time, 1, 0),
-        *("dn3", None, None, "[1]"),
+        *("dn3", *[None] * 7, "[1]"),
     )
     features = streamed.rows("SELECT part, position, block_id, counts, label, epoch FROM hdfs_logs")
     assert features == [(2, 0, 8, {"E5": 2}, "anomaly", 1)]

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.champion import FINAL, Champion, Counted
 from hdfs_pipeline.domains.blocks.features import features
 from hdfs_pipeline.domains.blocks.group import Grouping
@@ -28,6 +28,7 @@ from hdfs_pipeline.domains.blocks.records import split_records
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.settings import PROJECT, Settings, load_settings
 from hdfs_pipeline.sources.wire import Verdict
 from hdfs_pipeline.verdicts.score import publish_anomalies, score_items

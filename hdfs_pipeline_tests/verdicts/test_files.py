@@ -13,6 +13,7 @@ from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.settings import PROJECT
 from hdfs_pipeline.verdicts.explain import explain_item
 from hdfs_pipeline.verdicts.files import Scored, score_files, score_home, scored_store
+from hdfs_pipeline.verdicts.incidents import publish_incidents
 from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
 from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, fill, open_home
 
@@ -35,6 +36,7 @@ def test_a_home_is_scored_as_dagster_does_it(home: Home, trained: Home, tmp_path
     other = copy_home(trained, tmp_path / "other")
     score_items(other.store, other.settings, BLOCKS, "random_forest")
     publish_anomalies(other.store, other.settings, BLOCKS, "random_forest")
+    publish_incidents(other.store, other.settings, BLOCKS)
     found = score_home(home.store, home.settings, BLOCKS, "random_forest")
     assert home.rows(PUBLISHED) == other.rows(PUBLISHED)
     assert len(found.verdicts) == home.rows("SELECT count(*) FROM scores")[0][0] == 400

@@ -106,3 +106,13 @@ def namenode_table(result: Mapping[str, Any]) -> Listing:
         table.add_row(f"seconds to train {detector}", f"{facts['train_s']:.1f}", "", "")
     table.add_row("steps scored in a second", f"{result['steps_per_s']:,.0f}", "", "")
     return table
+
+
+def incidents_table(result: Mapping[str, Any]) -> Listing:
+    """The figures of `bench_incidents`."""
+    title = f"{result['incidents']:,} incidents; {result['records']:,} records of {result['blocks']:,} blocks"
+    table = Listing(title, _AIMED, escape(describe(result["machine"])))
+    for target in result["targets"]:
+        outcome = "met" if target["met"] else "MISSED"
+        table.add_row(target["what"], f"{target['value']:.2f}", f"{target['aim']:g}", outcome)
+    return table

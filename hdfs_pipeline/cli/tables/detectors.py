@@ -54,6 +54,8 @@ def unlabelled_notes(cards: Sequence[Mapping[str, Any]], count: int, domain: Dom
     if weak["dismissed"]:
         notes.append(f"rules that people dismissed: {', '.join(weak['dismissed'])}")
     allowed = max((card["weak"].get("allowed", -1) for card in cards), default=-1)
+    if not domain.countable:  # its detectors do not ask what is new here
+        return "\n".join(notes)
     notes.append(
         f"what breaks no rule is flagged only as new here, at most {allowed:,} {plural} of these (new_here_a_day)"
         if allowed >= 0

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
+from hdfs_pipeline.cli.tables.incidents import COLOURS
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_COLOURS = {"warning": "yellow", "major": "dark_orange", "critical": "red"}
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -67,30 +66,12 @@ def window_table(report: dict[str, Any]) -> Listing:
     return table
 
 
-def incidents_table(incidents: list[dict[str, Any]]) -> Listing:
-    """Incidents, one a line."""
-    about = (number("lasted"), name("status"), name("severity"), Column("likely cause"), Column("most unusual"))
-    table = Listing("Incidents", (name("start (UTC)"), *about))
-    for incident in incidents:
-        top = ", ".join(metric["metric"] for metric in incident["metrics"][:3])
-        colour = _COLOURS.get(incident["severity"], "white")
-        severity = f"[{colour}]{incident['severity']}[/]"
-        lasted = f"{incident['duration_s']:.0f} s"
-        status, cause = escape(incident["status"]), escape(incident["cause"])
-        table.add_row(incident["started_at"][:19], lasted, status, severity, cause, escape(top))
-    return table
-
-
 def show_incident(console: "Console", incident: dict[str, Any]) -> None:
-    """Print one incident in full: cause, detectors, metrics, users. It may be stored or from a report."""
-    cause = incident["cause"]
-    kind, evidence = (cause, incident["evidence"]) if isinstance(cause, str) else (cause["name"], cause["evidence"])
-    start = incident.get("started_at") or incident["start"]
-    end = incident.get("ended_at") or incident["end"]
-    colour = _COLOURS.get(incident["severity"], "white")
-    span = f"{start[:19]} to {end[:19]} UTC, {incident['status']}, {incident['severity']}"
-    console.print(f"[bold {colour}]{escape(kind)}[/] {span}", highlight=False)
-    console.print(f"  {escape(evidence)}", highlight=False, soft_wrap=True)
+    """Print one incident of a report in full: cause, detectors, metrics, users."""
+    cause, colour = incident["cause"], COLOURS.get(incident["severity"], "white")
+    span = f"{incident['start'][:19]} to {incident['end'][:19]} UTC, {incident['status']}, {incident['severity']}"
+    console.print(f"[bold {colour}]{escape(cause['name'])}[/] {span}", highlight=False)
+    console.print(f"  {escape(cause['evidence'])}", highlight=False, soft_wrap=True)
     detectors = (
         f"{own} {_number(detector['score'])} (threshold {_number(detector['threshold'])}"
         f"{'' if detector['opened'] else ', agrees'})"

@@ -1,7 +1,7 @@
 """The one style of every table: it fits the terminal's width, and cuts no name and no number short."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +32,15 @@ def name(heading: str) -> Column:
 def number(heading: str) -> Column:
     """A column of figures, to the right."""
     return Column(heading, "number")
+
+
+def facts(values: Mapping[str, Sequence[str]]) -> Table:
+    """Facts by name, each with one value or more, below each other; values are markup, and are wrapped at words."""
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for fact, texts in values.items():
+        for at, text in enumerate(texts):
+            table.add_row("" if at else f"[bold]{fact}[/]", text)
+    return table
 
 
 @dataclass

@@ -10,8 +10,8 @@ from hdfs_pipeline.defs.common.checks import numbers, schema_check, unique_keys_
 from hdfs_pipeline.defs.common.metadata import markdown
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.domains import domain_named
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
 from hdfs_pipeline.domains.champions import serving_detector
+from hdfs_pipeline.scoring.catalogue import UNKNOWN
 
 MIN_COVERAGE: Final = 0.99
 _BASELINE: Final = "keywords"

@@ -1,5 +1,8 @@
 """Checks that every table can have. They block: assets downstream do not run on a table that fails one."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from hdfs_pipeline.defs.common.resources import Home
@@ -46,10 +49,10 @@ def unique_keys_check(
     return unique_keys
 
 
-def numbers(store: Store, sql: str) -> dict[str, int]:
+def numbers(store: Store, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, int]:
     """The one row of a query, by column."""
     with store.read() as con:
-        cursor = con.execute(sql)
+        cursor = con.execute(sql, parameters)
         return dict(zip([column[0] for column in cursor.description], cursor.fetchall()[0], strict=True))
 
 

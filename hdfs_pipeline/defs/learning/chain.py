@@ -11,6 +11,7 @@ from hdfs_pipeline.defs.common.naming import CHOOSE, JUDGE, LEARN, named, select
 from hdfs_pipeline.defs.learning.anomalies import anomalies_asset
 from hdfs_pipeline.defs.learning.champion import champion_asset
 from hdfs_pipeline.defs.learning.drift import drift_checks
+from hdfs_pipeline.defs.learning.incident_checks import incident_checks
 from hdfs_pipeline.defs.learning.incidents import incidents_asset
 from hdfs_pipeline.defs.learning.models import LearnFrom, evaluation_asset, model_asset
 from hdfs_pipeline.defs.learning.retraining import NIGHTLY, drifted_sensor, enough_new_sensor, nightly_schedule
@@ -90,7 +91,7 @@ def learning_chain(
     ]
     if grouped:
         assets.append(incidents_asset(domain, group, freshness=freshness, pictures=incidents_pictures))
-        checks.append(schema_check(incidents, "incidents"))
+        checks += incident_checks(domain, incidents)
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,

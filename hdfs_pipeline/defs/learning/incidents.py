@@ -1,19 +1,34 @@
 """Factory of a domain's incidents: anomalies that belong together."""
 
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
 from hdfs_pipeline.defs.common.automation import after_its_inputs, no_blocking_check_failed
-from hdfs_pipeline.defs.common.metadata import OWNERS, Pictures, column_lineage, preview, rows_of, table_metadata
+from hdfs_pipeline.defs.common.checks import numbers
+from hdfs_pipeline.defs.common.metadata import (
+    OWNERS,
+    Pictures,
+    column_lineage,
+    picture,
+    preview,
+    rows_of,
+    table_metadata,
+)
 from hdfs_pipeline.defs.common.naming import JUDGE, named, tags
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.verdicts.incidents import publish_incidents
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.incidents import publish_incidents, stored
+from hdfs_pipeline.verdicts.timeline import timeline_png
 
 _LATEST: Final = """SELECT strftime(started_at, '%Y-%m-%d %H:%M:%S') AS "start (UTC)", round(duration_s)::BIGINT AS s,
-    status, severity, entity, kind, evidence FROM incidents WHERE domain = $domain ORDER BY started_at DESC LIMIT 10"""
+    status, severity, coalesce(nullif(title, ''), kind) AS "what happened", evidence
+    FROM incidents WHERE domain = $domain ORDER BY started_at DESC LIMIT 10"""
+_OPEN: Final = """SELECT count(*) AS open, count(*) FILTER (severity = 'critical') AS critical,
+    count(*) FILTER (severity = 'major') AS major
+    FROM incidents WHERE domain = $domain AND status IN ('open', 'acknowledged')"""
 
 
 def incidents_asset(
@@ -38,15 +53,32 @@ def incidents_asset(
     )
     def incidents(home: Home) -> dg.MaterializeResult:
         settings, store = home.settings, home.store
-        if not domain.latest(store):
-            publish_incidents(store, settings, domain)
+        # Where items are scored as they come only what is new of them is grouped.
+        publish_incidents(store, settings, domain, None if domain.latest(store) else 0.0)
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": rows_of(store, "incidents", domain.name),
-                "latest": preview(store, _LATEST, {"domain": domain.name}),
+                **incidents_metadata(store, domain),
+                **timeline(store, domain),
                 **pictures(settings, store),
                 **column_lineage({"entity": [(anomalies, "entity")], "items": [(anomalies, "item")]}),
             }
         )
 
     return incidents
+
+
+def incidents_metadata(store: Store, domain: Domain) -> dict[str, Any]:
+    """How many incidents of a domain there are, how many go on and how grave these are, and the latest ones."""
+    about = {"domain": domain.name}
+    return {
+        "dagster/row_count": rows_of(store, "incidents", domain.name),
+        **numbers(store, _OPEN, about),
+        "latest": preview(store, _LATEST, about),
+    }
+
+
+def timeline(store: Store, domain: Domain) -> dict[str, Any]:
+    """The picture of a domain's incidents over time; none where there is none."""
+    with store.read() as con:
+        rows = stored(con, domain.name)
+    return {"over time": picture(timeline_png(rows), "incidents by entity, in the colours of severity")} if rows else {}

@@ -135,13 +135,13 @@ def _new_ones(
             context.log.info(f"{entity}: {error}")
             reasons.append(f"{entity}: {error}")
             continue
-        ongoing = sum(incident.status == "ongoing" for incident in update.incidents)
-        rows.append((entity, update.version, update.items, len(update.incidents), ongoing))
-    names = ["of", "version", domain.item.plural, "incidents", "ongoing"]
+        still_open = sum(incident.status == "open" for incident in update.incidents)
+        rows.append((entity, update.version, update.items, len(update.incidents), still_open))
+    names = ["of", "version", domain.item.plural, "incidents", "open"]
     about = {"status": "scored"} if rows else {"status": f"nothing scored: {'; '.join(reasons)}"}
     totals = {
         f"new {domain.item.plural}": sum(row[2] for row in rows),
-        "ongoing incidents": sum(row[4] for row in rows),
+        "open incidents": sum(row[4] for row in rows),
     }
     return about | totals | {"scored": markdown(names, rows)}
 

@@ -13,7 +13,10 @@ from hdfs_pipeline.domains.namenode.reports import model_status
 _WARN: Final = dg.AssetCheckSeverity.WARN
 _STALE_POLLS: Final = 12  # polls without a sample, after which metrics are no longer fresh
 
-schema_checks = [schema_check("namenode_metrics", "namenode_metrics", "namenode_raw", "namenode_collectors")]
+schema_checks = [
+    schema_check("namenode_metrics", "namenode_metrics", "namenode_raw", "namenode_collectors"),
+    schema_check("hdfs_state", "hdfs_state", "datanode_state", "datanode_metrics"),
+]
 
 
 @dg.asset_check(asset="namenode_model")

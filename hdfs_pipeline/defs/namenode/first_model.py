@@ -15,9 +15,12 @@ from hdfs_pipeline.scoring.models import trained_detectors
     description="Trains the first NameNode models once there are `namenode_first_polls` samples.",
 )
 def namenode_first_model(home: Home) -> dg.RunRequest | dg.SkipReason:
-    """One run in a home with enough samples of a NameNode and no model; if it fails, another after as many more."""
+    """One run in a home with enough samples of a NameNode and no model; if it fails, another after as many more.
+
+    A home of a release with other detectors is one without a model, since its own only stand in.
+    """
     domain, wanted = domain_named("namenode"), home.settings.namenode_first_polls
-    if trained_detectors(home.settings, domain.name):
+    if domain.default_detector in trained_detectors(home.settings, domain.name):
         return dg.SkipReason("there is a model; the nightly schedule holds another one against it")
     if not home.store.path.exists():
         return dg.SkipReason("no NameNode samples yet")

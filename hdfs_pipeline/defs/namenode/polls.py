@@ -11,14 +11,17 @@ import dagster as dg
 
 from hdfs_pipeline.defs.common import naming
 from hdfs_pipeline.defs.common.freshness import LIVE
-from hdfs_pipeline.defs.common.metadata import OWNERS, as_text, table_metadata
+from hdfs_pipeline.defs.common.metadata import OWNERS, as_text, markdown, picture, table_metadata
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.domains.namenode.collect import Collector, Polled
-from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.domains.namenode.plots import state_png
+from hdfs_pipeline.domains.namenode.state_reports import CHARTED, state_report, state_series
+from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 
 TELL_S: Final = 30.0  # seconds between two materializations: each stays in Dagster's history
+STATE_S: Final = 300.0  # the same of the state of HDFS, whose picture is drawn then
 _TICK_S: Final = 5
 
 namenode_metrics = dg.AssetSpec(
@@ -32,6 +35,20 @@ namenode_metrics = dg.AssetSpec(
     code_version=version_of("domains.namenode.process"),
     description="What each poll of a NameNode's `/jmx` measured: 28 metrics, their rates and context. Filled by the "
     "sensor `namenode_polls`, or by `hdfs-pipeline collect`.",
+)
+
+hdfs_state = dg.AssetSpec(
+    "hdfs_state",
+    group_name="namenode",
+    owners=OWNERS,
+    kinds={"duckdb", "hadoop"},
+    tags=naming.tags("namenode", naming.READ),
+    metadata=table_metadata("hdfs_state"),
+    freshness_policy=LIVE,
+    code_version=version_of("domains.namenode.state"),
+    description="The state of HDFS at each poll: blocks that are missing, corrupt or under-replicated, DataNodes, "
+    "capacity, safe mode, checkpoint, journals. What is wrong becomes anomalies with the poll that shows it. Filled "
+    "with `namenode_metrics`.",
 )
 
 
@@ -95,14 +112,40 @@ def namenode_polls(
         metadata = _metadata_of_others(home, last)
     if not metadata:
         return dg.SkipReason(sentence)
-    event = dg.AssetMaterialization("namenode_metrics", metadata=metadata)
-    return dg.SensorResult(asset_events=[event], cursor=str(time.time()), skip_reason=sentence)
+    events = [dg.AssetMaterialization("namenode_metrics", metadata=metadata)]
+    if time.time() // STATE_S != last // STATE_S:
+        events += _state_events(home)
+    return dg.SensorResult(asset_events=events, cursor=str(time.time()), skip_reason=sentence)
 
 
 @dg.definitions
 def polls() -> dg.Definitions:
     """The asset, its sensor, and what the sensor remembers."""
-    return dg.Definitions(assets=[namenode_metrics], sensors=[namenode_polls], resources={"namenodes": NameNodes()})
+    return dg.Definitions(
+        assets=[namenode_metrics, hdfs_state], sensors=[namenode_polls], resources={"namenodes": NameNodes()}
+    )
+
+
+def _state_events(home: Home) -> list[dg.AssetMaterialization]:
+    """What is wrong with HDFS, and the picture of its last day; none while the store is in use."""
+    try:
+        report = state_report(home.store_for_ticks)
+        series = state_series(home.store_for_ticks, report["namenode"])
+    except (SetupError, DataError):
+        return []
+    troubles = [
+        [trouble["severity"], trouble["entity"], trouble["kind"], trouble["reason"], trouble["since"]]
+        for trouble in report["troubles"]
+    ]
+    metadata = {
+        "polled_at": dg.MetadataValue.text(report["polled_at"]),
+        "troubles": len(troubles),
+        "what is wrong": markdown(["severity", "of", "kind", "what", "since"], troubles),
+        "absent": dg.MetadataValue.text(", ".join(each["name"] for each in report["absent"]) or "nothing"),
+        "last day": picture(state_png(series), "blocks in trouble, DataNodes, free capacity"),
+        **{name: report["state"][name]["value"] for name in CHARTED if name in report["state"]},
+    }
+    return [dg.AssetMaterialization("hdfs_state", metadata=metadata)]
 
 
 def _line(polled: Polled) -> str:

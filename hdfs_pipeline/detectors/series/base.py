@@ -63,6 +63,14 @@ class SeriesDetector(Detector):
         """See `scores_of` and `Detector.score`."""
         return self.scores_of(self.residuals(values))
 
+    def training_residuals(self, values: Frame, labels: np.ndarray | None, weights: np.ndarray) -> Residuals:
+        """What is unusual at the steps that it has learned; see `Detector.training_scores`."""
+        return self.residuals(values)
+
+    def training_scores(self, values: Frame, labels: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
+        """See `Detector.training_scores`."""
+        return self.scores_of(self.training_residuals(values, labels, weights))
+
     def explain(self, values: Frame, nearest: np.ndarray) -> np.ndarray:
         """Each column's share in the step's error; what was expected stands for `nearest`. See `Detector.explain`."""
         return self.explain_steps(values)[1]

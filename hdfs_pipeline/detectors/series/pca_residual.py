@@ -47,20 +47,20 @@ class PcaResidual(ScaledDetector):
         expected[:, used] = rebuilt * spread[used] + middle[used]
         return Residuals(errors, expected)
 
-    def training_scores(self, values: Frame, labels: np.ndarray | None, weights: np.ndarray) -> np.ndarray:
-        """Scores (n,) of each fifth by a model of the others. See `Detector.training_scores`.
+    def training_residuals(self, values: Frame, labels: np.ndarray | None, weights: np.ndarray) -> Residuals:
+        """Of each fifth by a model of the others. See `SeriesDetector.training_residuals`.
 
         A few dozen steps are explained by their own principal components far better than those that follow.
         """
         if len(values) < 2 * _PARTS:
-            return self.score(values)
-        steps, scores = np.arange(len(values)), []
+            return self.residuals(values)
+        steps, parts = np.arange(len(values)), []
         for part in np.array_split(steps, _PARTS):
             others = np.setdiff1d(steps, part)
             model = type(self)(seed=self.seed, **self.params)
             model.fit(values.take(others), None if labels is None else labels[others], weights[others])
-            scores.append(model.score(values.take(part)))
-        return np.concatenate(scores)
+            parts.append(model.residuals(values.take(part)))
+        return Residuals(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("errors", "expected")))
 
     def _tensors(self) -> Tensors:
         return super()._tensors() | {"components": self._components}

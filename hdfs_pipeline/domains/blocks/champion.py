@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from hdfs_pipeline.detectors import detector_row
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.features import features
 from hdfs_pipeline.domains.blocks.item import parse_block_id
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
@@ -18,6 +18,7 @@ from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.champions import load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError, PipelineError, SetupError
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.models import champion_version, model_folder
 from hdfs_pipeline.scoring.scorer import Scorer

@@ -11,21 +11,25 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks import explain
-from hdfs_pipeline.domains.blocks.catalogue import FAILURE, NOTABLE, ROUTINE, UNKNOWN, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.item import BLOCK
+from hdfs_pipeline.domains.blocks.kept_catalogue import kept_label
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
 from hdfs_pipeline.domains.blocks.lives import DELETION
 from hdfs_pipeline.domains.blocks.mining import difference
+from hdfs_pipeline.domains.blocks.nodes import heard
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
+from hdfs_pipeline.domains.blocks.suspects import suspects, usual
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS
 from hdfs_pipeline.domains.contract import (
     EVERYTHING,
     Domain,
     Facts,
     Figures,
+    Heard,
     Outbox,
     Place,
     Playback,
@@ -36,9 +40,13 @@ from hdfs_pipeline.domains.contract import (
     Shipping,
     Stage,
 )
+from hdfs_pipeline.scoring.catalogue import FAILURE, NOTABLE, ROUTINE, UNKNOWN, Catalogue
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.incidents import Grouping
 from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.runs import Persistence
+from hdfs_pipeline.scoring.severity import Kind
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 from hdfs_pipeline.sources.files import LogFile
 from hdfs_pipeline.sources.finding import shortened
@@ -68,6 +76,7 @@ class Blocks(Domain):
     unbound = frozenset({"keywords", "rules"})
     untrained = frozenset({"lifecycle"})
     day_one = "lifecycle"
+    filled_by = "hdfs-pipeline ingest /var/log/hadoop-hdfs/"
     countable = frozenset({"events", "sequences"})
     unknown = UNKNOWN
     topics = TOPICS
@@ -171,6 +180,36 @@ class Blocks(Domain):
     def nearest(self, store: Store, key: int) -> int | None:
         """See `Domain.nearest`."""
         return explain.nearest(store, key)
+
+    def grouping(self, settings: Settings) -> Grouping:
+        """See `Domain.grouping`: each flagged block counts, and so does each detector."""
+        rule = Persistence(0.0, settings.incident_gap_s)
+        return Grouping(rule, quiet_s=settings.incident_quiet_s, lone_gap_s=settings.incident_lone_gap_s)
+
+    def suspects(self, store: Store, settings: Settings, rules: Mapping[int, str]) -> pa.Table | None:
+        """See `Domain.suspects`: the DataNodes that the records blame."""
+        catalogue = self._home_catalogue(store, settings)
+        return None if catalogue is None else suspects(store, catalogue, knowledge_of(catalogue, settings), rules)
+
+    def usual(self, store: Store, settings: Settings) -> dict[str, dict[str, float]]:
+        """See `Domain.usual`: of DataNodes, clients, file trees and volumes."""
+        catalogue = self._home_catalogue(store, settings)
+        return {} if catalogue is None else usual(store, catalogue, knowledge_of(catalogue, settings))
+
+    def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
+        """See `Domain.kinds`: those of the rules."""
+        catalogue = self._home_catalogue(store, settings)
+        return {} if catalogue is None else knowledge_of(catalogue, settings).kinds
+
+    def _home_catalogue(self, store: Store, settings: Settings) -> Catalogue | None:
+        """The catalogue that the home's logs or its stream workers use; None where there is none yet."""
+        with store.read() as con:
+            used = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
+        return catalogues(settings.catalogues).get(used or kept_label(settings) or settings.catalogue)
+
+    def heard(self, store: Store) -> list[Heard]:
+        """See `Domain.heard`: the daemons that wrote the logs, and the topics that records came from."""
+        return [Heard(server, time) for server, time in heard(store).items()]
 
     def days(self, store: Store) -> dict[date, int]:
         """See `Domain.days`: by the time of a block's first event."""

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.labels import read_labels
 from hdfs_pipeline.domains.blocks.wire import Label, Vector, block_key, encode, parse_key
 from hdfs_pipeline.errors import DataError, UsageError, unknown
+from hdfs_pipeline.scoring.catalogue import UNKNOWN
 from hdfs_pipeline.settings import Settings
 
 _VERDICTS: Final = {"success": "normal", "normal": "normal", "fail": "anomaly", "anomaly": "anomaly"}

@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
@@ -15,6 +14,7 @@ from hdfs_pipeline.domains.blocks.lives import recorded, unfinished_of, unfinish
 from hdfs_pipeline.domains.blocks.parse import home_catalogue
 from hdfs_pipeline.domains.blocks.sequences import block_sequences
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix, Unfinished
 from hdfs_pipeline.scoring.feedback import overlay, words_of

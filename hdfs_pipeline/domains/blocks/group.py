@@ -16,7 +16,6 @@ import numpy as np
 
 from hdfs_pipeline.domains.blocks import open_blocks as grouping
 from hdfs_pipeline.domains.blocks import scan
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.champion import Counted
 from hdfs_pipeline.domains.blocks.counting import CLOSED, ROW
 from hdfs_pipeline.domains.blocks.kernel import EventMatcher
@@ -27,6 +26,7 @@ from hdfs_pipeline.domains.blocks.records import LogFormat
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.blocks.wrappers import Shipped
 from hdfs_pipeline.domains.contract import Batch
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves

@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.records import RECORDS
+from hdfs_pipeline.scoring.catalogue import Catalogue
 
 """From here on a time zone may carry a time out of the years that Python knows."""
 

@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from hdfs_pipeline.domains.blocks.catalogue import FAILURE, NOTABLE, ROUTINE, SHIPPED, STAGES, Catalogue
+from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.catalogue import FAILURE, NOTABLE, ROUTINE, Catalogue
 from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline.scoring.knowledge import Knowledge, Rule, compile_rules, read_rules
 from hdfs_pipeline.settings import Settings

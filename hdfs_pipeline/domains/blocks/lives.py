@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.catalogue import FAILURE, Catalogue
+from hdfs_pipeline.scoring.catalogue import FAILURE, Catalogue
 from hdfs_pipeline.scoring.features import Partly, Unfinished
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection

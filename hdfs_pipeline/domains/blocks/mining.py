@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from hdfs_pipeline.domains.blocks.assess import severity_of, stage_of
-from hdfs_pipeline.domains.blocks.catalogue import MOST_TEMPLATES, WILDCARD, Catalogue, Template
+from hdfs_pipeline.domains.blocks.assess import stage_of
+from hdfs_pipeline.scoring.catalogue import MOST_TEMPLATES, WILDCARD, Catalogue, Template
+from hdfs_pipeline.scoring.proposals import severity_of
 
 # Stands for a masked part until the template is written. It is not Drain's own wildcard, because Drain counts its
 # wildcards as differences: messages that consist mostly of masked parts would never be found alike.

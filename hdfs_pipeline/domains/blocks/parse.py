@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, Template, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kept_catalogue import keep_label
 from hdfs_pipeline.domains.blocks.kernel import events_sql
 from hdfs_pipeline.domains.blocks.mining import difference, propose
+from hdfs_pipeline.domains.blocks.nodes import name_nodes
 from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.quoting import quoted_list
 from hdfs_pipeline.store.scratch import scratch_folder
@@ -125,6 +127,7 @@ def parse(store: Store, settings: Settings) -> Parsed:
             sizes_now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
             grown = [source for source, size in sizes_before if sizes_now.get(source) != size]
             con.execute("DELETE FROM parsed_events WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [grown])
+            name_nodes(con)
     keep_label(settings, catalogue.label)
     with store.read() as con:
         total, without, matched = con.execute(

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.store.quoting import quoted_list
 from hdfs_pipeline.store.store import Connection

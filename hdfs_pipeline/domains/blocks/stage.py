@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import wire
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.champion import PROVISIONAL, Champion, Counted
 from hdfs_pipeline.domains.blocks.features import DOMAIN
 from hdfs_pipeline.domains.blocks.first_look import FirstLook
@@ -21,6 +21,7 @@ from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RA
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage
 from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
 from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS

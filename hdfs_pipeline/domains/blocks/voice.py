@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import explain
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue
 from hdfs_pipeline.domains.blocks.features import DOMAIN
 from hdfs_pipeline.domains.blocks.item import show_block_id
 from hdfs_pipeline.domains.blocks.wire import Vector
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import Knowledge

@@ -17,9 +17,11 @@ from typing import Any, Final
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from hdfs_pipeline.domains.namenode.datanode_polls import DataNodePolls, targets
 from hdfs_pipeline.domains.namenode.jmx import Answer, JmxEndpoint, PollError, parse_document, without_password
 from hdfs_pipeline.domains.namenode.process import GAP_S, UNKNOWN, Document, Processor, Sample
 from hdfs_pipeline.domains.namenode.raw import RAW, Raw, forget_raw, pack, read_raw
+from hdfs_pipeline.domains.namenode.watch import StateRows, StateWatch, forget_state
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
@@ -27,6 +29,7 @@ from hdfs_pipeline.store.store import Store, publish_into
 _QUEUE = 5_000  # polls that wait for a store that is busy; about 7 h of one NameNode, 25 MB
 _FORGET_EVERY_S = 600.0
 _LONGEST = 500  # characters of a message
+_RESUME_S = 0.5  # for a store that is busy, until the next poll
 
 METRICS: Final = pa.schema(
     [
@@ -94,6 +97,8 @@ class _Target:
     endpoint: JmxEndpoint
     lock: FileLock
     health: Health
+    datanodes: DataNodePolls
+    watch: StateWatch | None = None  # None until what the store has of its state was read
     processor: Processor = field(default_factory=Processor)
     base: Raw | None = None
     asked: float | None = None  # when it was last polled, monotonic seconds
@@ -106,6 +111,7 @@ class _Rows:
     metrics: list[pa.Table] = field(default_factory=list)
     raw: list[pa.Table] = field(default_factory=list)
     health: dict[str, pa.Table] = field(default_factory=dict)
+    state: StateRows = field(default_factory=StateRows)
 
     def tables(self) -> tuple[pa.Table, pa.Table, pa.Table]:
         """Samples, documents and health as Arrow tables."""
@@ -116,7 +122,12 @@ class _Rows:
         )
 
     def and_then(self, later: "_Rows") -> "_Rows":
-        return _Rows(self.metrics + later.metrics, self.raw + later.raw, self.health | later.health)
+        return _Rows(
+            self.metrics + later.metrics,
+            self.raw + later.raw,
+            self.health | later.health,
+            self.state.and_then(later.state),
+        )
 
 
 class Collector:
@@ -166,11 +177,15 @@ class Collector:
         folder = self._settings.home / "collectors"
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', endpoint.name)}.lock", thread_local=False)
-        return _Target(endpoint, lock, Health(endpoint.name, datetime.fromtimestamp(0, UTC), collector=self._program))
+        health = Health(endpoint.name, datetime.fromtimestamp(0, UTC), collector=self._program)
+        return _Target(endpoint, lock, health, DataNodePolls(self._settings))
 
     def poll(self) -> list[Polled]:
         """Ask every NameNode once, all at the same time, and queue the answers for `flush`."""
         own = [target for target in self._targets.values() if self._acquired(target)]
+        for target in own:
+            if target.watch is None:
+                self._resume_watch(target)
         self.asked = time.monotonic()
         answers = self._runner.run(_all(own)) if own else []
         polled = {
@@ -178,6 +193,7 @@ class Collector:
         }
         for target in own:
             target.asked = self.asked
+            self._poll_datanodes(target)
         answered = [polled.get(name) or _elsewhere(target) for name, target in self._targets.items()]
         now = datetime.now(UTC)
         refused = [Health(name, now, error=why, collector=self._program) for name, why in self._refused.items()]
@@ -199,7 +215,7 @@ class Collector:
 
     def _resume(self, target: _Target) -> None:
         now, clock = datetime.now(UTC), time.monotonic()
-        target.processor, target.base = Processor(), None
+        target.processor, target.base, target.watch = Processor(), None, None
         if not self._store.path.exists():
             return
         with suppress(SetupError), self._store.read() as con:
@@ -209,6 +225,31 @@ class Collector:
                     earlier = clock - (now - raw.polled_at).total_seconds()
                     _sample(target.processor, parse_document(raw.body), raw.polled_at, earlier)
                 target.base = base
+
+    def _resume_watch(self, target: _Target) -> None:
+        """Go on from what the store knows of the state; while it is busy, nothing is judged, lest it be told twice."""
+        watch = StateWatch(target.endpoint.name, self._settings)
+        if self._store.path.exists():
+            try:
+                with Store.open(self._settings.model_copy(update={"lock_timeout_s": _RESUME_S})).read() as con:
+                    watch.resume(con, datetime.now(UTC))
+            except SetupError:
+                return
+        target.watch = watch
+
+    def _poll_datanodes(self, target: _Target) -> None:
+        """Take what a round of polls of DataNodes measured, and begin the next one if it is due."""
+        if target.watch is None or not target.watch.speaks:
+            return
+        rows = [target.watch.add_datanode(sample) for sample in target.datanodes.take()]
+        target.datanodes.begin(targets(self._settings, target.watch.state))
+        self._queue_state(rows)
+
+    def _queue_state(self, rows: Sequence[StateRows]) -> None:
+        with self._queueing:
+            for row in rows:
+                self._queue.state = self._queue.state.and_then(row)
+            self._queue.state.cut(_QUEUE)
 
     def _take(self, target: _Target, asked_at: datetime, clock: float, answer: Answer | PollError) -> Polled:
         """Put the outcome of one poll into the queue."""
@@ -224,8 +265,24 @@ class Collector:
             row, answered = None, None if isinstance(answer, PollError) else answer
             polled = Polled(self._health(target.health, asked_at, answered, None, _printable(str(error))))
         target.health = polled.health
+        note = self._watch(target, polled, answer)
+        if note:
+            target.health = replace(target.health, note=f"{target.health.note}; {note}".removeprefix("; "))
+            polled = replace(polled, health=target.health)
         self._enqueue(target, row, None if raw is None else Raw(asked_at, raw))
         return replace(polled, process_ms=round((time.perf_counter() - begun) * 1000, 2))
+
+    def _watch(self, target: _Target, polled: Polled, answer: Answer | PollError) -> str:
+        """Queue what the poll says of the state of HDFS; why it says nothing, '' if it does."""
+        watch = target.watch
+        if watch is None:
+            return "the store is busy: the state of HDFS is not judged"
+        try:
+            rows = _state_rows(watch, polled, answer)
+        except PollError as error:
+            return _printable(str(error))
+        self._queue_state([rows])
+        return ""
 
     def _health(
         self, before: Health, asked_at: datetime, answer: Answer | None, sample: Sample | None, error: str = ""
@@ -287,7 +344,9 @@ class Collector:
             publish_into(con, "namenode_raw", raw)
             same = "namenode IN (SELECT namenode FROM publish_source)"
             publish_into(con, "namenode_collectors", health, replace=same)
+            rows.state.publish(con)
             if forget:
+                forget_state(con, datetime.now(UTC) - timedelta(days=self._settings.namenode_state_days))
                 forget_raw(con, datetime.now(UTC) - timedelta(days=self._settings.namenode_raw_days))
         if forget:
             self._forgot = time.monotonic()
@@ -303,6 +362,7 @@ class Collector:
             self.flush()
         finally:
             for target in self._targets.values():
+                target.datanodes.close()
                 self._runner.run(target.endpoint.close())
             self._runner.close()
             self.release()
@@ -364,6 +424,17 @@ def _sample(processor: Processor, document: Document, at: datetime, clock: float
     if sample is None:
         raise PollError("the document holds no bean of a NameNode: is this a NameNode's address?")
     return sample
+
+
+def _state_rows(watch: StateWatch, polled: Polled, answer: Answer | PollError) -> StateRows:
+    """What a poll says of the state of HDFS. Raises: PollError if its document cannot be used for that."""
+    health = polled.health
+    try:
+        if polled.sample is None or isinstance(answer, PollError):
+            return watch.unanswered(health.polled_at, health.failures, health.error)
+        return watch.add(answer.document, polled.sample.role, health.polled_at)
+    except Exception as error:  # one NameNode's answer must not end the polls of the others
+        raise PollError(f"the state of HDFS cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _table(row: dict[str, Any], schema: pa.Schema) -> pa.Table:

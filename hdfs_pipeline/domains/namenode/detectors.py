@@ -3,21 +3,26 @@
 from typing import Any, Final
 
 from hdfs_pipeline.detectors import detector_row
+from hdfs_pipeline.detectors.series.lstm_autoencoder import LstmAutoencoder
+from hdfs_pipeline.detectors.series.majority import Majority
 from hdfs_pipeline.domains.namenode.frames import HOLD_S
 from hdfs_pipeline.scoring.runs import Persistence
 from hdfs_pipeline.scoring.thresholds import Quiet, Threshold
 from hdfs_pipeline.settings import Settings
 
-LEARNING: Final = ("lstm_autoencoder", "pca_residual", "deviation")
-"""The detectors that learn, in the order they are shown."""
+MAIN: Final = Majority.name
+"""The detector that serves once it is trained."""
+LEARNING: Final = (MAIN, "pca_residual", "deviation")
+"""The detectors that a training trains, in the order they are shown. The first holds an LSTM autoencoder, the only one
+that takes long; for itself that one is trained by name only."""
 RULES: Final = "static_rules"
 """The detector that serves without a training."""
-_LSTM: Final = LEARNING[0]
+_NETWORKS: Final = (MAIN, LstmAutoencoder.name)
 
 
 def params_of(settings: Settings, name: str) -> dict[str, Any]:
     """The parameters of a detector of NameNode metrics."""
-    if name == _LSTM:
+    if name in _NETWORKS:
         chosen = ("sequence_length", "latent_dim", "epochs", "batch_size", "validation_split")
         return {param: getattr(settings, f"namenode_{param}") for param in chosen}
     if name == RULES:
@@ -32,7 +37,7 @@ def params_of(settings: Settings, name: str) -> dict[str, Any]:
 
 def threshold_of(settings: Settings, name: str) -> Threshold:
     """How the threshold of a detector is fixed."""
-    if name not in LEARNING:
+    if name == RULES:
         return detector_row(name).threshold(settings)
     return Quiet(
         settings.namenode_percentile,
@@ -40,6 +45,7 @@ def threshold_of(settings: Settings, name: str) -> Threshold:
         settings.namenode_least_s,
         settings.namenode_gap_s,
         few=settings.namenode_sequence_length,
+        power=2.0 if name == MAIN else 1.0,
     )
 
 

@@ -7,19 +7,22 @@ from typing import Any
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.champions import load_scorer, ready_detectors
-from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Playback, Player, Read, Selection
-from hdfs_pipeline.domains.namenode import explain
-from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, lead_s, params_of, persistence, threshold_of
-from hdfs_pipeline.domains.namenode.features import FAMILY, load_dataset, served_role
+from hdfs_pipeline.domains.champions import load_scorer, ready_detectors, serving_detector
+from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Heard, Playback, Player, Read, Selection
+from hdfs_pipeline.domains.namenode import episodes, explain
+from hdfs_pipeline.domains.namenode.detectors import MAIN, RULES, lead_s, params_of, persistence, threshold_of
+from hdfs_pipeline.domains.namenode.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.namenode.item import WINDOW
 from hdfs_pipeline.domains.namenode.labels import DOMAIN
 from hdfs_pipeline.domains.namenode.series import iso, latest_samples
+from hdfs_pipeline.domains.namenode.state_rules import state_rules
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
+from hdfs_pipeline.scoring.models import champion_version, read_card
+from hdfs_pipeline.scoring.severity import Kind
 from hdfs_pipeline.scoring.thresholds import Threshold
 from hdfs_pipeline.settings import PREFIX, Settings
 from hdfs_pipeline.store.store import Store
@@ -27,7 +30,10 @@ from hdfs_pipeline.store.store import Store
 _WAITING = """SELECT count(*) FROM namenode_metrics LEFT JOIN (SELECT entity AS namenode, max(time) AS scored
     FROM scores WHERE domain = $domain AND detector = $detector GROUP BY entity) USING (namenode)
     WHERE scored IS NULL OR polled_at > scored"""
-
+_HEARD = """SELECT namenode, coalesce(epoch(greatest(latest, sampled_at)), 0), coalesce(epoch(polled_at), 0),
+        coalesce(error, '')
+    FROM (SELECT namenode, max(polled_at) AS latest FROM namenode_metrics GROUP BY namenode)
+    FULL JOIN namenode_collectors USING (namenode) ORDER BY namenode"""
 
 _FIRST_POLLS = 50  # four minutes; the recording's first fault comes after nearly five
 
@@ -37,10 +43,11 @@ class NameNode(Domain):
 
     name = DOMAIN
     item = WINDOW
-    default_detector = LEARNING[0]
+    default_detector = MAIN
     families = (FAMILY,)
     untrained = frozenset({RULES})
     trained_by = "hdfs-pipeline namenode train"
+    filled_by = "hdfs-pipeline collect http://NAMENODE:9870"
 
     def voices(self, settings: Settings, serving: str) -> tuple[str, ...]:
         """See `Domain.voices`: all detectors; `grouping` says which of them open incidents."""
@@ -92,7 +99,7 @@ class NameNode(Domain):
         self, store: Store, settings: Settings, families: Iterable[str] = (), where: Selection = EVERYTHING
     ) -> Dataset:
         """See `Domain.features`."""
-        return load_dataset(store, settings, where)
+        return load_dataset(store, settings, where, self._role(settings))
 
     def vocabulary(self, settings: Settings, source: str) -> Vocabulary:
         """See `Domain.vocabulary`: metrics go by their own names."""
@@ -107,6 +114,11 @@ class NameNode(Domain):
     ) -> list[dict[str, Any]]:
         """See `Domain.evidence`: what was measured at the window's last step."""
         return explain.evidence(store, key, limit)
+
+    def heard(self, store: Store) -> list[Heard]:
+        """See `Domain.heard`: the NameNodes that were ever polled."""
+        with store.read() as con:
+            return [Heard(*row) for row in con.execute(_HEARD).fetchall()]
 
     def days(self, store: Store) -> dict[date, int]:
         """See `Domain.days`: by the time of a window's last step."""
@@ -127,17 +139,30 @@ class NameNode(Domain):
             return int(con.execute(_WAITING, {"domain": self.name, "detector": detector}).fetchall()[0][0])
 
     def grouping(self, settings: Settings) -> Grouping:
-        """See `Domain.grouping`."""
-        return Grouping(persistence(settings), explain.OPENERS, steps=True)
+        """See `Domain.grouping`: windows of one NameNode, and each trouble that its polls tell of."""
+        openers = explain.openers(ready_detectors(settings, self))
+        return Grouping(persistence(settings), openers, steps=True, episodes=(episodes.DETECTOR,))
+
+    def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
+        """See `Domain.kinds`: those of the rules over the state of HDFS; causes of other incidents have none."""
+        return {
+            rule.kind: Kind(rule.severity, hints=(rule.hint,), faults=frozenset(rule.faults)) for rule in state_rules()
+        }
 
     def incidents(self, store: Store, settings: Settings, incidents: Sequence[Incident]) -> list[Incident]:
         """See `Domain.incidents`: the likely cause as kind, with its evidence; metrics and users as details."""
         if not incidents:
             return []
-        ready = ready_detectors(settings, self)
-        scorers = {name: load_scorer(settings, self, name) for name in explain.OPENERS if name in ready}
-        role = served_role(settings)
+        opening = explain.openers(ready_detectors(settings, self))
+        scorers = {name: load_scorer(settings, self, name) for name in opening}
+        role = self._role(settings)
         return [explain.explain_incident(store, scorers, role, lead_s(settings), incident) for incident in incidents]
+
+    def _role(self, settings: Settings) -> str | None:
+        """The role that a NameNode had while the model that serves learned from it; None without a model."""
+        serving = serving_detector(settings, self)
+        version = champion_version(settings, self.name, serving)
+        return None if version is None else read_card(settings, self.name, serving, version).facts.get("role")
 
     def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback | None:
         """See `Domain.playback`: a recorded NameNode, if no NameNode is configured."""
@@ -156,5 +181,7 @@ class NameNode(Domain):
             {
                 f"{PREFIX}NAMENODE_URLS": f"http://127.0.0.1:{port}",
                 f"{PREFIX}NAMENODE_FIRST_POLLS": str(_FIRST_POLLS),
+                # The recording names DataNodes that are not there.
+                f"{PREFIX}DATANODE_POLL_S": "0",
             },
         )

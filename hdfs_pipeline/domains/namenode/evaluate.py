@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,18 +10,19 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.detectors import make_detector
-from hdfs_pipeline.detectors.series.base import SeriesDetector
+from hdfs_pipeline.detectors.series.base import ScaledDetector
+from hdfs_pipeline.detectors.series.majority import MEMBERS, Majority
 from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.domains.namenode.baseline import require
-from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, params_of, persistence
+from hdfs_pipeline.domains.namenode.detectors import MAIN, RULES, params_of, persistence, threshold_of
 from hdfs_pipeline.domains.namenode.domain import NameNode
 from hdfs_pipeline.domains.namenode.explain import (
-    OPENERS,
     Judged,
     Usual,
     explained_incidents,
     incident_json,
     judge,
+    openers,
     users_at,
 )
 from hdfs_pipeline.domains.namenode.features import dataset
@@ -94,10 +95,11 @@ def evaluate_series(
 ) -> dict[str, Any]:
     """Train by `fit` on the time before the first fault of a recording, and judge all of it. Returns plain JSON values.
 
-    With `baseline_s` the baseline is only that much of the beginning, and the rest up to the fault is quiet time.
-    Incidents are matched with faults by time. A fault is found by an incident that begins between its start and `LAG_S`
-    after its end (a poll before its start counts as its start). An incident is false if it meets no fault and no
-    `GRACE_S` after one. Quiet time is the time after the baseline that is neither fault nor grace.
+    The majority's members are judged each for itself too, without a second training. With `baseline_s` the baseline is
+    only that much of the beginning, and the rest up to the fault is quiet time. Incidents are matched with faults by
+    time. A fault is found by an incident that begins between its start and `LAG_S` after its end (a poll before its
+    start counts as its start). An incident is false if it meets no fault and no `GRACE_S` after one. Quiet time is the
+    time after the baseline that is neither fault nor grace.
     """
     series, faults = read_series(series_path), read_faults(labels_path)
     until = faults[0].start if baseline_s is None else min(faults[0].start, series.times[0] + baseline_s)
@@ -105,11 +107,10 @@ def evaluate_series(
     begun = time.perf_counter()
     learned = dataset(before, settings)
     require(learned.main.inputs, settings.namenode_sequence_length)
-    scorers = {}
-    for name in LEARNING:
-        on_step(name)
-        scorer = fit(learned, name, _seeded(settings, seed))
-        scorers[name] = replace(scorer, card=replace(scorer.card, version=1))  # like the first version in a home
+    on_step(MAIN)
+    scorer = fit(learned, MAIN, _seeded(settings, seed))
+    scorer = replace(scorer, card=replace(scorer.card, version=1))  # like the first version in a home
+    scorers = {MAIN: scorer, **dict(_members(scorer, learned.main.inputs, settings))}
     trained_s = time.perf_counter() - begun
     usual = Usual.of(scorers)
     frame = usable(series, role=main_role(before))
@@ -121,18 +122,18 @@ def evaluate_series(
         labels[(frame.times >= fault.start) & (frame.times <= fault.end)] = 1
     after = frame.times >= until
     quiet_h = _quiet_hours(frame, faults, until)
-    detectors = {}
+    detectors, opening = {}, openers(answer.name for answer in judged)
     for name in (COMBINED, *(answer.name for answer in judged)):
-        openers = OPENERS if name == COMBINED else (name,)
-        incidents = explained_incidents(frame, judged, usual, rule, users=users, openers=openers)
+        asked = opening if name == COMBINED else (name,)
+        incidents = explained_incidents(frame, judged, usual, rule, users=users, opening=asked)
         figures = _matched(incidents, faults, quiet_h, frame, until)
         own = next((answer for answer in judged if answer.name == name), None)
-        scores = np.nan_to_num(own.scores if own else _combined(judged))
+        scores = np.nan_to_num(own.scores if own else _highest(judged, opening))
         figures |= {
             "ap": average_precision(labels[after], scores[after]),
             "vus_pr": vus_pr(labels[after], scores[after], _BUFFER),
             "threshold": own.threshold if own else None,
-            "threshold_rule": own.rule if own else "any of " + ", ".join(OPENERS),
+            "threshold_rule": own.rule if own else "any of " + ", ".join(opening),
         }
         if name == COMBINED:
             figures["incidents"] = [incident_json(incident) for incident in incidents]
@@ -160,8 +161,19 @@ def _seeded(settings: Settings, seed: int | None) -> Settings:
     return settings if seed is None else settings.model_copy(update={"seed": seed})
 
 
-def _combined(judged: Sequence[Judged]) -> np.ndarray:
-    return np.max([answer.ratio for answer in judged if answer.name in OPENERS], axis=0)
+def _members(scorer: Scorer, frame: Frame, settings: Settings) -> Iterator[tuple[str, Scorer]]:
+    """Each member of a trained majority as it would serve alone, its threshold fixed on the baseline `frame`."""
+    assert isinstance(scorer.detector, Majority)
+    weights = np.ones(len(frame))
+    for name, member in scorer.detector.members.items():
+        scores = member.training_scores(frame, None, weights)
+        threshold, words = threshold_of(settings, name).fit(scores, None, weights, frame.times)
+        card = replace(scorer.card, detector=name, threshold=threshold, rule=words, params=dict(member.params))
+        yield name, replace(scorer, detector=member, card=card)
+
+
+def _highest(judged: Sequence[Judged], names: Sequence[str]) -> np.ndarray:
+    return np.max([answer.ratio for answer in judged if answer.name in names], axis=0)
 
 
 def _quiet_hours(frame: Frame, faults: Sequence[Fault], since: float) -> float:
@@ -254,22 +266,28 @@ def evaluate_machine(
     reasons = read_reasons(explained) if explained.exists() else []
     learned, judged = frame_of_matrix(baseline), frame_of_matrix(test)
     seed = settings.seed if seed is None else seed
-    detectors = {}
-    for name in LEARNING:
+    members: dict[str, ScaledDetector] = {}
+    seconds = {}
+    for name in MEMBERS:
         on_step(name)
         begun = time.perf_counter()
-        detector = make_detector(name, _seeded(settings, seed), **params_of(settings, name))
-        assert isinstance(detector, SeriesDetector)
-        detector.fit(learned, None, np.ones(len(learned)))
-        fitted = time.perf_counter()
+        member = make_detector(name, _seeded(settings, seed), **params_of(settings, name))
+        assert isinstance(member, ScaledDetector)
+        members[name] = member.fit(learned, None, np.ones(len(learned)))
+        seconds[name] = time.perf_counter() - begun
+    seconds[MAIN] = sum(seconds.values())
+    detectors = {}
+    for name, detector in {MAIN: Majority.of(members, learned), **members}.items():
+        begun = time.perf_counter()
         residuals = detector.residuals(judged)
-        scores = moving_average(residuals.mean(), SMOOTHING, judged.segment)
+        scored_s = time.perf_counter() - begun
+        scores = moving_average(detector.scores_of(residuals), SMOOTHING, judged.segment)
         detectors[name] = {
             "ap": average_precision(labels, scores),
             "vus_pr": vus_pr(labels, scores),
             "root_cause": hit_rates(residuals.errors, reasons),
-            "train_s": fitted - begun,
-            "score_s": time.perf_counter() - fitted,
+            "train_s": seconds[name],
+            "score_s": scored_s,
             **detector.facts(),
         }
     return {

@@ -1,6 +1,6 @@
 """Why a NameNode is in trouble: the metrics behind an incident, who called, and a likely cause."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -8,19 +8,20 @@ import numpy as np
 
 from hdfs_pipeline.detectors.series.base import Residuals, ScaledDetector, SeriesDetector
 from hdfs_pipeline.domains.contract import Facts
+from hdfs_pipeline.domains.namenode.detectors import MAIN, RULES
 from hdfs_pipeline.domains.namenode.frames import rate_of, usable
 from hdfs_pipeline.domains.namenode.item import namenode_and_time, parse_window_id
 from hdfs_pipeline.domains.namenode.knowledge import Reading, likely_cause
 from hdfs_pipeline.domains.namenode.process import TopUsers
 from hdfs_pipeline.domains.namenode.series import Series, iso, load_series
 from hdfs_pipeline.scoring.frames import Frame, Scale
-from hdfs_pipeline.scoring.incidents import Flagged, Incident, find_incidents
+from hdfs_pipeline.scoring.incidents import Flagged, Grouping, Incident, Scope, find_incidents
 from hdfs_pipeline.scoring.runs import Persistence, step_seconds
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.store.store import Store
 
-OPENERS: Final[tuple[str, ...]] = ("lstm_autoencoder", "deviation", "static_rules")
-"""Detectors that open an incident. PCA's residual is a second opinion: it shows where it agrees."""
+_BEFORE: Final = ("lstm_autoencoder", "deviation")
+"""The detectors that open incidents in a home of a release that had no `MAIN`, until it trains one."""
 
 _SHOWN: Final = 10
 
@@ -77,6 +78,12 @@ class Caller:
     usual: float
 
 
+def openers(ready: Iterable[str]) -> tuple[str, ...]:
+    """Of the detectors that can serve those that open incidents. The others are a second opinion: they may agree."""
+    names = set(ready)
+    return tuple(name for name in ((MAIN,) if MAIN in names else _BEFORE) + (RULES,) if name in names)
+
+
 def judge(frame: Frame, scorers: Mapping[str, Scorer], factor: float = 1.0) -> list[Judged]:
     """What each detector says of `frame`. `factor` multiplies the learned thresholds."""
     answers = []
@@ -123,7 +130,7 @@ def explained_incidents(
     *,
     namenode: str = "",
     users: Sequence[TopUsers] | None = None,
-    openers: Sequence[str] = OPENERS,
+    opening: Sequence[str] | None = None,
 ) -> list[Incident]:
     """The incidents in `frame`, in order, each with its cause, its metrics and who called.
 
@@ -134,21 +141,24 @@ def explained_incidents(
         rule: how long steps must be anomalous.
         namenode: whose steps these are.
         users: the top users at each step of the frame.
-        openers: which detectors open incidents.
+        opening: which detectors open incidents; by default `openers` says it.
     """
     if not len(frame):
         return []
+    opening = openers(answer.name for answer in judged) if opening is None else opening
     incidents = find_incidents(
         [answer.flagged(frame) for answer in judged],
-        rule,
-        step_s=step_seconds(frame.times),
-        until=float(frame.times[-1]),
-        openers=openers,
-        domain="namenode",
-        entity=namenode,
+        Scope(
+            domain="namenode",
+            entity=namenode,
+            kind="",
+            grouping=Grouping(rule, tuple(opening), steps=True),
+            until=float(frame.times[-1]),
+            step_s=step_seconds(frame.times),
+        ),
     )
-    opening = [answer for answer in judged if answer.name in openers]
-    return [_explained(incident, frame, opening, usual, users) for incident in incidents]
+    asked = [answer for answer in judged if answer.name in opening]
+    return [_explained(incident, frame, asked, usual, users) for incident in incidents]
 
 
 def explain_incident(
@@ -180,7 +190,7 @@ def _explained(
     rows = slice(
         int(np.searchsorted(frame.times, incident.start)), int(np.searchsorted(frame.times, incident.end, side="right"))
     )
-    learned = [answer for answer in opening if answer.name != "static_rules"] or opening
+    learned = [answer for answer in opening if answer.name != RULES] or opening
     leading = max(learned, key=lambda answer: answer.ratio[rows].max())
     metrics, readings = contributions(frame, leading.residuals, usual.scale, rows)
     cause = likely_cause(readings)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
 from hdfs_pipeline.domains.namenode.baseline import check_baseline, require
-from hdfs_pipeline.domains.namenode.detectors import LEARNING, lead_s
+from hdfs_pipeline.domains.namenode.detectors import lead_s
 from hdfs_pipeline.domains.namenode.explain import usual_callers
 from hdfs_pipeline.domains.namenode.frames import main_role, usable
 from hdfs_pipeline.domains.namenode.item import WINDOW, namenode_and_time
@@ -18,25 +18,24 @@ from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.feedback import Word, overlay
 from hdfs_pipeline.scoring.labels import UNLABELLED
-from hdfs_pipeline.scoring.models import champion_version, read_card
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
 FAMILY = "series"
 
 
-def load_dataset(store: Store, settings: Settings, where: Selection = EVERYTHING) -> Dataset:
+def load_dataset(store: Store, settings: Settings, where: Selection = EVERYTHING, role: str | None = None) -> Dataset:
     """The windows of a selection, those of one NameNode; by default what a training learns from.
 
     A training learns from the `namenode_baseline_hours` up to the latest sample, without incidents and marked
-    stretches. In other selections, only steps count that are in the role which the serving model has learned: a standby
-    serves three operations of nineteen, so that judged as an active NameNode it would be one long incident.
+    stretches. In other selections, only steps count that are in the `role` which the serving model has learned: a
+    standby serves three operations of nineteen, so that judged as an active NameNode it would be one long incident.
     Raises: DataError if there are no samples at all, samples of several NameNodes, or none in that role.
     """
     if where.items is None and where.began is None:
         return load_baseline(store, settings, namenode=where.entity or None)
     namenode, since, until = _span(store, where)
-    lead, role = lead_s(settings), served_role(settings)
+    lead = lead_s(settings)
     # Steps at the beginning of a segment are judged with those that follow them.
     series = load_series(store, namenode, since - lead, until + lead)
     whole = dataset(series, settings, left_out(store, namenode, since, until), role, words(store))
@@ -128,12 +127,6 @@ def dataset(
         feedback = replace(feedback, matrices={FAMILY: part})
     labels, kinds = labels_and_kinds(frame.times, stretches)
     return replace(data, labels=labels, kinds=kinds, feedback=feedback)
-
-
-def served_role(settings: Settings) -> str | None:
-    """The role that a NameNode had while the model that serves learned from it; None without a model."""
-    version = champion_version(settings, DOMAIN, LEARNING[0])
-    return None if version is None else read_card(settings, DOMAIN, LEARNING[0], version).facts.get("role")
 
 
 def _short(seconds: float) -> str:

@@ -36,4 +36,4 @@ def namenode_and_time(window: str) -> tuple[str, float]:
 
 
 _EXAMPLE: Final = "nn1:9870 2026-11-21T18:00:00.000Z"
-WINDOW: Final = Item("window", "windows", "window", _EXAMPLE, parse_window_id, str, "the same metrics")
+WINDOW: Final = Item("window", "windows", "window", _EXAMPLE, parse_window_id, str, "the same metrics", counted=False)

@@ -114,8 +114,13 @@ def _starvation(readings: Readings) -> Cause | None:
         return None
     parts = [f"{len(slow)} operations slower and {len(fewer)} called less, without a storm of calls"]
     parts += [
-        _words(name, readings[name]) for name in ("RpcProcessingTimeAvgTime", "RpcProcessingRate") if name in readings
+        _words(name, readings[name])
+        # A call waits for a thread, and a thread for a CPU: without CPU both times rise, and so does what the process
+        # oversleeps. Only the host knows for sure: CPU steal is in no bean.
+        for name in ("RpcProcessingTimeAvgTime", "RpcQueueTimeAvgTime", "GcTotalExtraSleepTime", "RpcProcessingRate")
+        if name in readings
     ]
+    parts.append("CPU steal and load of the host would tell it for sure")
     return Cause("CPU starvation", "; ".join(parts))
 
 

@@ -13,7 +13,7 @@ from hdfs_pipeline.store.store import Store
 
 DOMAIN: Final = "namenode"
 _INCIDENTS: Final = """SELECT epoch(started_at), epoch(ended_at) FROM incidents
-    WHERE domain = ? AND entity = ? AND status IN ('ongoing', 'resolved') ORDER BY started_at"""
+    WHERE domain = ? AND entity = ? AND status <> 'suppressed' ORDER BY started_at"""
 
 Stretch = tuple[Span, str]
 """A span of time, and why it is left out of what is learned: the word on it, or `incident`."""

@@ -1,18 +1,19 @@
-"""Pictures of NameNode scores and incidents, as PNG bytes."""
+"""Pictures of NameNode scores, incidents and the state of HDFS, as PNG bytes."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 _PANELS = 6
 
 
-def scores_png(report: dict[str, Any], detector: str = "lstm_autoencoder") -> bytes:
-    """A detector's score over time with its threshold and the incidents, from a report with scores."""
+def scores_png(report: dict[str, Any], detector: str | None = None) -> bytes:
+    """The score over time, its threshold and the incidents, from a report with scores; by default of what serves."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.2), layout="constrained")
+    detector = detector or next(iter(report["detectors"]))
     axes = figure.subplots()
     axes.xaxis_date("UTC")
     times = [_day(at) for at in report["times"]]
@@ -31,7 +32,7 @@ def scores_png(report: dict[str, Any], detector: str = "lstm_autoencoder") -> by
             rotation=90,
             va="top",
         )
-    axes.set(yscale="symlog", ylabel="mean squared error", title=f"{report['namenode']}: error over time")
+    axes.set(yscale="symlog", ylabel="score", title=f"{report['namenode']}: error over time")
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left", fontsize=7)
     axes.grid(alpha=0.3)
@@ -57,6 +58,33 @@ def metrics_png(series: dict[str, Any], names: Sequence[str], span: tuple[str, s
         axes.set_title(f"{name} ({metric['unit']})", fontsize=8, loc="left")
         axes.grid(alpha=0.3)
     panels[0].legend(loc="upper right", fontsize=7)
+    return _png(figure)
+
+
+_STATE_PANELS: Final = (
+    ("blocks", ("missing", "corrupt", "under_replicated"), 1.0),
+    ("DataNodes", ("live", "stale", "dead"), 1.0),
+    ("GiB free", ("capacity_remaining",), 1024.0**3),
+)
+
+
+def state_png(series: dict[str, Any]) -> bytes:
+    """The state of HDFS over time: blocks in trouble, DataNodes, free capacity, from `state_series`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 1.9 * len(_STATE_PANELS)), layout="constrained")
+    panels = figure.subplots(len(_STATE_PANELS), 1, sharex=True)
+    times = [_day(at) for at in series["times"]]
+    for axes, (unit, names, divisor) in zip(panels, _STATE_PANELS, strict=True):
+        axes.xaxis_date("UTC")
+        for name in names:
+            values = [value / divisor for value in _gaps(series["values"][name])]
+            axes.plot(times, values, linewidth=1.0, drawstyle="steps-post", label=name)
+        axes.set(ylabel=unit)
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper left", fontsize=7)
+        axes.grid(alpha=0.3)
+    panels[0].set_title(f"{series['namenode']}: the state of HDFS", fontsize=9)
     return _png(figure)
 
 

@@ -86,7 +86,7 @@ class Processor:
         `clock` is the time of a clock in seconds that never jumps: intervals are then measured by it, and the sample
         notes a jump of `at`. Without `clock`, a poll that is not later than the one before counts as after a gap.
         """
-        beans = dict(_beans(document))
+        beans = dict(beans_of(document))
         if not beans:
             return None
         notes: list[str] = []
@@ -174,10 +174,10 @@ class Processor:
         return restarted
 
 
-def _beans(document: Document) -> Iterator[tuple[str, Document]]:
-    """The NameNode's beans by their key `name`, whatever the order of the keys in the object name."""
+def beans_of(document: Document, service: str = "NameNode") -> Iterator[tuple[str, Document]]:
+    """A daemon's beans by their key `name`, whatever the order of the keys in the object name."""
     for name, bean in _named(document):
-        if name.domain == "Hadoop" and name.keys.get("service") == "NameNode" and "name" in name.keys:
+        if name.domain == "Hadoop" and name.keys.get("service") == service and "name" in name.keys:
             yield name.keys["name"], bean
 
 
@@ -218,14 +218,14 @@ def _fallen(pairs: Iterable[tuple[Document, Document]]) -> tuple[int, int]:
     fell = changed = 0
     for before, now in pairs:
         for name in filter(only_grows, before):
-            was, later = _number(before[name]), _number(now.get(name))
+            was, later = number(before[name]), number(now.get(name))
             if was is not None and later is not None and later != was:
                 changed += 1
                 fell += later < was
     return fell, changed
 
 
-def _number(value: object) -> float | None:
+def number(value: object) -> float | None:
     """A number that a Java long could hold, or None: a bean may hold NaN, text, a number without end, or nothing."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return None
@@ -235,7 +235,7 @@ def _number(value: object) -> float | None:
 def _measured(metrics: tuple[Metric, ...], before: _Change | None, now: _Change) -> Iterator[tuple[str, float]]:
     """The values of a refreshed bean, compared with the bean before."""
     for metric in metrics:
-        value = _number(now.counted.get(metric.attribute))
+        value = number(now.counted.get(metric.attribute))
         if metric.kind == "gauge":
             if value is not None:
                 yield metric.name, value
@@ -254,10 +254,10 @@ def _measured(metrics: tuple[Metric, ...], before: _Change | None, now: _Change)
 
 def _growth(before: Document, bean: Document, attribute: str) -> float | None:
     """How much a counter grew. A new count of calls began at zero: Hadoop makes it with the first call."""
-    value = _number(bean.get(attribute))
+    value = number(bean.get(attribute))
     if value is None:
         return None
-    was = _number(before.get(attribute, 0 if attribute.endswith("NumOps") else None))
+    was = number(before.get(attribute, 0 if attribute.endswith("NumOps") else None))
     return None if was is None or value < was else value - was
 
 
@@ -269,17 +269,17 @@ def _top_users(text: object) -> TopUsers:
             windows.get("windows") or [], key=lambda entry: entry.get("windowLenMs", math.inf), default={}
         )
         operations = window.get("ops", [])
-        return {_plain(operation["opType"]): _largest(operation.get("topUsers", [])) for operation in operations}
+        return {plain_name(operation["opType"]): _largest(operation.get("topUsers", [])) for operation in operations}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 
 def _largest(users: list[Document]) -> list[tuple[str, int]]:
-    calls = ((_plain(user["user"]), _number(user["count"])) for user in users)
+    calls = ((plain_name(user["user"]), number(user["count"])) for user in users)
     known = [(user, int(count)) for user, count in calls if count is not None]
     return sorted(known, key=lambda pair: -pair[1])[:_USERS]
 
 
-def _plain(name: object) -> str:
+def plain_name(name: object) -> str:
     """A name that can be stored: JSON can spell half a surrogate pair, which no encoding takes."""
     return str(name)[:_LONGEST_NAME].encode("utf-8", "replace").decode()

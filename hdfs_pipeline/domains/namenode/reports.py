@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.detectors import detector_row
-from hdfs_pipeline.domains.champions import load_scorer, ready_detectors
-from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, lead_s, params_of, persistence
+from hdfs_pipeline.domains.champions import load_scorer, ready_detectors, serving_detector
+from hdfs_pipeline.domains.namenode.detectors import RULES, lead_s, params_of, persistence
 from hdfs_pipeline.domains.namenode.domain import NameNode
 from hdfs_pipeline.domains.namenode.explain import (
-    OPENERS,
     Judged,
     Usual,
     explained_incidents,
     incident_json,
     judge,
+    openers,
     users_at,
 )
 from hdfs_pipeline.domains.namenode.frames import frame_of, usable
@@ -34,46 +34,51 @@ from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
-_LSTM = LEARNING[0]
 _TIMES = ("started_at", "ended_at", "peak_at", "opened_at")
 _TRAINED_ON = ("namenode", "role", "trained_from", "trained_to", "steps", "left_out", "findings")
 _OF_TRAINING = (*_TRAINED_ON, "created_at", "params")
 
 
 def model_status(settings: Settings) -> dict[str, Any]:
-    """The model that serves, by detector, and all versions. `trained` says whether there is a model."""
-    serving = champion_version(settings, DOMAIN, _LSTM)
+    """The models that serve, by detector, and all versions of the one whose verdict counts, the `detector`.
+
+    `trained` says whether there is a model.
+    """
+    domain = NameNode()
+    main, ready = serving_detector(settings, domain), ready_detectors(settings, domain)
+    serving = champion_version(settings, DOMAIN, main)
     status: dict[str, Any] = {
         "trained": serving is not None,
+        "detector": main,
         "serving": serving,
-        "versions": [card.version for card in cards(settings, DOMAIN, _LSTM)],
+        "versions": [card.version for card in cards(settings, DOMAIN, main)],
         "detectors": {},
         "rules": params_of(settings, RULES)["limits"],
     }
     if serving is None:
         return status
-    for name in LEARNING:
+    for name in ready:
         version = champion_version(settings, DOMAIN, name)
         if version is None:
             continue
         card = read_card(settings, DOMAIN, name, version)
         status["detectors"][name] = {
             "about": detector_row(name).about,
-            "opens_incidents": name in OPENERS,
+            "opens_incidents": name in openers(ready),
             **{key: getattr(card, key) for key in ("version", "threshold", "rule")},
             **{key: card.facts[key] for key in ("facts", "seconds")},
             "seed": card.seed,
         }
-        if name == _LSTM:
+        if name == main:
             facts = card.facts | {"steps": card.items, "created_at": card.created_at, "params": card.params}
             status |= {key: facts[key] for key in _OF_TRAINING}
     return status
 
 
 def ready_scorers(settings: Settings) -> dict[str, Scorer]:
-    """The detectors that serve, the static rules among them. Raises: NotTrainedError without an LSTM autoencoder."""
+    """The detectors that serve, the one whose verdict counts first. Raises: NotTrainedError without a model."""
     domain = NameNode()
-    ready = {_LSTM, *ready_detectors(settings, domain)}
+    ready = {serving_detector(settings, domain), *ready_detectors(settings, domain)}
     return {name: load_scorer(settings, domain, name) for name in domain.detectors if name in ready}
 
 
@@ -98,12 +103,12 @@ def judge_window(
 ) -> Judgement:
     """Judge the stored samples from `start` to `end`, Unix seconds; by default the last hour.
 
-    `threshold` replaces that of the LSTM autoencoder; the other learned thresholds move in proportion.
+    `threshold` replaces that of the detector that serves; the other learned thresholds move in proportion.
     Raises: NotTrainedError, also for models of other columns; DataError if there are no samples.
     """
     name = the_namenode(store, namenode)
     scorers = ready_scorers(settings)
-    main = scorers[_LSTM].card
+    main = next(iter(scorers.values())).card
     until = last_sample(store, name) + 1e-3 if end is None else end
     since = until - 3600 if start is None else start
     series = load_series(store, name, since - lead_s(settings), until, users=True)
@@ -136,8 +141,8 @@ def window_report(
 ) -> dict[str, Any]:
     """What the models say of a window, by default the last hour; nothing is kept.
 
-    `threshold` replaces that of the LSTM autoencoder, and the other learned ones move in proportion. `with_scores` adds
-    each step's time and scores. Raises: NotTrainedError, DataError.
+    `threshold` replaces that of the detector that serves, and the other learned ones move in proportion. `with_scores`
+    adds each step's time and scores. Raises: NotTrainedError, DataError.
     """
     judgement = judge_window(
         store,
@@ -227,7 +232,7 @@ def metric_series(
     try:
         judgement = judge_window(store, settings, namenode=name, start=since, end=until)
         frame = judgement.frame
-        expected = next(answer for answer in judgement.judged if answer.name == _LSTM).residuals.expected
+        expected = judgement.judged[0].residuals.expected
     except NotTrainedError:
         frame = frame_of(load_series(store, name, since, until))
     rows = (frame.times >= since) & (frame.times < until)

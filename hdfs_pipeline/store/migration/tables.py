@@ -60,6 +60,11 @@ _INCIDENTS: Final = """SELECT namenode_incidents.*, (SELECT count(DISTINCT step_
     FROM namenode_incidents QUALIFY row_number() OVER (PARTITION BY namenode, started_at ORDER BY ended_at DESC) = 1"""
 
 
+_STATUSES: Final = """UPDATE incidents SET status = CASE status WHEN 'ongoing' THEN 'open' WHEN 'real' THEN 'resolved'
+    WHEN 'resolved' THEN 'resolved' ELSE 'suppressed' END"""
+"""Until schema 6 an incident that met a word on its time had that word as its status."""
+
+
 def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
     """Bring the connection's default database, a store of schema `version`, up to date, inside its transaction.
 
@@ -89,6 +94,8 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
         _MOVES[name](con)
     for name in sorted(gone | {f"{name}_before" for name in replaced}):
         con.execute(f"DROP TABLE {name}")
+    if version < 7:
+        con.execute(_STATUSES)
     facts = [str(SCHEMA_VERSION), " ".join(TABLES)]
     con.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?), ('tables', ?)", facts)
 

@@ -54,7 +54,7 @@ def test_it_rests_without_a_namenode(home: Settings) -> None:
 def test_each_tick_is_a_poll_and_the_asset_hears_of_it_now_and_then(watching: Settings) -> None:
     first = tick(watching)
     assert isinstance(first, dg.SensorResult) and not first.run_requests
-    (event,) = first.asset_events
+    event, *_ = first.asset_events
     assert event.asset_key == dg.AssetKey("namenode_metrics")
     assert event.metadata["failing"].value == 0 and "active" in event.metadata["namenodes"].value
     second = tick(watching, first.cursor)
@@ -89,7 +89,7 @@ def test_what_the_command_has_polled_counts_as_fresh(watching: Settings, address
     told = tick(watching)
     command.close()
     assert isinstance(told, dg.SensorResult) and not told.run_requests
-    (event,) = told.asset_events
+    event, *_ = told.asset_events
     assert event.metadata["by"].value == "hdfs-pipeline collect" and event.metadata["polls"].value == 1
 
 
@@ -109,3 +109,11 @@ def test_the_daemon_records_the_event(watching: Settings, definitions: dg.Defini
         assert instance.get_latest_materialization_event(dg.AssetKey("namenode_metrics")) is not None
         assert not instance.get_runs()
     assert dg.AssetKey("namenode_metrics") in {spec.key for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_the_state_of_hdfs_has_an_asset_with_what_is_wrong_and_a_picture(watching: Settings) -> None:
+    first = tick(watching)
+    told = {event.asset_key.path[-1]: event.metadata for event in first.asset_events}
+    assert told["hdfs_state"]["troubles"].value == 0 and told["hdfs_state"]["live"].value == 1
+    assert told["hdfs_state"]["last day"].value.startswith("![blocks in trouble")
+    assert "slow_peers" in told["hdfs_state"]["absent"].value

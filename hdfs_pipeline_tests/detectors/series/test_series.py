@@ -1,6 +1,7 @@
 """Detectors of series learn a baseline, say what is unusual at each step, and come back from their files."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,17 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from hdfs_pipeline.detectors import detector_row
-from hdfs_pipeline.detectors.series.base import ScaledDetector
+from hdfs_pipeline.detectors.series.base import Residuals, ScaledDetector
 from hdfs_pipeline.detectors.series.lstm_autoencoder import LstmAutoencoder
+from hdfs_pipeline.detectors.series.majority import MEMBERS, Majority
 from hdfs_pipeline.detectors.series.pca_residual import PcaResidual
 from hdfs_pipeline.detectors.series.static_rules import StaticRules
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.frames import Frame
 from hdfs_pipeline_tests.domains.namenode.watched import noise
 
-LEARNING = ("lstm_autoencoder", "pca_residual", "deviation")
-FAST = {"lstm_autoencoder": {"epochs": 2, "most_windows": 100}}
+LEARNING = ("majority", *MEMBERS)
+FAST = {name: {"epochs": 2, "most_windows": 100} for name in ("majority", "lstm_autoencoder")}
 
 
 def fitted(name: str, frame: Frame, seed: int = 7) -> ScaledDetector:
@@ -38,7 +40,7 @@ def test_a_metric_that_leaps_stands_out_and_idle_ones_are_not_judged(name: str, 
     later.values[40:45, 7] += 60
     later.values[50:, 3] = np.nan
     detector = fitted(name, quiet)
-    residuals, scores = detector.residuals(later), detector.score(later)
+    residuals, scores = detector.residuals(later), detector.score(later) ** (2 if name == "majority" else 1)
     assert np.nanmin(scores[40:45]) > 3 * np.nanmax(scores[:40])
     assert (np.nanargmax(residuals.errors[40:45], axis=1) == 7).all()
     assert np.isnan(residuals.errors[50:, 3]).all() and not np.isnan(residuals.errors[50:, 4]).any()
@@ -122,6 +124,52 @@ def test_the_length_of_a_window_is_kept(quiet: Frame, tmp_path: Path) -> None:
     later = noise(20, seed=5)
     np.testing.assert_array_equal(again.score(later), detector.score(later))
     assert not np.isnan(again.score(later)).any()
+
+
+def test_two_of_three_decide_and_whoever_knows_something(quiet: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = quiet.take(np.arange(5))
+    detector, nan = fitted("majority", quiet), np.nan
+    assert isinstance(detector, Majority)
+    detector._usual[:] = 0.8  # PCA's errors count as they are then
+    told = [[1, 9, 4, nan, nan], [2, 3, nan, nan, nan], [999, 5, 8, 7, nan]]
+    for at, (member, known) in enumerate(zip(detector.members.values(), told, strict=True)):
+        errors = np.tile(np.array(known, np.float32)[:, None], frame.values.shape[1])
+        given = Residuals(errors, np.full_like(errors, at))
+        monkeypatch.setattr(member, "residuals", partial(lambda given, _: given, given))
+    found = detector.residuals(frame)
+    np.testing.assert_allclose(found.errors[:, 0], [2, 5, 6, 7, nan])
+    assert found.expected[:4, 0].tolist() == [1, 2, 0, 2], "of the one whose error counts, the lower one of two"
+    assert found.errors.dtype == found.expected.dtype == np.float32
+    np.testing.assert_allclose(detector.score(frame), np.sqrt([2, 5, 6, 7, nan]))
+
+
+def test_the_majority_takes_members_that_are_trained_already(quiet: Frame, tmp_path: Path) -> None:
+    for name in ("fitted", "taken"):
+        (tmp_path / name).mkdir()
+    fitted("majority", quiet).save(tmp_path / "fitted")
+    taken = Majority.of({name: fitted(name, quiet) for name in MEMBERS}, quiet)
+    taken.save(tmp_path / "taken")
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("fitted", "taken"))
+    assert one == other
+    assert taken.facts().keys() >= {"metrics", "components", "epochs_run"}
+
+
+def test_the_majority_judges_what_a_member_cannot(quiet: Frame) -> None:
+    """Fewer steps than a window, and the first calls of an operation that was idle in the baseline."""
+    idle = quiet.take(np.arange(200))
+    rate = idle.columns.index("ConcatRate")
+    idle.values[:, rate] = np.nan
+    detector = fitted("majority", idle)
+    few = noise(20, seed=3)
+    few.values[:10, rate] = np.nan
+    scores = detector.score(few)
+    assert not np.isnan(scores).any() and scores[10:].min() > scores[:10].max()
+    assert (np.nanargmax(detector.residuals(few).errors[10:], axis=1) == rate).all()
+
+
+def test_the_majority_of_a_short_baseline_is_not_flattered_by_its_own_components(quiet: Frame) -> None:
+    detector = fitted("majority", quiet)
+    assert np.median(detector.training_scores(quiet, None, np.ones(200))) > np.median(detector.score(quiet))
 
 
 def test_the_rules_tell_limits_that_are_passed() -> None:

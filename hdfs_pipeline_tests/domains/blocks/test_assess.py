@@ -2,9 +2,10 @@
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.assess import SEVERITY_RULES, STAGE_RULES, severity_of, stage_of
+from hdfs_pipeline.domains.blocks.assess import STAGE_RULES, stage_of
 from hdfs_pipeline.domains.blocks.catalogue import STAGES, catalogues
 from hdfs_pipeline.scoring.explain import SEVERITIES
+from hdfs_pipeline.scoring.proposals import SEVERITY_RULES, severity_of
 
 DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 DATASET = "org.apache.hadoop.hdfs.server.datanode.fsdataset.impl.FsDatasetImpl"

@@ -9,22 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdfs_pipeline.domains.blocks.catalogue import (
-    SHIPPED,
-    UNKNOWN,
-    WILDCARD,
-    Catalogue,
-    Template,
-    catalogues,
-    read_catalogue,
-)
+from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES, catalogues
 from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.catalogue import UNKNOWN, WILDCARD, Catalogue, Template, read_catalogue
 
 SEED = 20081109
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 CON = connect(threads=1)
-SHIPPED_CATALOGUES = [read_catalogue(path) for path in sorted(SHIPPED.glob("*.csv"))]
+SHIPPED_CATALOGUES = [read_catalogue(path, STAGES) for path in sorted(SHIPPED.glob("*.csv"))]
 
 
 def by_sql(catalogue: Catalogue, messages: Iterable[str]) -> list[str]:
@@ -211,14 +204,14 @@ def test_a_catalogue_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     saved = Catalogue("mine", 12, tuple(Template(f"E{i}", f"name, {i}", text, i) for i, text in enumerate(texts)))
     path = saved.save(tmp_path / "not there yet")
     assert path.name == "mine.v12.csv"
-    assert read_catalogue(path) == saved
-    assert read_catalogue(path).fingerprint == saved.fingerprint
+    assert read_catalogue(path, STAGES) == saved
+    assert read_catalogue(path, STAGES).fingerprint == saved.fingerprint
 
 
 def test_what_is_said_about_a_template_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     said = Template("E1", "a", "lost <*>", 3, "store", "notable", 'the disk, "full"', "look at it, then restart")
     catalogue = Catalogue("mine", 1, (said, Template("E2", "b", "other <*>")))
-    read = read_catalogue(catalogue.save(tmp_path))
+    read = read_catalogue(catalogue.save(tmp_path), STAGES)
     assert read == catalogue
     assert [read.hint(event) for event in ("E1", "E2", UNKNOWN)] == ["look at it, then restart", "", ""]
     header = "event_id,name,template,count,stage,severity,cause,hint\n"
@@ -227,7 +220,7 @@ def test_what_is_said_about_a_template_comes_back_as_it_was_saved(tmp_path: Path
 
 def test_a_catalogue_saved_before_there_were_hints_still_loads(tmp_path: Path) -> None:
     (tmp_path / "old.v1.csv").write_text("event_id,template,stage,severity,cause\nE1,lost <*>,store,notable,why\n")
-    old = read_catalogue(tmp_path / "old.v1.csv")
+    old = read_catalogue(tmp_path / "old.v1.csv", STAGES)
     assert (old.cause("E1"), old.hint("E1")) == ("why", "")
 
 
@@ -277,20 +270,20 @@ def test_a_catalogue_that_cannot_be_used_is_refused_with_its_line(tmp_path: Path
     path = tmp_path / "broken.v1.csv"
     path.write_text("event_id,name,template,count\n" + row)
     with pytest.raises(DataError, match=rf"broken\.v1\.csv, line {line}: "):
-        read_catalogue(path)
+        read_catalogue(path, STAGES)
 
 
 def test_a_catalogue_has_a_bound(tmp_path: Path) -> None:
     path = tmp_path / "huge.v1.csv"
     path.write_text("event_id,template\n" + "".join(f"E{number},text {number}\n" for number in range(2001)))
     with pytest.raises(DataError, match=r"2,001 templates, more than 2,000"):
-        read_catalogue(path)
+        read_catalogue(path, STAGES)
 
 
 def test_a_catalogue_needs_neither_names_nor_counts(tmp_path: Path) -> None:
     path = tmp_path / "plain.v2.csv"
     path.write_text("event_id,template\nE1,text <*>\n")
-    assert read_catalogue(path) == Catalogue("plain", 2, (Template("E1", "", "text <*>", 0),))
+    assert read_catalogue(path, STAGES) == Catalogue("plain", 2, (Template("E1", "", "text <*>", 0),))
 
 
 @pytest.mark.parametrize("name", ["plain.csv", "plain.v1.txt", "plain.vx.csv", ".v1.csv"])
@@ -298,14 +291,14 @@ def test_a_catalogues_file_is_known_by_its_name(tmp_path: Path, name: str) -> No
     path = tmp_path / name
     path.write_text("event_id,name,template,count\n")
     with pytest.raises(DataError, match=r"<name>\.v<version>\.csv"):
-        read_catalogue(path)
+        read_catalogue(path, STAGES)
 
 
 def test_a_file_that_is_no_text_is_refused_in_plain_words(tmp_path: Path) -> None:
     path = tmp_path / "binary.v1.csv"
     path.write_bytes(b"event_id,template\nE1,\xff\xfe\n")
     with pytest.raises(DataError, match=r"binary\.v1\.csv"):
-        read_catalogue(path)
+        read_catalogue(path, STAGES)
 
 
 def test_catalogues_of_a_home_stand_beside_the_shipped_ones(tmp_path: Path) -> None:

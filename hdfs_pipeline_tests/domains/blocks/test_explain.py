@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES, Catalogue, Template, catalogues, read_catalogue
+from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES, catalogues
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.catalogue import Catalogue, Template, read_catalogue
 from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline_tests.homes import BLOCKS, Home, fill
 
@@ -95,7 +96,7 @@ def test_where_the_first_telling_record_stands(home: Home, tmp_path: Path) -> No
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.csv")), ids=lambda path: path.stem)
 def test_the_shipped_catalogues_know_every_message(path: Path) -> None:
     """Each has a severity and, unless it is written at several, a stage; what writes and stores a block is routine."""
-    catalogue = read_catalogue(path)
+    catalogue = read_catalogue(path, STAGES)
     assert {template.stage for template in catalogue.templates} - {""} == set(STAGES)
     assert [template.name for template in catalogue.templates if not template.stage] in (
         [],

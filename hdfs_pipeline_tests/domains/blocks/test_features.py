@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN
 from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import read_labels
 from hdfs_pipeline.domains.blocks.parse import home_catalogue, parse
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.catalogue import UNKNOWN
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.store.store import publish_into
 from hdfs_pipeline_tests.homes import Home

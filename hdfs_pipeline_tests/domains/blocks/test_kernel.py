@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdfs_pipeline.domains.blocks.catalogue import Catalogue, Template, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import EVENT_MATRIX, connect, count_events, event_matrix, events_sql, fault_sql
 from hdfs_pipeline.domains.blocks.records import RECORDS, split_records
+from hdfs_pipeline.scoring.catalogue import Catalogue, Template
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
 CATALOGUE = Catalogue("c", 1, (Template("E1", "", "one <*>"), Template("E2", "", "two <*>")))

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES, Catalogue, Template, catalogues
+from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES, catalogues
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
+from hdfs_pipeline.scoring.catalogue import Catalogue, Template
 from hdfs_pipeline.scoring.knowledge import Knowledge, failed, read_rules, worst
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 from hdfs_pipeline.settings import load_settings

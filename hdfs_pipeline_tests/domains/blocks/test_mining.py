@@ -12,8 +12,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, UNKNOWN, Catalogue, Template, read_catalogue
+from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES
 from hdfs_pipeline.domains.blocks.mining import covers, difference, mask, name_of, propose
+from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template, read_catalogue
 
 EMPTY = Catalogue("learned", 0, ())
 SHARED = Path(os.environ.get("HDFS_PIPELINE_SHARED", Path(__file__).parents[4] / "shared"))
@@ -193,7 +194,7 @@ def share_matched(catalogue: Catalogue, lines: Counter[tuple[str, str, str]]) ->
 
 @pytest.fixture
 def shipped() -> Catalogue:
-    return read_catalogue(SHIPPED / "hdfs_3.v1.csv")
+    return read_catalogue(SHIPPED / "hdfs_3.v1.csv", STAGES)
 
 
 @pytest.mark.parametrize(("_logger", "message", "name"), GOLDEN)

@@ -9,12 +9,13 @@ import pytest
 from filelock import FileLock
 
 from hdfs_pipeline.domains.blocks import parse as module
-from hdfs_pipeline.domains.blocks.catalogue import UNKNOWN, Catalogue, Template, catalogues, read_catalogue
+from hdfs_pipeline.domains.blocks.catalogue import STAGES, catalogues
 from hdfs_pipeline.domains.blocks.domain import Blocks
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
 from hdfs_pipeline.domains.blocks.parse import Parsed, home_catalogue, learn_templates, parse
 from hdfs_pipeline.errors import DataError, SetupError
+from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template, read_catalogue
 from hdfs_pipeline_tests.homes import Home
 
 BLOCKS = Blocks()
@@ -206,7 +207,7 @@ def test_what_no_template_matches_is_learned_and_proposed(home: Home, tmp_path: 
     assert proposed.templates[: len(current.templates)] == current.templates
     (new,) = proposed.templates[len(current.templates) :]
     assert "The cat sat upon the replica of <*>" in new.text
-    assert read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv") == proposed
+    assert read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv", STAGES) == proposed
     rows = home.rows(
         "SELECT catalogue, event_id, seen, example, stage, severity FROM event_templates WHERE status = 'proposed'"
     )
@@ -241,7 +242,7 @@ def test_a_proposal_is_judged_by_level_logger_words_and_exception_and_the_note_s
         ("Dreaming of <*>", "verify", "failure"),
         ("Tossing <*> about, which never got damaged", "", "failure"),
     }
-    saved = read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv")
+    saved = read_catalogue(home.settings.catalogues / "hdfs_3.v2.csv", STAGES)
     assert {(t.text, t.stage, t.severity) for t in saved.templates[-4:]} == set(found)
 
 

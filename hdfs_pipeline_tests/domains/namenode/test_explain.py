@@ -10,6 +10,7 @@ from hdfs_pipeline.domains.namenode.explain import (
     callers,
     explained_incidents,
     incident_json,
+    openers,
     usual_callers,
 )
 from hdfs_pipeline.scoring.frames import Frame
@@ -66,12 +67,12 @@ def test_an_incident_tells_all_of_it(detector: Deviation) -> None:
     assert text["metrics"] is metrics and len(text["users"]) == 2
 
 
-def test_ongoing_until_it_ends(detector: Deviation) -> None:
+def test_open_until_it_ends(detector: Deviation) -> None:
     frame = noise(60, seed=4)
     frame.values[50:, 5] += 400
     frame.weight[:] = 1
     (incident,) = explained_incidents(frame, [judged(detector, frame, 2.0)], Usual(detector.scale, {}), RULE)
-    assert incident.status == "ongoing" and incident.details["users"] == []
+    assert incident.status == "open" and incident.details["users"] == []
     early = frame.take(np.arange(55))
     assert len(explained_incidents(early, [judged(detector, early, 2.0)], Usual(detector.scale, {}), RULE)) == 1
     nothing = frame.take(np.zeros(60, bool))
@@ -87,6 +88,13 @@ def test_a_second_opinion_opens_nothing_but_is_told(detector: Deviation) -> None
     assert explained_incidents(frame, [second], Usual(detector.scale, {}), RULE) == []
     (incident,) = explained_incidents(frame, [first, second], Usual(detector.scale, {}), RULE)
     assert incident.detectors["deviation"]["opened"] and not incident.detectors["pca_residual"]["opened"]
+
+
+def test_who_opens_incidents_depends_on_what_is_trained() -> None:
+    ready = ["majority", "lstm_autoencoder", "pca_residual", "deviation", "static_rules"]
+    assert openers(ready) == ("majority", "static_rules")
+    assert openers(ready[1:]) == ("lstm_autoencoder", "deviation", "static_rules")
+    assert openers(["deviation"]) == ("deviation",)
 
 
 def test_callers_leave_out_the_sum_where_more_is_known() -> None:

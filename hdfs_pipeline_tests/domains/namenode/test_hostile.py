@@ -148,6 +148,27 @@ LEFT_OUT: dict[str, Any] = {
     "every bean twice": {"beans": [*LATER["beans"], *LATER["beans"]]},
     "a name of a million characters": with_bean("Hadoop:service=NameNode,name=" + "x" * 10**6),
     "an attribute of a million digits": with_bean("Hadoop:service=NameNode,name=X", **{"GcCount" + "1" * 10**6: 3}),
+    "100,000 levels of DataNodes": changed(LATER, NameNodeInfo={"LiveNodes": '{"a":' * 100_000}),
+    "DataNodes that are none": changed(
+        LATER, NameNodeInfo={"LiveNodes": '{"a": 1, "b": [], "": {"xferaddr": 7}}', "DeadNodes": '{"c": {"a": NaN}}'}
+    ),
+    "half a surrogate as a DataNode": changed(
+        LATER, NameNodeInfo={"LiveNodes": '{"\\ud800:1": {"xferaddr": "\\ud800:9", "adminState": "\\udc00"}}'}
+    ),
+    "10^400 as a heartbeat": changed(
+        LATER, NameNodeInfo={"LiveNodes": '{"a:1": {"lastContact": 1%s, "volfails": 1e999}}' % ("0" * 400)}
+    ),
+    "a heartbeat in the future": changed(
+        LATER, NameNodeInfo={"LiveNodes": '{"a:1": {"lastContact": -9000000000000000000, "capacity": -1}}'}
+    ),
+    "half a surrogate as safe mode": changed(LATER, NameNodeInfo={"Safemode": "\ud800" * 9}),
+    "journals of no shape": changed(
+        LATER, NameNodeInfo={"NameJournalStatus": '[1, {"disabled": true}]', "NameDirStatuses": '{"failed": [3]}'}
+    ),
+    "reports of no shape": changed(
+        LATER, NameNodeStatus={"SlowPeersReport": '[{"SlowNode": []}, 7]', "SlowDisksReport": '[{"SlowDiskID": ":::"}]'}
+    ),
+    "a clock that is none": changed(LATER, FSNamesystemState={"TopUserOpCounts": '{"timestamp": [1]}'}),
     "UTF-16": reply(body=json.dumps(LATER).encode("utf-16")),
     "a byte order mark": reply(body=b"\xef\xbb\xbf" + BODY),
 }
@@ -179,6 +200,10 @@ def test_one_namenode_never_ends_anothers_collecting(home: Home, kind: str) -> N
     columns = "top_users->>'$.\"*\"[0][0]', epoch(polled_at), role, note, port"
     home.rows(f"SELECT {columns} FROM namenode_metrics")  # readable by everybody
     home.rows("SELECT * FROM namenode_collectors")
+    assert not home.rows("SELECT note FROM namenode_collectors WHERE note LIKE '%cannot be read%'")
+    states = home.rows("SELECT namenode, count(*) FROM hdfs_state GROUP BY ALL")
+    assert dict(states) == {name: 5 if name == good[7:] or said is None else 3 for name in (odd[7:], good[7:])}
+    home.rows("SELECT * FROM anomalies"), home.rows("SELECT * FROM datanode_state")
 
 
 def test_an_address_that_is_none_is_told_beside_the_others(home: Home) -> None:

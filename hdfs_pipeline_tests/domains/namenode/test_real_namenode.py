@@ -1,6 +1,6 @@
-"""A real NameNode of Hadoop 3.4.2 under load: collect, train on the quiet time, inject faults, find them.
+"""A real cluster of Hadoop 3.4.2: faults of a NameNode under load are found, and the state of HDFS is told.
 
-Wants the runner `hdfs3/hdfs.sh` in the folder of shared tools and Java 11 or 17; skipped without. Ten minutes.
+Wants the runner `hdfs3/hdfs.sh` in the folder of shared tools and Java 11 or 17; skipped without. Thirteen minutes.
 """
 
 import os
@@ -19,6 +19,7 @@ import pytest
 from hdfs_pipeline.domains.namenode.collect import Collector, keep_polling
 from hdfs_pipeline.domains.namenode.reports import list_incidents
 from hdfs_pipeline.domains.namenode.series import the_namenode
+from hdfs_pipeline.verdicts.live import update_incidents
 from hdfs_pipeline_tests.domains.namenode.watched import learn, update
 from hdfs_pipeline_tests.homes import Home
 
@@ -62,21 +63,28 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def quiet_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A NameNode and three DataNodes that nobody uses."""
     if not RUNNER.is_file() or shutil.which("java") is None:
         pytest.skip(f"no {RUNNER.name} or no Java: set HDFS_PIPELINE_SHARED")
     found = Cluster(tmp_path / "cluster", free_base())
     found.run("start", "3")
-    load = None
     try:
-        found.run("fault", "prep", "8", "1")
-        load = found.run("load", "4", "15", "1500", wait=False)
         yield found
     finally:
-        if load is not None:
-            load.terminate()
-            load.wait(timeout=30)
         found.run("stop")
+
+
+@pytest.fixture
+def cluster(quiet_cluster: Cluster) -> Iterator[Cluster]:
+    """The same under load."""
+    quiet_cluster.run("fault", "prep", "8", "1")
+    load = quiet_cluster.run("load", "4", "15", "1500", wait=False)
+    try:
+        yield quiet_cluster
+    finally:
+        load.terminate()
+        load.wait(timeout=30)
 
 
 def wait_until(holds: Callable[[], bool], limit_s: float) -> None:
@@ -140,3 +148,113 @@ def test_faults_of_a_real_namenode_are_found(cluster: Cluster, home: Home) -> No
         )
     ]
     assert len(strays) <= 1, [(each["started_at"], each["cause"], each["evidence"]) for each in strays]
+
+
+SHOWN = {
+    "missing blocks": "state['missing'] >= 1",
+    "corrupt blocks": "state['corrupt'] >= 1",
+    "under-replicated blocks": "state['under_replicated'] >= 1",
+    "safe mode": "safe_mode <> ''",
+}
+"""What of the state of HDFS shows a trouble, where the table of polls tells it."""
+
+
+class Polls:
+    """Polls of a cluster's state every two seconds: which troubles each one showed, and which were open after it."""
+
+    def __init__(self, collector: Collector, home: Home) -> None:
+        self.collector, self.home = collector, home
+        self.shown: list[set[tuple[str, str]]] = []
+        self.open: list[set[tuple[str, str]]] = []
+
+    def poll(self) -> None:
+        (polled,) = self.collector.poll()
+        self.collector.flush()
+        at, name = polled.health.polled_at, polled.health.namenode
+        columns = ", ".join(f"coalesce({condition}, false)" for condition in SHOWN.values())
+        (told,) = self.home.rows(f"SELECT {columns} FROM hdfs_state WHERE polled_at = ?", at)
+        nodes = self.home.rows("SELECT entity, arg_max(state, polled_at) AS own FROM datanode_state GROUP BY entity")
+        self.shown.append(
+            {(name, kind) for kind, holds in zip(SHOWN, told, strict=True) if holds}
+            | {(entity, f"{state} DataNode") for entity, state in nodes if state in ("dead", "stale")}
+        )
+        update_incidents(self.home.store, self.home.settings)
+        self.open.append(set(self.home.rows("SELECT entity, kind FROM incidents WHERE status = 'open'")))
+        threading.Event().wait(2)
+
+    def until(self, holds: Callable[[], bool], most: int = 60) -> None:
+        for _ in range(most):
+            self.poll()
+            if holds():
+                return
+        pytest.fail(f"not within {most} polls: shown {self.shown[-1]}, open {self.open[-1]}")
+
+    def until_shown(self, *kinds: str) -> None:
+        self.until(lambda: {kind for _, kind in self.shown[-1]} >= set(kinds))
+
+    def until_quiet(self) -> None:
+        self.until(lambda: not self.shown[-1] and not self.open[-1])
+
+    def lags(self) -> dict[tuple[str, str, str], int]:
+        """Polls from the first one that showed a trouble to the one that opened it, and the same of its end."""
+        lags = {}
+        for trouble in set().union(*self.shown):
+            for about, flags in (("begin", True), ("end", False)):
+                shown = [trouble in each for each in self.shown]
+                opened = [trouble in each for each in self.open]
+                changes = [at for at in range(1, len(shown)) if shown[at] is flags and shown[at - 1] is not flags]
+                for at in changes:
+                    later = next((place for place in range(at, len(opened)) if opened[place] is flags), len(opened))
+                    lags[*trouble, about] = max(lags.get((*trouble, about), 0), later - at)
+        return lags
+
+
+def test_the_state_of_a_real_cluster(quiet_cluster: Cluster, home: Home, tmp_path: Path) -> None:
+    """DataNodes killed, stalled and started again, a corrupt replica, safe mode: told and ended within two polls."""
+    cluster, file = quiet_cluster, tmp_path / "file"
+    file.write_bytes(os.urandom(50_000))
+    for place in range(4):
+        cluster.run("java", "org.apache.hadoop.fs.FsShell", "-Ddfs.replication=1", "-put", str(file), f"/one{place}")
+    cluster.run("java", "org.apache.hadoop.fs.FsShell", "-put", str(file), "/three")
+    settings = home.settings.model_copy(update={"datanode_poll_s": 4.0})
+    collector = Collector(settings, [f"http://127.0.0.1:{9870 + cluster.base}"])
+    polls = Polls(collector, home)
+    try:
+        polls.poll()
+        cluster.run("java", "org.apache.hadoop.hdfs.tools.DFSAdmin", "-safemode", "enter")
+        polls.until_shown("safe mode")
+        cluster.run("java", "org.apache.hadoop.hdfs.tools.DFSAdmin", "-safemode", "leave")
+        polls.until_quiet()
+        pause = cluster.run("pause", "datanode_1", "10", wait=False)
+        polls.until_shown("stale DataNode")
+        assert pause.wait(timeout=60) == 0
+        polls.until_quiet()
+        for each in "23":
+            cluster.run("kill-datanode", each)
+        polls.until_shown("dead DataNode", "under-replicated blocks", "missing blocks")
+        polls.poll()
+        for each in "23":
+            cluster.run("start-datanode", each)
+        polls.until_quiet()
+        for replica in cluster.folder.glob("data/datanode_1/current/BP-*/current/finalized/**/blk_*"):
+            if replica.suffix != ".meta":
+                replica.write_bytes(bytes(replica.stat().st_size))
+
+        def read() -> bool:
+            for path in ("/three", "/one0", "/one1", "/one2", "/one3"):
+                cluster.run("java", "org.apache.hadoop.fs.FsShell", "-cat", path, wait=False).wait(timeout=60)
+            return any(kind == "corrupt blocks" for _, kind in polls.shown[-1])
+
+        polls.until(read, most=15)
+        for path in ("/three", "/one0", "/one1", "/one2", "/one3"):
+            cluster.run("java", "org.apache.hadoop.fs.FsShell", "-rm", "-skipTrash", path)
+        polls.until_quiet()
+    finally:
+        collector.close()
+    lags = polls.lags()
+    kinds = {kind for _, kind, _ in lags}
+    assert kinds >= {"safe mode", "stale DataNode", "dead DataNode", "missing blocks", "under-replicated blocks"}
+    assert "corrupt blocks" in kinds
+    assert max(lags.values()) <= 2, lags
+    metrics = home.rows("SELECT count(DISTINCT entity) FROM datanode_metrics WHERE cardinality(metrics) > 5")
+    assert metrics == [(3,)]

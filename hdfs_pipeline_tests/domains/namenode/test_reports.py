@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hdfs_pipeline.domains.namenode.baseline import check_baseline
+from hdfs_pipeline.domains.namenode.detectors import LEARNING, MAIN, RULES
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.plots import metrics_png, scores_png
 from hdfs_pipeline.domains.namenode.reports import (
@@ -70,10 +71,10 @@ def test_without_samples_or_model_the_next_step_is_told(home: Home) -> None:
 def test_the_status_tells_what_serves_and_what_it_learned_from(trained: Home) -> None:
     found = model_status(trained.settings)
     assert found["serving"] == 1 and found["versions"] == [1] and found["namenode"] == NAMENODE and found["steps"] == 30
-    assert set(found["detectors"]) == {"lstm_autoencoder", "pca_residual", "deviation"}
+    assert set(found["detectors"]) == set(LEARNING) and found["detector"] == MAIN
     recorded = dict(trained.rows("SELECT detector, threshold FROM models WHERE domain = 'namenode' AND version = 1"))
     assert recorded == {name: each["threshold"] for name, each in found["detectors"].items()}
-    assert found["detectors"]["pca_residual"]["opens_incidents"] is False
+    assert [name for name, each in found["detectors"].items() if each["opens_incidents"]] == [MAIN]
     assert json.dumps(found) and {each["kind"] for each in found["findings"]} == {"short", "idle operations"}
 
 
@@ -86,14 +87,14 @@ def test_scoring_finds_incidents_once_and_for_all(mine: Home) -> None:
     again = update(mine)
     assert again.items < 95 and list_incidents(store) == stored, "what was scored again is the same"
     rows = mine.rows("SELECT detector, count(*), count(DISTINCT time) FROM scores WHERE domain = 'namenode' GROUP BY 1")
-    assert {row[0] for row in rows} == {"lstm_autoencoder", "pca_residual", "deviation", "static_rules"}
+    assert {row[0] for row in rows} == {*LEARNING, RULES}
     assert all(count == distinct == 95 for _, count, distinct in rows)
 
 
 def test_scored_as_it_comes_in_equals_scored_at_once(mine: Home, new_home: Callable[..., Home]) -> None:
     update(mine)
     whole = list_incidents(mine.store)
-    other = new_home("live", **QUICK)
+    other = new_home("live", **QUICK, incident_expiry_h=1e6)
     edges = [0.0, STORM.start + 25, STORM.start + 300, CHURN.start + 30, np.inf]
     for since, until in pairwise(edges):
         poll_recording(other, since=since, until=until)
@@ -101,10 +102,10 @@ def test_scored_as_it_comes_in_equals_scored_at_once(mine: Home, new_home: Calla
             learn(other, end=when(STORM.start))
         update(other)
         if until == edges[1]:
-            (ongoing,) = list_incidents(other.store)
-            assert ongoing["status"] == "ongoing"
+            (going_on,) = list_incidents(other.store)
+            assert going_on["status"] == "open"
     live = list_incidents(other.store)
-    told = ("started_at", "ended_at", "status", "severity", "cause")
+    told = ("started_at", "ended_at", "severity", "cause")
     assert [[each[name] for name in told] for each in live] == [[each[name] for name in told] for each in whole]
 
 
@@ -113,12 +114,12 @@ def test_a_report_with_another_threshold_recounts(trained: Home) -> None:
     window = {"start": when(STORM.start - 60), "end": when(CHURN.end + 60)}
     plain = window_report(store, settings, with_scores=True, **window)
     assert plain["note"] == "" and len(plain["incidents"]) == 5 and json.dumps(plain)
-    assert len(plain["times"]) == plain["steps"] == len(plain["scores"]["lstm_autoencoder"])
-    learned = plain["detectors"]["lstm_autoencoder"]["threshold"]
-    strict = window_report(store, settings, threshold=10 * learned, **window)
-    assert strict["detectors"]["lstm_autoencoder"]["threshold"] == pytest.approx(10 * learned)
+    assert len(plain["times"]) == plain["steps"] == len(plain["scores"][MAIN])
+    learned = plain["detectors"][MAIN]["threshold"]
+    strict = window_report(store, settings, threshold=3 * learned, **window)
+    assert strict["detectors"][MAIN]["threshold"] == pytest.approx(3 * learned)
     assert strict["detectors"]["static_rules"]["threshold"] == 1
-    over = [each["detectors"]["lstm_autoencoder"]["steps_over"] for each in (plain, strict)]
+    over = [each["detectors"][MAIN]["steps_over"] for each in (plain, strict)]
     assert over[0] > over[1] > 0
     assert scores_png(plain).startswith(b"\x89PNG")
 
@@ -143,9 +144,9 @@ def test_marks_change_incidents_and_the_next_training(mine: Home) -> None:
     storm = list_incidents(store)[-1]
     span = (when(STORM.start), when(STORM.end + 60))
     assert marked(mine, *span, "maintenance") == 1
-    assert list_incidents(store, status="maintenance")[0]["started_at"] == storm["started_at"]
+    assert list_incidents(store, status="suppressed")[0]["started_at"] == storm["started_at"]
     update(mine)
-    assert [each["status"] for each in list_incidents(store)].count("maintenance") == 1
+    assert [each["status"] for each in list_incidents(store)].count("suppressed") == 1
     with pytest.raises(DataError, match="not as 'holiday'"):
         marked(mine, *span, "holiday")
     with pytest.raises(DataError, match="before it begins"):

@@ -10,7 +10,7 @@ import pytest
 
 from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.domains.namenode.baseline import require
-from hdfs_pipeline.domains.namenode.detectors import LEARNING, RULES, params_of
+from hdfs_pipeline.domains.namenode.detectors import LEARNING, MAIN, RULES, params_of
 from hdfs_pipeline.domains.namenode.explain import judge
 from hdfs_pipeline.domains.namenode.features import FAMILY, dataset
 from hdfs_pipeline.errors import DataError, NotTrainedError
@@ -111,7 +111,7 @@ def test_versions_are_kept_and_rolled_back(learned: Scorers, new_home: Callable[
     assert {(done.before, done.now) for done in roll_back_all(settings, NAMENODES)} == {(3, 2)}
     assert {(done.before, done.now) for done in roll_back_all(settings, NAMENODES)} == {(2, 1)}
     assert all(champion_version(settings, "namenode", name) == 1 for name in LEARNING)
-    assert [card.version for card in cards(settings, "namenode", "lstm_autoencoder")] == [1, 2, 3]
+    assert [card.version for card in cards(settings, "namenode", MAIN)] == [1, 2, 3]
     saved(home, learned)
     assert {(done.before, done.now) for done in roll_back_all(settings, NAMENODES)} == {(4, 1)}, "3 is forgotten"
     promote_model(settings, "namenode", "deviation", 2)

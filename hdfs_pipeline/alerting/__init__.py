@@ -1,0 +1,1 @@
+"""Incidents on their way out: to Alertmanager, to a webhook, and to Kafka."""

@@ -1,0 +1,1 @@
+"""Dagster definitions of what daemons write beside blocks."""

@@ -1,0 +1,60 @@
+"""Nodes: which DataNode wrote a log, by the address at which its own records receive blocks."""
+
+from typing import Final
+
+from hdfs_pipeline.store.quoting import quoted
+from hdfs_pipeline.store.store import Connection, Store
+
+ADDRESS: Final = r"(?:[\w.-]*/)?([\w.-]+:\d{2,5})"
+"""A DataNode's address as messages write it, `host:port` or `host/ip:port`; the group is what names the DataNode."""
+RECEIVES: Final = rf"^Receiving .*dest: {ADDRESS}"
+"""The message of a DataNode that begins to receive a block, with its own address."""
+_SURE: Final = 0.9  # share of such records by which a log is one DataNode's
+_NAME: Final = f"""UPDATE sources SET node = own.node FROM (
+        SELECT source_id, arg_max(node, records) FILTER (records >= {_SURE} * total) AS node FROM (
+            SELECT source_id, node, count(*) AS records, sum(count(*)) OVER (PARTITION BY source_id) AS total FROM (
+                SELECT source_id, regexp_extract(message, {quoted(RECEIVES)}, 1) AS node
+                FROM raw_logs SEMI JOIN (FROM sources WHERE node IS NULL AND daemon <> 'namenode') USING (source_id)
+                WHERE starts_with(message, 'Receiving ')
+            ) WHERE node <> '' GROUP BY source_id, node
+        ) GROUP BY source_id
+    ) own WHERE own.source_id = sources.source_id AND own.node IS NOT NULL"""
+
+# Rotated logs of a host too short to name its DataNode are of the one that its other logs name.
+_HEARD: Final = """WITH of_host AS (SELECT host, any_value(node) AS node FROM sources WHERE host <> '' AND node <> ''
+        GROUP BY host HAVING count(DISTINCT node) = 1)
+    SELECT CASE WHEN source_id < 0 THEN 'topic ' || regexp_extract(path, ':(.+)/', 1)
+            ELSE coalesce(nullif(s.node, ''), CASE WHEN daemon <> 'namenode' THEN o.node END,
+                concat_ws(' ', nullif(daemon, ''), nullif(s.host, ''))) END AS server,
+        epoch(max(time))
+    FROM (SELECT source_id, max(time) AS time FROM raw_logs GROUP BY source_id) JOIN sources s USING (source_id)
+    LEFT JOIN of_host o ON o.host = s.host GROUP BY server ORDER BY server"""
+
+
+_ALIASES: Final = """INSERT OR REPLACE INTO entities BY NAME
+    SELECT host AS alias, any_value(node) AS entity, 'blocks' AS domain FROM sources WHERE host <> '' AND node <> ''
+    GROUP BY host HAVING count(DISTINCT node) = 1"""
+
+
+def name_nodes(con: Connection) -> None:
+    """Give each source that lacks one its `node`, where nearly all of its records that tell of one tell of the same.
+
+    The name of a host that has one DataNode becomes another name of that.
+    """
+    con.execute(_NAME)
+    con.execute(_ALIASES)
+
+
+def usual_share(store: Store) -> dict[str, float]:
+    """Each DataNode's share of the records that DataNodes wrote, 0 to 1."""
+    with store.read() as con:
+        rows = con.execute(
+            "SELECT node, sum(records) / sum(sum(records)) OVER () FROM sources WHERE node <> '' GROUP BY node"
+        ).fetchall()
+    return {node: float(share) for node, share in rows}
+
+
+def heard(store: Store) -> dict[str, float]:
+    """When the latest record of each daemon and topic was written, Unix seconds; by a DataNode's address if known."""
+    with store.read() as con:
+        return {server or "an unnamed daemon": at for server, at in con.execute(_HEARD).fetchall()}

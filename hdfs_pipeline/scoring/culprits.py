@@ -1,0 +1,68 @@
+"""Culprits: of what several anomalies of one kind and time blame, the few that stand out against their usual share."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+_MOST: Final = 0.5  # more than this share of the anomalies that no other explains: a culprit
+_LIFT: Final = 1.5  # times its usual share
+_NEARLY_ALL: Final = 0.8  # share of the anomalies that two culprits together explain
+_SURE: Final = 1e-3  # chance that so many blame anybody in proportion to the usual shares
+_LEAST: Final = 4  # anomalies by which one among several culprits is told
+_SHARE: Final = 0.25  # of the anomalies: the least that one among several culprits has
+_NEAR_S: Final = 5.0  # from an anomaly whose records blame nobody who stands out to one with a culprit
+
+
+def settle(times: np.ndarray, blamed: Sequence[Sequence[str]], gap_s: float, usual: Mapping[str, float]) -> list[str]:
+    """The culprit of each of n anomalies of one kind, '' where nobody stands out.
+
+    Args:
+        times: (n,) float64 in order, Unix seconds.
+        blamed: of each anomaly whom its records blame; several are equally likely.
+        gap_s: a pause that ends a burst of anomalies; each burst has culprits of its own.
+        usual: the share of each in what goes well, 0 to 1; of others the even share of all that are known.
+    """
+    culprits = [""] * len(times)
+    even = 1 / max(len(usual), 2)
+    for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > gap_s) + 1):
+        own = {row: set(blamed[row]) for row in rows.tolist()}
+        settled = _burst(own, usual, even)
+        sure = np.array(sorted(settled))
+        for row in own:
+            near = sure[np.abs(times[sure] - times[row]).argmin()] if len(sure) else row
+            if abs(times[near] - times[row]) <= _NEAR_S:
+                culprits[row] = settled.get(row) or settled.get(int(near), "")
+    return culprits
+
+
+def _burst(own: dict[int, set[str]], usual: Mapping[str, float], even: float) -> dict[int, str]:
+    """The culprit of each anomaly of one burst, by row; those without one are left out."""
+    left, settled = dict(own), dict[int, str]()
+    while names := _culprits(left, len(own), usual, even, first=not settled):
+        for name in names:
+            settled |= {row: name for row, blamed in left.items() if name in blamed}
+            left = {row: blamed for row, blamed in left.items() if name not in blamed}
+    return settled
+
+
+def _culprits(
+    left: Mapping[int, set[str]], total: int, usual: Mapping[str, float], even: float, *, first: bool
+) -> list[str]:
+    """Who stands out among the anomalies that are `left` of `total`: one, or two that share them; else nobody."""
+    from scipy.stats import binom
+
+    counts = Counter(name for blamed in left.values() for name in blamed)
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    for names in (ranked[:1], ranked[:2]):
+        count = sum(not blamed.isdisjoint(names) for blamed in left.values())
+        share = min(sum(usual.get(name, even) for name in names), 1.0)
+        least = min((counts[name] for name in names), default=0)
+        leads = len(names) == 1 and count > _MOST * len(left) and count >= _LIFT * share * len(left)
+        some = least >= max(_LEAST, _SHARE * total) and (len(names) == 1 or count > _NEARLY_ALL * len(left))
+        if leads and (first or least >= _LEAST):
+            return names
+        if some and binom.sf(count - 1, total, share) < _SURE / max(len(usual), 2):
+            return names
+    return []

@@ -1,0 +1,141 @@
+"""What the watcher itself lacks: data, verdicts, models. A home that tells of no incident may only hear nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from hdfs_pipeline.domains import option_of
+from hdfs_pipeline.domains.champions import serving_detector
+from hdfs_pipeline.domains.contract import Domain, Heard
+from hdfs_pipeline.scoring.models import champion_version
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.store import Connection, Store
+
+_OLD_MODEL: Final = timedelta(days=30)
+_LISTED: Final = 3  # servers, or reasons, that are named
+_LETTERS: Final = "hdfs-pipeline export dead_letters --format csv --table dead_letters"
+_REASONS: Final = "SELECT reason, count(*) FROM dead_letters WHERE seen_at >= ? GROUP BY reason ORDER BY 2 DESC, 1"
+_READ: Final = "SELECT coalesce(epoch(max(ingested_at)), 0) FROM sources WHERE source_id > 0"
+_GAPS: Final = """SELECT topic, sum(to_offset - from_offset)::BIGINT FROM stream_gaps WHERE seen_at >= ?
+    GROUP BY topic ORDER BY topic"""
+
+
+class Lack(NamedTuple):
+    """Something that the watcher lacks, in a sentence, and the command that helps, '' where none does."""
+
+    kind: str
+    text: str
+    command: str = ""
+
+
+def lacks_of(
+    store: Store,
+    settings: Settings,
+    heard: Mapping[Domain, Sequence[Heard]],
+    *,
+    now: datetime,
+    until: datetime,
+    since: datetime,
+) -> Iterator[Lack]:
+    """What the watcher lacks at the time `now`, the gravest first.
+
+    `heard` says from whom each domain has data; `until` is when the latest record was written; records that could not
+    be used are told from `since` on.
+    """
+    with store.read() as con:
+        yield from _silent([each for own in heard.values() for each in own], until, settings.silence_s)
+        yield from _unread(con, settings)
+        yield from _lost(con, since)
+        for domain, own in heard.items():
+            if own:
+                yield from _unscored(con, store, settings, domain, now)
+                yield from _model(con, settings, domain, until)
+
+
+def _silent(heard: Sequence[Heard], until: datetime, after_s: float) -> Iterator[Lack]:
+    """Servers of which nothing came for so long, although others send, or although they are asked."""
+    latest = max([until.timestamp(), *(each.asked for each in heard)])
+    silent = sorted((latest - each.time, each) for each in heard if latest - each.time > after_s)
+    for seconds, each in silent[:_LISTED]:
+        how_long = f"for {duration(seconds)}" if each.time else "so far"
+        yield Lack("silence", f"no data from {each.server} {how_long}: {each.note or 'others send'}")
+    if len(silent) > _LISTED:
+        yield Lack("silence", f"no data from {len(silent) - _LISTED:,} further servers for longer than that")
+
+
+def duration(seconds: float) -> str:
+    """A length of time, for people: 45 s, 20 min, 3 h, 8 days."""
+    for size, unit in ((2 * 86400, "days"), (2 * 3600, "h"), (120, "min")):
+        if seconds >= size:
+            return f"{seconds / {'days': 86400, 'h': 3600, 'min': 60}[unit]:,.0f} {unit}"
+    return f"{seconds:,.0f} s"
+
+
+def _unread(con: Connection, settings: Settings) -> Iterator[Lack]:
+    """Files for the home that came after its last reading."""
+    folder = settings.incoming
+    latest = con.execute("SELECT coalesce(epoch(max(ingested_at)), 0) FROM sources WHERE source_id > 0").fetchall()[0][
+        0
+    ]
+    waiting = [
+        path
+        for path in (folder.rglob("*") if folder.is_dir() else ())
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+        and path.stat().st_mtime > latest
+    ]
+    if waiting:
+        yield Lack(
+            "unread", f"{_number(len(waiting), 'file')} in {folder} not read yet", f"hdfs-pipeline ingest {folder}"
+        )
+
+
+def _number(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _lost(con: Connection, since: datetime) -> Iterator[Lack]:
+    """Records that could not be used, and messages that could not be read."""
+    reasons = con.execute(_REASONS, [since]).fetchall()
+    if reasons:
+        named = ", ".join(f"{reason} ({count:,})" for reason, count in reasons[:_LISTED])
+        more = f" and {len(reasons) - _LISTED:,} more reasons" if len(reasons) > _LISTED else ""
+        total = sum(count for _, count in reasons)
+        yield Lack("dead letters", f"{_number(total, 'dead letter')}: {named}{more}", _LETTERS)
+    for topic, count in con.execute(_GAPS, [since]).fetchall():
+        yield Lack("gap", f"{_number(count, 'message')} of topic {topic} could not be read")
+
+
+def _unscored(con: Connection, store: Store, settings: Settings, domain: Domain, now: datetime) -> Iterator[Lack]:
+    """Items without a verdict, where nobody is about to give them one."""
+    serving = serving_detector(settings, domain)
+    version = champion_version(settings, domain.name, serving)
+    scored = con.execute("SELECT max(scored_at) FROM scores WHERE domain = ?", [domain.name]).fetchall()[0][0]
+    if version is None and serving not in domain.untrained:
+        return
+    if scored is not None and (now - scored).total_seconds() <= settings.silence_s:
+        return  # where verdicts are brought up to date all the time some items always wait
+    waiting = domain.waiting(store, serving, version or 0)
+    if waiting:
+        text = f"{_number(waiting, domain.item.noun, domain.item.plural)} without a verdict yet"
+        yield Lack("unscored", text, f"hdfs-pipeline score{option_of(domain.name)}")
+
+
+def _model(con: Connection, settings: Settings, domain: Domain, until: datetime) -> Iterator[Lack]:
+    """A model that is missing, or that knows only what was long ago."""
+    serving, item = serving_detector(settings, domain), domain.item
+    version = champion_version(settings, domain.name, serving)
+    if version is None and serving in domain.untrained:
+        text = f"{item.plural} are judged by {serving} alone: nothing was learned from this cluster yet"
+        yield Lack("untrained", text, domain.trained_by.format("standard"))
+    elif version is None:
+        yield Lack("untrained", f"no model judges {item.plural} yet", domain.trained_by.format(serving))
+    else:
+        trained = con.execute(
+            "SELECT created_at FROM models WHERE domain = ? AND detector = ? AND version = ?",
+            [domain.name, serving, version],
+        ).fetchall()
+        if trained and until - trained[0][0] > _OLD_MODEL:
+            age = duration((until - trained[0][0]).total_seconds())
+            text = f"{serving} learned from {item.plural} {age} before the latest record"
+            yield Lack("old model", text, f"hdfs-pipeline drift{option_of(domain.name)}")

@@ -1,0 +1,127 @@
+"""Incidents to read: those that meet some conditions, and one in full. Plain JSON values, for every front door."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from hdfs_pipeline.domains import DOMAINS, domain_named
+from hdfs_pipeline.errors import UsageError, unknown
+from hdfs_pipeline.scoring.incidents import STATUSES
+from hdfs_pipeline.scoring.severity import SEVERITIES
+from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.verdicts.incidents import incident_json
+from hdfs_pipeline.verdicts.words import the_incident
+
+SHORT: Final = 8
+"""Hexadecimal digits of an incident's id that people are shown; any unique beginning is understood."""
+BY_GRAVITY: Final = f"list_position([{', '.join(repr(name) for name in SEVERITIES)}], severity) DESC, started_at, id"
+"""SQL: the order of incidents, the gravest first, then by their beginning."""
+_EXAMPLES: Final = 3
+_WORD: Final = ("action", "note", "given_by", "given_at")
+_WORDS: Final = "SELECT action, note, given_by, given_at FROM incident_words WHERE incident = ? ORDER BY given_at"
+_ITEMS: Final = f"""SELECT item, kind, score, reason FROM (
+        SELECT item, kind, score, coalesce(reason, '') AS reason,
+            coalesce(list_contains(blamed, $entity), false) OR entity = $entity AS own
+        FROM anomalies a JOIN (SELECT started_at, ended_at FROM incidents WHERE id = $id) i
+            ON coalesce(a.told_from, a.last_time) BETWEEN i.started_at AND i.ended_at
+        WHERE domain = $domain AND status <> 'withdrawn' AND (len($kinds) = 0 OR list_contains($kinds, kind))
+        QUALIFY row_number() OVER (PARTITION BY item ORDER BY score DESC, detector) = 1
+    ) ORDER BY own DESC, list_position($kinds, kind), score DESC, item LIMIT {_EXAMPLES}"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which incidents are meant: those that meet every condition that is given. `since` is when they ended or later.
+
+    Raises: UsageError for a status that there is not.
+    """
+
+    status: Sequence[str] = ()
+    domain: str = ""
+    entity: str = ""
+    kind: str = ""
+    since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for status in self.status:
+            if status not in STATUSES:
+                raise UsageError(unknown("status", status, STATUSES))
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """The condition as SQL, and its parameters. An entity goes by its other names too, and a kind by part of it."""
+        given: dict[str, Any] = {
+            "list_contains(?::VARCHAR[], status)": [*self.status] or None,
+            "domain = ?": self.domain or None,
+            "entity IN (SELECT entity FROM entities WHERE alias = ?1 UNION SELECT ?1)": self.entity or None,
+            "contains(lower(kind || json_keys(kinds)::VARCHAR), lower(?))": self.kind or None,
+            "ended_at >= ?": self.since,
+        }
+        parts, parameters = ["true"], []
+        for part, value in given.items():
+            if value is not None:
+                parameters.append(value)
+                parts.append(part.replace("?1", "?").replace("?", f"${len(parameters)}"))
+        return " AND ".join(parts), parameters
+
+
+def list_incidents(store: Store, wanted: Wanted, limit: int | None = None) -> tuple[int, list[dict[str, Any]]]:
+    """The number of incidents that are meant, and the latest of them (`limit`), the latest first.
+
+    Raises: UsageError for a domain of which there are none and never will be.
+    """
+    where, parameters = wanted.condition()
+    with store.read() as con:
+        known = {*DOMAINS, *(name for (name,) in con.execute("SELECT DISTINCT domain FROM incidents").fetchall())}
+        if wanted.domain and wanted.domain not in known:
+            raise UsageError(unknown("domain", wanted.domain, sorted(known)))
+        number = con.execute(f"SELECT count(*) FROM incidents WHERE {where}", parameters).fetchall()[0][0]
+        return int(number), rows(con, f"WHERE {where} ORDER BY started_at DESC, id", parameters, limit)
+
+
+def rows(
+    con: Connection, clauses: str, parameters: Sequence[Any] = (), limit: int | None = None
+) -> list[dict[str, Any]]:
+    """The incidents that a query gives, as plain values; a title stands in where the domain gave none."""
+    most = "" if limit is None else f" LIMIT {int(limit)}"
+    cursor = con.execute(f"FROM incidents {clauses}{most}", list(parameters))
+    names = [column[0] for column in cursor.description]
+    found = (incident_json(dict(zip(names, row, strict=True))) for row in cursor.fetchall())
+    return [row | {"title": row["title"] or _title(row)} for row in found]
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    return " · ".join(filter(None, (row["kind"] or "anomalous", row["entity"], counted(row["domain"], row["items"]))))
+
+
+def counted(domain: str, count: int) -> str:
+    """A number of items of a domain, by their name; incidents may also be of what is no domain, as of the watcher."""
+    noun, plural = "item", "items"
+    if domain in DOMAINS:
+        item = domain_named(domain).item
+        noun, plural = item.noun, item.plural
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def whole_incident(store: Store, text: str) -> dict[str, Any]:
+    """The incident whose id begins with `text`, with what belongs to it.
+
+    Beside the columns of the table: `words` (action, note, given_by, given_at), `related` as id, title, status and
+    started_at each, and `examples` (item, kind, score, reason) among its items.
+    Raises: DataError where no incident or several have such an id.
+    """
+    with store.read() as con:
+        identity = the_incident(con, text)[0]
+        (found,) = rows(con, "WHERE id = ?", [identity])
+        words = [dict(zip(_WORD, word, strict=True)) for word in con.execute(_WORDS, [identity]).fetchall()]
+        near = rows(con, "WHERE list_contains(?::VARCHAR[], id) ORDER BY started_at, id", [found["related"]])
+        about = {name: found[name] for name in ("id", "domain", "entity")} | {"kinds": [*found["kinds"]]}
+        examples = con.execute(_ITEMS, about).fetchall()
+    for word in words:
+        word["given_at"] = word["given_at"].astimezone(UTC).isoformat(timespec="seconds")
+    short = ("id", "title", "status", "started_at")
+    return found | {
+        "words": words,
+        "related": [{name: row[name] for name in short} for row in near],
+        "examples": [dict(zip(("item", "kind", "score", "reason"), row, strict=True)) for row in examples],
+    }

@@ -1,0 +1,172 @@
+"""The state of a home, as somebody asks for it in the morning: what is wrong, what changed, what the watcher lacks."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.domains.contract import Heard
+from hdfs_pipeline.errors import UsageError
+from hdfs_pipeline.scoring.severity import SEVERITIES
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.verdicts.lacks import Lack, lacks_of
+from hdfs_pipeline.verdicts.listing import BY_GRAVITY, SHORT, rows
+
+DAY: Final = "24h"
+_SPAN: Final = re.compile(r"(\d{1,6})([mhdw])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AHEAD_S: Final = 300.0  # by which a clock may be ahead of ours
+_COMMANDS: Final = 3
+_OPEN: Final = "status IN ('open', 'acknowledged')"
+_ENDED: Final = """status IN ('resolved', 'expired')
+    AND (ended_at >= $1 OR id IN (SELECT incident FROM last_words WHERE given_at >= $1))"""
+_LAST_WORDS: Final = """WITH last_words AS (
+    SELECT incident, arg_max(action, given_at) AS action, max(given_at) AS given_at FROM incident_words GROUP BY ALL)"""
+_CHANGED: Final = f"""{_LAST_WORDS}
+    SELECT count(*) FILTER (opened_at >= $1) AS opened,
+        count(*) FILTER (opened_at < $1 AND ended_at >= $1) AS grown,
+        count(*) FILTER (w.action = 'ack') AS acknowledged,
+        count(*) FILTER (status = 'resolved' AND (ended_at >= $1 OR w.action = 'resolve')) AS resolved,
+        count(*) FILTER (status = 'expired' AND ended_at >= $1) AS expired,
+        count(*) FILTER (status = 'suppressed' AND (ended_at >= $1 OR w.action = 'suppress')) AS suppressed,
+        count(*) FILTER (w.action = 'reopen') AS reopened
+    FROM incidents LEFT JOIN (FROM last_words WHERE given_at >= $1) w ON w.incident = id"""
+
+
+class Since(NamedTuple):
+    """From when on changes are told. One `relative` to now may be counted back from the records' end instead."""
+
+    time: datetime
+    relative: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is wrong in a home, what changed since a time, and what the watcher lacks, at the time `now`.
+
+    `until` is when the latest record was written, None where there is none. `finished` says that all records are older
+    than what was asked for, so that `since` is counted back from their end. `open` and `ended` are incidents, as
+    `verdicts.listing` gives them; there may be more of them than are listed, as `number_open` and `number_ended` say.
+    `severities` counts the open ones; `changed` counts what became of incidents since then. `commands` are what to type
+    next.
+    """
+
+    home: str
+    now: datetime
+    since: datetime
+    until: datetime | None
+    finished: bool
+    open: list[dict[str, Any]] = field(default_factory=list)
+    ended: list[dict[str, Any]] = field(default_factory=list)
+    number_open: int = 0
+    number_ended: int = 0
+    severities: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    lacks: list[Lack] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+    @property
+    def alarming(self) -> bool:
+        """Whether an open incident is critical or major."""
+        return bool(self.severities.get("critical") or self.severities.get("major"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, times in ISO 8601, UTC."""
+        times = {"now": self.now, "since": self.since, "until": self.until}
+        return (
+            {"home": self.home}
+            | {name: None if time is None else time.isoformat(timespec="seconds") for name, time in times.items()}
+            | {"finished": self.finished, "severities": self.severities, "changed": self.changed}
+            | {"open": self.open, "ended": self.ended}
+            | {"number_open": self.number_open, "number_ended": self.number_ended}
+            | {"lacks": [lack._asdict() for lack in self.lacks], "commands": self.commands}
+        )
+
+
+def parse_since(text: str, now: datetime) -> Since:
+    """A time in ISO 8601 (UTC where it names no zone), or a span before `now`: 90m, 24h, 7d, 2w.
+
+    Raises: UsageError for anything else.
+    """
+    try:
+        if span := _SPAN.fullmatch(text.strip()):
+            return Since(now - timedelta(**{_UNITS[span[2]]: int(span[1])}), relative=True)
+        time = datetime.fromisoformat(text.strip())
+        return Since((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC), relative=False)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is no time: write 2026-11-21T08:00, or 90m, 24h, 7d for a span before now"
+        ) from None
+
+
+def home_status(
+    store: Store, settings: Settings, since: Since, *, now: datetime | None = None, most: int | None = None
+) -> Status:
+    """The state of a home at `now`. With `most` no more incidents than these are listed, the gravest first."""
+    now = now or datetime.now(UTC)
+    about: dict[str, Any] = {"home": str(settings.home), "now": now}
+    if not settings.store_path.is_file():
+        return Status(**about, since=since.time, until=None, finished=False, commands=_first_steps())
+    with store.read() as con:  # one view of the store, however many ask
+        heard = {domain: domain.heard(store) for domain in all_domains()}
+        until = _until([each for own in heard.values() for each in own], now)
+        finished = since.relative and until is not None and until < since.time
+        start = until - (now - since.time) if finished and until is not None else since.time
+        named = ("opened", "grown", "acknowledged", "resolved", "expired", "suppressed", "reopened")
+        changed = dict(zip(named, con.execute(_CHANGED, [start]).fetchall()[0], strict=True))
+        severities = dict(con.execute(f"SELECT severity, count(*) FROM incidents WHERE {_OPEN} GROUP BY 1").fetchall())
+        still = rows(con, f"WHERE {_OPEN} ORDER BY {BY_GRAVITY}", limit=most)
+        ended, number = _ended(con, start, None if most is None else max(most - len(still), 0))
+        if until is None and not still and not number:
+            lacks, commands = [], _first_steps()
+        else:
+            lacks = [*lacks_of(store, settings, heard, now=now, until=until or now, since=start)]
+            commands = _next_steps(still or ended, lacks)
+    return Status(
+        **about,
+        since=start,
+        until=until,
+        finished=finished,
+        open=still,
+        ended=ended,
+        number_open=sum(severities.values()),
+        number_ended=number,
+        severities=severities,
+        changed=changed,
+        lacks=lacks,
+        commands=commands,
+    )
+
+
+def _until(heard: Sequence[Heard], now: datetime) -> datetime | None:
+    """When the latest record was written. One from the future, whose clock cannot be right, counts only if all are."""
+    times = [each.time for each in heard if each.time]
+    sane = [time for time in times if time <= now.timestamp() + _AHEAD_S]
+    latest = max(sane or times, default=None)
+    return None if latest is None else datetime.fromtimestamp(latest, UTC)
+
+
+def _ended(con: Connection, since: datetime, most: int | None) -> tuple[list[dict[str, Any]], int]:
+    """The incidents that ended since a time, by their beginning, and how many there are; the gravest where cut."""
+    number = con.execute(f"{_LAST_WORDS} SELECT count(*) FROM incidents WHERE {_ENDED}", [since]).fetchall()[0][0]
+    limit = "" if most is None else f"LIMIT {most}"
+    chosen = f"""WHERE id IN ({_LAST_WORDS} SELECT id FROM incidents WHERE {_ENDED} ORDER BY {BY_GRAVITY} {limit})
+        ORDER BY started_at, id"""
+    return rows(con, chosen, [since]), int(number)
+
+
+def _next_steps(incidents: Sequence[Mapping[str, Any]], lacks: Iterable[Lack]) -> list[str]:
+    """What to type next: of the gravest incidents the largest first, and what helps the watcher."""
+    gravest = sorted(incidents, key=lambda row: (-SEVERITIES.index(row["severity"]), -row["items"]))
+    shown = [f"hdfs-pipeline incidents show {row['id'][:SHORT]}" for row in gravest[:_COMMANDS]]
+    helping = [lack.command for lack in lacks if lack.command]
+    # One line is kept for the watcher: what it lacks may be why nothing is told.
+    return [*shown[: _COMMANDS - bool(helping)], *helping][:_COMMANDS]
+
+
+def _first_steps() -> list[str]:
+    """What brings the first data."""
+    return [*filter(None, (domain.filled_by for domain in all_domains())), "hdfs-pipeline up"][:_COMMANDS]

@@ -1,0 +1,296 @@
+"""Incidents of a home: in pieces as at once, late data extends, ids stay, people rule, related ones are named."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains.contract import ENTITY
+from hdfs_pipeline.errors import DataError, UsageError
+from hdfs_pipeline.store.store import publish_into
+from hdfs_pipeline.verdicts.feedback import give_feedback_on_stretch
+from hdfs_pipeline.verdicts.incidents import incident_json, publish_incidents
+from hdfs_pipeline.verdicts.live import update_incidents
+from hdfs_pipeline.verdicts.words import say
+from hdfs_pipeline_tests.homes import BLOCKS, Home, open_home
+
+NAMENODES = domain_named("namenode")
+NOW = datetime.now(UTC).replace(microsecond=0)
+START = NOW - timedelta(hours=2)
+FULL = "write failed: disk full"
+REBUILT = "write went on without a DataNode"
+NODES = ("10.0.0.1:9866", "10.0.0.2:9866")
+_LOGS = [
+    {"source_id": n, "path": f"dn{n}.log", "host": "", "node": f"10.0.0.{n}:9866", "records": 99} for n in range(1, 6)
+]
+
+
+def anomaly(number: int, kind: str = FULL, at_s: float = 0.0, blamed: Sequence[str] = NODES[:1]) -> dict[str, Any]:
+    """A row of `anomalies` whose records were asked already."""
+    time = START + timedelta(seconds=at_s)
+    return {
+        "domain": "blocks", "entity": "", "item": f"blk_{number}", "detector": "lifecycle", "version": 0, "score": 0.5,
+        "threshold": 0.5, "kind": kind, "reason": "why", "explanation": "{}", "status": "final", "records": 9,
+        "first_time": time - timedelta(seconds=9), "last_time": time + timedelta(seconds=9), "origin": "batch",
+        "part": -1, "first_offset": -1, "scored_at": time, "told_from": time, "told_to": time + timedelta(seconds=1),
+        "blamed": list(blamed), "traits": [("client", "DFSClient_7")], "line": f"record of {number}",
+    }  # fmt: skip
+
+
+def cluster(folder: Path, lone_gap_s: float = 0.0) -> Home:
+    """A home with the logs of five DataNodes, each as busy as the others."""
+    home = open_home(folder, catalogue="hdfs_3.v1", incident_lone_gap_s=lone_gap_s)
+    with home.store.write() as con:
+        publish_into(con, "sources", pa.Table.from_pylist(_LOGS))
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return cluster(tmp_path / "home")
+
+
+def record(home: Home, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        schema = pa.Table.from_pylist(list(rows)).schema
+        traits = pa.map_(pa.string(), pa.string())
+        at = schema.get_field_index("traits")
+        with home.store.write() as con:
+            table = pa.Table.from_pylist(list(rows), schema.set(at, pa.field("traits", traits)))
+            publish_into(con, "anomalies", table)
+
+
+def incidents(home: Home, *rows: dict[str, Any]) -> list[dict[str, Any]]:
+    """The incidents of a home with these anomalies more, in order of time, as JSON."""
+    record(home, rows)
+    publish_incidents(home.store, home.settings, BLOCKS)
+    with home.store.read() as con:
+        cursor = con.execute("FROM incidents ORDER BY started_at, id")
+        names = [column[0] for column in cursor.description]
+        return [incident_json(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
+def test_an_incident_says_what_where_since_when_and_what_next(home: Home) -> None:
+    (found,) = incidents(home, *(anomaly(number, at_s=number) for number in range(12)))
+    assert found["title"] == f"{FULL} · {NODES[0]} · 12 blocks"
+    assert (found["entity"], found["severity"], found["items"], found["kinds"]) == (NODES[0], "major", 12, {FULL: 12})
+    assert found["started_at"] == START.isoformat(timespec="milliseconds")
+    assert found["evidence"].startswith("a DataNode had no space left for the replica; 12 of 12 blocks blame 10.0.0.1")
+    assert found["details"]["where"][ENTITY][0] == {"name": NODES[0], "items": 12, "share": 1.0, "usual": 0.2}
+    assert found["details"]["lines"] == ["record of 0"] and len(found["details"]["examples"]) == 5
+    assert found["next_steps"][0].startswith("free space")
+
+
+def test_a_cause_and_its_symptom_are_one_incident_and_two_servers_two(home: Home) -> None:
+    rows = [anomaly(number, at_s=number) for number in range(6)]
+    rows += [anomaly(100 + number, REBUILT, number) for number in range(6)]
+    rows += [anomaly(200 + number, REBUILT, number, NODES[1:]) for number in range(6)]
+    found = incidents(home, *rows)
+    assert {(row["kind"], row["entity"], row["items"]) for row in found} == {
+        (FULL, NODES[0], 12),
+        (REBUILT, NODES[1], 6),
+    }
+
+
+events = st.lists(
+    st.tuples(st.sampled_from([FULL, REBUILT]), st.integers(0, 600), st.sampled_from([(), NODES[:1], NODES[1:]])),
+    max_size=14,
+)  # fmt: skip
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=events, cuts=st.lists(st.integers(0, 14), max_size=3), lone_gap_s=st.sampled_from([0.0, 200.0]))
+def test_in_pieces_as_they_come_as_at_once(
+    drawn: list[tuple[str, int, tuple[str, ...]]],
+    cuts: list[int],
+    lone_gap_s: float,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """What a stream hands over piece by piece ends as the batch has it; the same again changes nothing."""
+    rows = [anomaly(n, kind, at, blamed) for n, (kind, at, blamed) in enumerate(sorted(drawn, key=lambda row: row[1]))]
+    folder = tmp_path_factory.mktemp("pieces")
+    whole, pieces = (cluster(folder / name, lone_gap_s) for name in ("whole", "pieces"))
+    at_once = incidents(whole, *rows)
+    bounds = [0, *sorted(cuts), len(rows)]
+    for begin, end in pairwise(bounds):
+        incidents(pieces, *rows[begin:end])
+    last = incidents(pieces)
+    apart = ("id", "changed_at", "related")
+    assert [{k: v for k, v in row.items() if k not in apart} for row in last] == [
+        {k: v for k, v in row.items() if k not in apart} for row in at_once
+    ]
+    assert incidents(whole) == at_once
+    assert sum(row["items"] for row in last) == len(rows)
+
+
+def test_late_anomalies_extend_an_incident_and_its_id_stays(home: Home) -> None:
+    (first,) = incidents(home, *(anomaly(number, at_s=20 + number) for number in range(5)))
+    (longer,) = incidents(home, anomaly(50, at_s=0), anomaly(51, at_s=45))
+    assert (longer["id"], longer["items"]) == (first["id"], 7)
+    assert longer["started_at"] < first["started_at"] and longer["ended_at"] > first["ended_at"]
+    assert longer["changed_at"] > first["changed_at"]
+    (again,) = incidents(home)
+    assert again == longer, "the same anomalies change nothing, not even the time of the change"
+
+
+def test_a_culprit_that_becomes_known_keeps_the_id(home: Home) -> None:
+    (spread,) = incidents(home, anomaly(1), anomaly(2, blamed=NODES[1:]))
+    assert spread["entity"] == ""
+    (sure,) = incidents(home, *(anomaly(10 + number, at_s=number) for number in range(9)))
+    assert (sure["entity"], sure["id"]) == (NODES[0], spread["id"])
+
+
+def test_an_id_is_not_taken_from_another_incident(home: Home) -> None:
+    """Of two that meet a stored one the one that gives it its id by itself keeps it."""
+    record(home, [anomaly(2, at_s=1200)])
+    publish_incidents(home.store, home.settings, BLOCKS)
+    ((identity,),) = home.rows("SELECT id FROM incidents")
+    with home.store.write() as con:  # as if it had once begun earlier
+        con.execute("UPDATE incidents SET started_at = ?", [START])
+    record(home, [anomaly(1)])
+    publish_incidents(home.store, home.settings, BLOCKS)
+    ids = home.rows("SELECT id FROM incidents ORDER BY started_at")
+    assert len(set(ids)) == 2 and ids[1] == (identity,)
+
+
+def test_a_streams_verdicts_that_come_late_are_grouped_with_the_next(home: Home) -> None:
+    record(home, [anomaly(1) | {"origin": "aggregated_events", "scored_at": NOW}])
+    publish_incidents(home.store, home.settings, BLOCKS)
+    late = anomaly(2, kind=REBUILT, at_s=1200, blamed=NODES[1:]) | {"origin": "aggregated_events"}
+    record(home, [late | {"scored_at": NOW - timedelta(minutes=1)}])
+    publish_incidents(home.store, home.settings, BLOCKS, None)
+    assert home.rows("SELECT count(*) FROM incidents") == [(2,)]
+
+
+def test_statuses(home: Home) -> None:
+    """Open until five minutes of records without it have passed; expired where no record came for a day."""
+    old = cluster(home.settings.home / "old")
+    record(old, [anomaly(1, at_s=-90_000), anomaly(2, at_s=-89_600)])
+    assert [found["status"] for found in incidents(old)] == ["resolved", "expired"]
+    assert [found["status"] for found in incidents(home, anomaly(1, at_s=0), anomaly(2, at_s=200))] == ["open", "open"]
+    assert [found["status"] for found in incidents(home, anomaly(3, at_s=700))][:2] == ["resolved", "resolved"]
+
+
+def test_people_rule(home: Home) -> None:
+    (found,) = incidents(home, anomaly(1), anomaly(2, at_s=3))
+    done = say(home.store, found["id"][:6], "ack", note="on it", by="ann")
+    assert (done["before"], done["status"]) == ("open", "acknowledged")
+    assert [row["status"] for row in incidents(home)] == ["acknowledged"]
+    assert say(home.store, found["id"], "resolve")["status"] == "resolved"
+    assert [row["status"] for row in incidents(home)] == ["resolved"]
+    assert say(home.store, found["id"], "ack")["status"] == "resolved", "what is over needs nobody"
+    assert say(home.store, found["id"], "suppress")["status"] == "suppressed"
+    assert [row["status"] for row in incidents(home, anomaly(3, at_s=9))] == ["suppressed"], "whatever comes"
+    assert say(home.store, found["id"], "reopen")["status"] == "open"
+    assert [row["status"] for row in incidents(home)] == ["open"]
+    assert home.rows("SELECT action, note, given_by FROM incident_words ORDER BY given_at")[0] == (
+        "ack",
+        "on it",
+        "ann",
+    )
+
+
+def test_trouble_after_a_person_called_it_resolved_opens_it_again(home: Home) -> None:
+    (found,) = incidents(home, anomaly(1))
+    say(home.store, found["id"], "resolve")
+    later = (NOW - START).total_seconds()
+    rows = [anomaly(10 + number, at_s=at) for number, at in enumerate(range(0, int(later) + 900, 20))]
+    assert [row["status"] for row in incidents(home, *rows)] == ["open"]
+
+
+def test_maintenance_suppresses(home: Home) -> None:
+    incidents(home, anomaly(1), anomaly(2, at_s=900))
+    row = give_feedback_on_stretch(
+        home.store, BLOCKS, START - timedelta(seconds=5), START + timedelta(seconds=60), "maintenance"
+    )
+    assert row["incidents"] == 1
+    assert [found["status"] for found in incidents(home)] == ["suppressed", "open"]
+
+
+def test_what_names_no_incident_or_several_is_refused(home: Home) -> None:
+    incidents(home, anomaly(1), anomaly(2, at_s=900))
+    for text in ("", "zz", "nothing"):
+        with pytest.raises(DataError, match="incidents list"):
+            say(home.store, text, "ack")
+    with pytest.raises(UsageError, match="ack"):
+        say(home.store, "a", "acknowledge")
+
+
+def test_incidents_on_one_server_at_one_time_point_at_each_other(home: Home) -> None:
+    rows = [anomaly(number, at_s=number) for number in range(4)]
+    rows += [anomaly(10 + number, "replica damaged on disk", number) for number in range(4)]
+    rows += [anomaly(20 + number, at_s=1000 + number) for number in range(4)]
+    first, second, later = incidents(home, *rows)
+    assert (first["related"], second["related"], later["related"]) == ([second["id"]], [first["id"]], [])
+
+
+def test_another_name_of_a_server_is_the_server(home: Home) -> None:
+    with home.store.write() as con:
+        alias = {"alias": ["dn1"], "entity": [NODES[0]], "domain": ["blocks"]}
+        publish_into(con, "entities", pa.table(alias))
+    unasked = anomaly(5, "new here: E9") | {"entity": "dn1", "told_from": None, "told_to": None, "blamed": None}
+    (found,) = incidents(home, unasked)
+    assert (found["entity"], found["title"]) == (NODES[0], f"new here: E9 · {NODES[0]} (dn1) · 1 block")
+
+
+def episode(
+    kind: str, entity: str, at_s: float, seconds: float, *, over: bool, severity: str = "critical"
+) -> dict[str, Any]:
+    """A row of `anomalies` of a trouble that polls of a NameNode tell of."""
+    time = START + timedelta(seconds=at_s)
+    about = {"severity": severity, "hint": "see fsck", "namenode": "nn:9870"}
+    return {
+        "domain": "namenode", "entity": entity,
+        "item": f"nn:9870 {entity} {kind} {time:%Y-%m-%dT%H:%M:%S}Z",
+        "detector": "hdfs_state", "version": 0, "score": 3.0, "threshold": 1.0, "kind": kind,
+        "reason": f"3 {kind}", "status": "final",
+        "explanation": json.dumps(about), "first_time": time, "last_time": time + timedelta(seconds=seconds),
+        "origin": "jmx", "part": -1, "first_offset": -1, "scored_at": datetime.now(UTC), "records": 2,
+    } | ({} if over else {"status": "provisional"})  # fmt: skip
+
+
+def test_each_trouble_that_polls_tell_of_is_an_incident_that_ends_with_it(home: Home) -> None:
+    def told() -> list[tuple[Any, ...]]:
+        publish_incidents(home.store, home.settings, NAMENODES, None)
+        columns = "kind, entity, status, severity, title, evidence, next_steps, id"
+        return home.rows(f"SELECT {columns} FROM incidents ORDER BY started_at")
+
+    with home.store.write() as con:
+        publish_into(con, "anomalies", pa.Table.from_pylist([episode("missing blocks", "nn:9870", 0, 5, over=False)]))
+    ((*first, identity),) = told()
+    title = "missing blocks · nn:9870"
+    assert first == ["missing blocks", "nn:9870", "open", "critical", title, "3 missing blocks", ["see fsck"]]
+    later = [
+        episode("missing blocks", "nn:9870", 0, 10, over=True),
+        episode("dead DataNode", NODES[0], 5, 5, over=False, severity="major"),
+    ]
+    with home.store.write() as con:
+        same = "item IN (SELECT item FROM publish_source)"
+        publish_into(con, "anomalies", pa.Table.from_pylist(later), replace=same)
+    rows = told()
+    assert [(row[0], row[2], row[3]) for row in rows] == [
+        ("missing blocks", "resolved", "critical"),
+        ("dead DataNode", "open", "major"),
+    ]
+    assert rows[0][-1] == identity
+    assert told() == rows
+
+
+def test_incidents_of_two_domains_on_one_datanode_point_at_each_other(home: Home) -> None:
+    record(home, [anomaly(number, at_s=number) for number in range(4)])
+    with home.store.write() as con:
+        publish_into(con, "anomalies", pa.Table.from_pylist([episode("dead DataNode", NODES[0], 20, 5, over=True)]))
+    assert [change.what for change in update_incidents(home.store, home.settings)] == ["opened", "opened"]
+    ids = dict(home.rows("SELECT domain, id FROM incidents"))
+    assert dict(home.rows("SELECT domain, related FROM incidents")) == {
+        "blocks": [ids["namenode"]], "namenode": [ids["blocks"]],
+    }  # fmt: skip
+    assert update_incidents(home.store, home.settings) == []

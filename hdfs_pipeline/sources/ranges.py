@@ -124,6 +124,8 @@ def patiently(ask: Callable[[], _Answer], limit_s: float) -> _Answer:
     young = (
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,  # the client knows more of a topic that was made anew than this broker
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,
     )

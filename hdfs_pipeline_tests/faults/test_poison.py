@@ -12,7 +12,7 @@ import pytest
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, LABELS, RAW_LOGS, SHIPPED_LOGS
 from hdfs_pipeline.domains.blocks.wire import Label, Vector, block_key, decode_vector, encode, parse_key
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
+from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, INCIDENTS
 from hdfs_pipeline.sources.wire import Verdict, decode_verdict
 from hdfs_pipeline.streaming.topics import all_topics, item_readers
 from hdfs_pipeline_tests.faults.reconcile import send
@@ -34,7 +34,8 @@ from hdfs_pipeline_tests.streaming.workers import (
 pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
 
 PARTS = (0, 7, 49)
-COMPACTED = (AGGREGATED_EVENTS, ANOMALIES, LABELS)  # a real broker itself refuses messages without a key there
+# A real broker itself refuses messages without a key there.
+COMPACTED = (AGGREGATED_EVENTS, ANOMALIES, INCIDENTS, LABELS)
 ANY: list[tuple[bytes | None, bytes | None]] = [
     (b"blk_1", b"neither a line nor JSON"),
     (b"blk_1", b'{"v": 1'),

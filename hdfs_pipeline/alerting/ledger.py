@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.alerting.messages import GOING_ON, WITHDRAWN, Letter, News, event_of
+from hdfs_pipeline.alerting.messages import WITHDRAWN, Letter, News, event_of
 from hdfs_pipeline.alerting.target import Target
-from hdfs_pipeline.store.store import Connection, Store, count, publish_into
+from hdfs_pipeline.scoring.incidents import GOING_ON
+from hdfs_pipeline.store.store import Connection, Store, count, dicts, publish_into
 from hdfs_pipeline.verdicts.incidents import incident_json
 
 WAITING, DELIVERED, REFUSED = "waiting", "delivered", "refused"
@@ -105,18 +106,12 @@ def try_refused_again(store: Store) -> int:
 def troubles(store: Store) -> list[dict[str, Any]]:
     """What did not reach its target: `name`, `state` (waiting or refused), `incidents`, `since` and `trouble`."""
     with store.read() as con:
-        return _dicts(con, _TROUBLES, {})
-
-
-def _dicts(con: Connection, query: str, about: dict[str, Any]) -> list[dict[str, Any]]:
-    cursor = con.execute(query, about)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return dicts(con, _TROUBLES, {})
 
 
 def _changed(con: Connection, target: Target, place: str, before: datetime) -> list[dict[str, Any]]:
     found = []
-    for row in _dicts(con, _CHANGED, {"target": place, "before": before}):
+    for row in dicts(con, _CHANGED, {"target": place, "before": before}):
         incident = incident_json({name: value for name, value in row.items() if not name.startswith("_")})
         news = News(event_of(row["_status"], incident["status"]), (row["_number"] or 0) + 1, incident)
         found.append(_row(target, place, news, row["_body"] or "", row["_digest"], row["_told_at"]))

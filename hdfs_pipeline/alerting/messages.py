@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import orjson
 
-from hdfs_pipeline.scoring.incidents import ACKNOWLEDGED, OPEN
+from hdfs_pipeline.scoring.incidents import GOING_ON, OPEN
 
 VERSION: Final = 1
 """Version of the JSON; it rises where a reader of the older one would misread the newer one."""
 OPENED, CHANGED, REOPENED, WITHDRAWN = "opened", "changed", "reopened", "withdrawn"
 """Events beside the statuses. `withdrawn`: the incident is gone, since its anomalies are, or belong to another one."""
-GOING_ON: Final = (OPEN, ACKNOWLEDGED)
 """Statuses of incidents that go on."""
 
 

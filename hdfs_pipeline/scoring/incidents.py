@@ -15,6 +15,8 @@ from hdfs_pipeline.store.keys import incident_id
 OPEN, ACKNOWLEDGED, RESOLVED, EXPIRED, SUPPRESSED = "open", "acknowledged", "resolved", "expired", "suppressed"
 STATUSES: Final = (OPEN, ACKNOWLEDGED, RESOLVED, EXPIRED, SUPPRESSED)
 """What can become of an incident. `expired`: no items came any more that could have shown its end."""
+GOING_ON: Final = (OPEN, ACKNOWLEDGED)
+"""The statuses of an incident that is not over; as it stands it is also a list in SQL."""
 _BY_RATIO: Final = ((10.0, CRITICAL), (3.0, MAJOR))
 _FEW: Final = 2  # items of an incident that is no burst
 _REAL: Final = "real"
@@ -50,8 +52,7 @@ class Incident:
     `opened` is when the incident had lasted long enough to be one. `detectors` holds, for each that flagged anything in
     the incident, its highest `score`, its `threshold` and `version`, and whether its own flags alone make an incident
     (`opened`). `kind`, `evidence` and `details` come from the domain: what is wrong, the evidence in words, and
-    whatever else it knows. `kinds` counts the items by kind, `next_steps` are for people, and `related` are the ids of
-    incidents that may have the same cause.
+    whatever else it knows. `kinds` counts the items by kind, and `next_steps` are for people.
     """
 
     id: str
@@ -72,7 +73,6 @@ class Incident:
     title: str = ""
     kinds: dict[str, int] = field(default_factory=dict)
     next_steps: tuple[str, ...] = ()
-    related: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

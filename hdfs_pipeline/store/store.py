@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -448,6 +448,13 @@ def publish_into(
     finally:
         with suppress(duckdb.Error):  # an insert that failed has aborted the transaction: let its error through
             con.unregister("publish_source")
+
+
+def dicts(con: Connection, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+    """The rows that a query gives, each by the names of its columns."""
+    cursor = con.execute(query, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def count(con: Connection) -> int:

@@ -14,7 +14,7 @@ from hdfs_pipeline.errors import DataError, NotTrainedError, UsageError, unknown
 from hdfs_pipeline.scoring.feedback import agreement
 from hdfs_pipeline.scoring.labels import STRETCHES, WORDS
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.store import Store, count, publish_into
+from hdfs_pipeline.store.store import Store, count, dicts, publish_into
 from hdfs_pipeline.verdicts.groups import find_groups
 from hdfs_pipeline.verdicts.score import score_selection
 
@@ -34,12 +34,11 @@ def words(store: Store, domain: Domain, item: str | None = None) -> list[dict[st
     """The rows of `feedback` of a domain, the oldest first; with `item` the one on that item."""
     one = "" if item is None else "AND item = ?"
     with store.read() as con:
-        cursor = con.execute(
+        return dicts(
+            con,
             f"SELECT * FROM feedback WHERE domain = ? {one} ORDER BY given_at, item",
             [domain.name] if item is None else [domain.name, item],
         )
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def give_feedback(

@@ -10,7 +10,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from hdfs_pipeline.errors import PipelineError, SetupError
-from hdfs_pipeline.scoring.incidents import SUPPRESSED
+from hdfs_pipeline.scoring.incidents import GOING_ON, SUPPRESSED
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
 from hdfs_pipeline.verdicts.listing import rows
@@ -23,7 +23,6 @@ _JUDGE_S: Final = 15.0  # between two looks for what is new: it loads models
 _LOCKED_S: Final = 10.0  # that a round waits for the store: the next one comes soon
 _WRITING: Final = timedelta(minutes=5)  # between the time that a change carries and its place in the store
 _LOCK: Final = "incidents.lock"
-_GOING_ON: Final = "status IN ('open', 'acknowledged')"
 
 
 class Changes:
@@ -36,7 +35,7 @@ class Changes:
     def skip(self, con: Connection) -> int:
         """Take all that is there for told. Returns how many incidents go on."""
         self.since_last(con)
-        return int(con.execute(f"SELECT count(*) FROM incidents WHERE {_GOING_ON}").fetchall()[0][0])
+        return int(con.execute(f"SELECT count(*) FROM incidents WHERE status IN {GOING_ON}").fetchall()[0][0])
 
     def since_last(self, con: Connection) -> list[Change]:
         """The changes, the earliest incident first. Growth is told where the incident has doubled."""

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from hdfs_pipeline.domains.contract import ENTITY, Domain
 from hdfs_pipeline.scoring.culprits import settle
 from hdfs_pipeline.scoring.incidents import (
+    GOING_ON,
     OPEN,
     RESOLVED,
     Flagged,
@@ -31,7 +32,7 @@ from hdfs_pipeline.scoring.runs import step_seconds
 from hdfs_pipeline.scoring.severity import SEVERITIES, WARNING
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.keys import incident_id
-from hdfs_pipeline.store.store import Connection, Store, publish_into
+from hdfs_pipeline.store.store import Connection, Store, dicts, publish_into
 from hdfs_pipeline.verdicts.where import Told, described
 from hdfs_pipeline.verdicts.words import with_people
 
@@ -56,7 +57,8 @@ _ANOMALIES: Final = f"""SELECT coalesce(e.entity, a.entity) AS entity, a.* EXCLU
     WHERE ended >= $since ORDER BY began, item, detector"""
 _SCORED: Final = """SELECT entity, list(DISTINCT epoch(time) ORDER BY epoch(time)) FROM scores
     WHERE domain = $domain AND time >= to_timestamp($since) GROUP BY entity"""
-_KNOWN: Final = "SELECT id, entity, kinds, epoch(started_at), epoch(ended_at) FROM incidents WHERE domain = ?"
+_KNOWN: Final = """SELECT id, entity, kinds, epoch(started_at), epoch(ended_at) FROM incidents
+    WHERE domain = ? AND ended_at >= to_timestamp(?)"""
 _RELATED: Final = f"""UPDATE incidents SET related = coalesce(near.ids, []) FROM (
         SELECT a.id, list(b.id ORDER BY b.started_at, b.id) FILTER (b.id IS NOT NULL) AS ids
         FROM incidents a LEFT JOIN incidents b ON a.id <> b.id
@@ -65,8 +67,8 @@ _RELATED: Final = f"""UPDATE incidents SET related = coalesce(near.ids, []) FROM
             AND (a.entity = b.entity AND a.entity <> '' OR a.domain <> b.domain AND '' IN (a.entity, b.entity))
         WHERE a.ended_at >= to_timestamp($since) GROUP BY a.id
     ) near WHERE near.id = incidents.id AND related IS DISTINCT FROM coalesce(near.ids, [])"""
-_BEGAN: Final = """SELECT epoch(min(started_at)) FROM incidents
-    WHERE domain = $domain AND (ended_at >= to_timestamp($since) OR status IN ('open', 'acknowledged'))"""
+_BEGAN: Final = f"""SELECT epoch(min(started_at)) FROM incidents
+    WHERE domain = $domain AND (ended_at >= to_timestamp($since) OR status IN {GOING_ON})"""
 NEW: Final = """FROM anomalies WHERE domain = $domain AND (
     scored_at >= (SELECT coalesce(max(changed_at), TIMESTAMPTZ 'epoch') FROM incidents WHERE domain = $domain)
     OR origin <> 'batch' AND scored_at >= now() - INTERVAL 15 MINUTE)"""
@@ -253,12 +255,12 @@ def replace_incidents(
 
     They keep the ids that they had, and get the status that people's words give them.
     """
-    incidents = with_people(con, settings, domain, _with_kept_ids(con, domain, incidents))
+    incidents = with_people(con, settings, domain, _with_kept_ids(con, domain, incidents, since))
     rows = [_row(incident) for incident in incidents]
-    before = {row["id"]: row for row in stored(con, domain.name)}
+    before = {row["id"]: row for row in stored(con, domain.name, since)}
     now = datetime.now(UTC)
     for row in rows:
-        same = (old := before.get(row["id"])) and all(old[name] == row[name] for name in row if name != "related")
+        same = (old := before.get(row["id"])) and all(old[name] == row[name] for name in row)
         row["changed_at"], row["related"] = (old["changed_at"], old["related"]) if old and same else (now, [])
     publish_into(
         con,
@@ -270,15 +272,17 @@ def replace_incidents(
     con.execute(_RELATED, {"near": _NEAR_S, "since": since - _NEAR_S})
 
 
-def _with_kept_ids(con: Connection, domain: Domain, incidents: Sequence[Incident]) -> list[Incident]:
+def _with_kept_ids(con: Connection, domain: Domain, incidents: Sequence[Incident], since: float) -> list[Incident]:
     """The incidents with the ids that they had: one that meets a stored one of its kind and entity is the same.
+
+    None of them begins before `since`, so that stored ones that had ended by then are not looked at.
 
     A culprit that becomes known later, or no longer stands out, changes no id. No id is taken from another incident
     that has it by itself.
     """
     own_ids = {incident.id for incident in incidents}
     stored = [(id_, entity, set(json.loads(kinds or "{}")), *span) for id_, entity, kinds, *span in
-              con.execute(_KNOWN, [domain.name]).fetchall()]  # fmt: skip
+              con.execute(_KNOWN, [domain.name, since]).fetchall()]  # fmt: skip
     taken: set[str] = set()
     kept = []
     for incident in incidents:
@@ -317,11 +321,10 @@ def _row(incident: Incident) -> dict[str, Any]:
     )
 
 
-def stored(con: Connection, domain: str) -> list[dict[str, Any]]:
-    """A domain's rows of `incidents`, the latest first."""
-    cursor = con.execute("FROM incidents WHERE domain = ? ORDER BY started_at DESC, id", [domain])
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+def stored(con: Connection, domain: str, since: float = 0.0) -> list[dict[str, Any]]:
+    """A domain's rows of `incidents` that ended at `since` (Unix seconds) or later, the latest first."""
+    where = "domain = ? AND ended_at >= to_timestamp(?)"
+    return dicts(con, f"FROM incidents WHERE {where} ORDER BY started_at DESC, id", [domain, since])
 
 
 def incident_json(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hdfs_pipeline.domains import DOMAINS, domain_named
 from hdfs_pipeline.errors import UsageError, unknown
 from hdfs_pipeline.scoring.incidents import STATUSES
 from hdfs_pipeline.scoring.severity import SEVERITIES
-from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.store.store import Connection, Store, dicts
 from hdfs_pipeline.verdicts.incidents import incident_json
 from hdfs_pipeline.verdicts.words import the_incident
 
@@ -84,9 +84,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """The incidents that a query gives, as plain values; a title stands in where the domain gave none."""
     most = "" if limit is None else f" LIMIT {int(limit)}"
-    cursor = con.execute(f"FROM incidents {clauses}{most}", list(parameters))
-    names = [column[0] for column in cursor.description]
-    found = (incident_json(dict(zip(names, row, strict=True))) for row in cursor.fetchall())
+    found = (incident_json(row) for row in dicts(con, f"FROM incidents {clauses}{most}", parameters))
     return [row | {"title": row["title"] or _title(row)} for row in found]
 
 

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hdfs_pipeline.domains import all_domains
-from hdfs_pipeline.scoring.incidents import ACKNOWLEDGED, OPEN
+from hdfs_pipeline.scoring.incidents import GOING_ON
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.incidents import NEW, incident_json, publish_incidents, stored
 
 OPENED, ENDED, GREW = "opened", "ended", "grew"
-_GOING_ON: Final = (OPEN, ACKNOWLEDGED)
 _NEWS: Final = f"""SELECT (SELECT count(*) {NEW})
-    + (SELECT count(*) FROM incidents WHERE domain = $domain AND status IN ('open', 'acknowledged'))"""
+    + (SELECT count(*) FROM incidents WHERE domain = $domain AND status IN {GOING_ON})"""
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ def update_incidents(store: Store, settings: Settings) -> list[Change]:
     changes = []
     for domain in all_domains():
         with store.read() as con:
-            before = {row["id"]: row for row in stored(con, domain.name)}
             if not con.execute(_NEWS, {"domain": domain.name}).fetchall()[0][0]:
                 continue
+            before = {row["id"]: row for row in stored(con, domain.name)}
         publish_incidents(store, settings, domain, None)
         with store.read() as con:
             now = stored(con, domain.name)
@@ -45,8 +44,8 @@ def update_incidents(store: Store, settings: Settings) -> list[Change]:
 
 def changed(before: dict[str, Any] | None, row: dict[str, Any]) -> str:
     """What became of an incident since `before`, which is None where it was not there; '' for nothing."""
-    goes_on = row["status"] in _GOING_ON
-    if before is None or before["status"] not in _GOING_ON:
+    goes_on = row["status"] in GOING_ON
+    if before is None or before["status"] not in GOING_ON:
         return OPENED if goes_on or before is None else ""
     if not goes_on:
         return ENDED

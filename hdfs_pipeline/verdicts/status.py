@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.contract import Heard
 from hdfs_pipeline.errors import UsageError
+from hdfs_pipeline.scoring.incidents import GOING_ON
 from hdfs_pipeline.scoring.severity import SEVERITIES
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
@@ -20,7 +21,7 @@ _SPAN: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AHEAD_S: Final = 300.0  # by which a clock may be ahead of ours
 _COMMANDS: Final = 3
-_OPEN: Final = "status IN ('open', 'acknowledged')"
+_OPEN: Final = f"status IN {GOING_ON}"
 _ENDED: Final = """status IN ('resolved', 'expired')
     AND (ended_at >= $1 OR id IN (SELECT incident FROM last_words WHERE given_at >= $1))"""
 _LAST_WORDS: Final = """WITH last_words AS (

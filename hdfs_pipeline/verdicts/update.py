@@ -17,7 +17,7 @@ from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Selection
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.scoring.incidents import Incident
+from hdfs_pipeline.scoring.incidents import GOING_ON, Incident
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store, publish_into
@@ -120,8 +120,8 @@ def _begin(store: Store, domain: Domain, entity: str, latest: float) -> float:
         since = max(latest - _FIRST_S, 0.0) if scored is None else scored - _AGAIN_S
         started = _one(
             con,
-            """SELECT epoch(min(started_at)) FROM incidents WHERE domain = ? AND entity = ?
-            AND (status IN ('open', 'acknowledged') OR ended_at >= to_timestamp(?))""",
+            f"""SELECT epoch(min(started_at)) FROM incidents WHERE domain = ? AND entity = ?
+            AND (status IN {GOING_ON} OR ended_at >= to_timestamp(?))""",
             *(domain.name, entity, since),
         )
     return since if started is None else min(since, started)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.scoring.incidents import EXPIRED, OPEN, RESOLVED, SUPPRESSED
 from hdfs_pipeline.store.keys import incident_id
-from hdfs_pipeline.store.store import Connection, Store, publish_into
+from hdfs_pipeline.store.store import Connection, Store, dicts, publish_into
 from hdfs_pipeline.verdicts.incidents import WATCHER
 
 _LATEST: Final = """FROM incidents WHERE domain = ? AND entity = ? AND kind = ? AND details ->> 'of' = ?
@@ -52,9 +52,7 @@ def tell_trials(store: Store, trials: Iterable[Trial]) -> int:
 
 def _latest(con: Connection, trial: Trial) -> dict[str, Any]:
     """The latest incident of what was tried; {} where there is none."""
-    cursor = con.execute(_LATEST, [WATCHER, trial.entity, trial.kind, trial.of])
-    names = [column[0] for column in cursor.description]
-    return next((dict(zip(names, row, strict=True)) for row in cursor.fetchall()), {})
+    return next(iter(dicts(con, _LATEST, [WATCHER, trial.entity, trial.kind, trial.of])), {})
 
 
 def _after(row: dict[str, Any], trial: Trial) -> dict[str, Any]:

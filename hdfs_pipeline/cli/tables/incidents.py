@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 from hdfs_pipeline.domains import option_of
+from hdfs_pipeline.scoring.incidents import GOING_ON
 from hdfs_pipeline.verdicts.lacks import duration
 from hdfs_pipeline.verdicts.listing import SHORT, counted
 
@@ -76,7 +77,7 @@ def incident_lines(row: Mapping[str, Any]) -> Iterator[str]:
 def change_line(what: str, row: Mapping[str, Any], today: str) -> str:
     """What became of an incident, in one line of markup; the day is left out where it is `today` (ISO, UTC)."""
     began, ended = _time(row["started_at"]), _time(row["ended_at"])
-    goes_on = row["status"] in ("open", "acknowledged")
+    goes_on = row["status"] in GOING_ON
     lasted, more = duration(row["duration_s"]), ""
     if what == "opened" and not goes_on:
         what, time, more = "over", began, f", lasted {lasted}"

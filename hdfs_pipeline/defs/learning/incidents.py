@@ -19,6 +19,7 @@ from hdfs_pipeline.defs.common.naming import JUDGE, named, tags
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.scoring.incidents import GOING_ON
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.incidents import publish_incidents, stored
 from hdfs_pipeline.verdicts.timeline import timeline_png
@@ -26,9 +27,9 @@ from hdfs_pipeline.verdicts.timeline import timeline_png
 _LATEST: Final = """SELECT strftime(started_at, '%Y-%m-%d %H:%M:%S') AS "start (UTC)", round(duration_s)::BIGINT AS s,
     status, severity, coalesce(nullif(title, ''), kind) AS "what happened", evidence
     FROM incidents WHERE domain = $domain ORDER BY started_at DESC LIMIT 10"""
-_OPEN: Final = """SELECT count(*) AS open, count(*) FILTER (severity = 'critical') AS critical,
+_OPEN: Final = f"""SELECT count(*) AS open, count(*) FILTER (severity = 'critical') AS critical,
     count(*) FILTER (severity = 'major') AS major
-    FROM incidents WHERE domain = $domain AND status IN ('open', 'acknowledged')"""
+    FROM incidents WHERE domain = $domain AND status IN {GOING_ON}"""
 
 
 def incidents_asset(

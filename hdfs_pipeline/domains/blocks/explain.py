@@ -13,7 +13,7 @@ from hdfs_pipeline.domains.contract import Facts, Place
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.quoting import quoted
-from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.store.store import Store, dicts
 
 ALARMS: Final = "alarms"
 """The column of the search for alarms."""
@@ -99,7 +99,8 @@ def evidence(
     telling ones come first.
     """
     with store.read() as con:
-        cursor = con.execute(
+        return dicts(
+            con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
                 SELECT r.time, s.host, s.daemon, e.event_id,
                     {_written_sql("timezone($timezone, r.time)")} || r.origin || r.message
@@ -111,8 +112,6 @@ def evidence(
             ) ORDER BY time, source_id, position""",
             {"block": block_id, "timezone": timezone, "telling": list(telling)},
         )
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def places(store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Place]:

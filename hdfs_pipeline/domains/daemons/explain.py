@@ -9,10 +9,10 @@ import pyarrow as pa
 from hdfs_pipeline.domains.contract import Facts, Place
 from hdfs_pipeline.domains.daemons.catalogue import BLOCKS, CRASHED, KINDS, RESTARTED, SILENT, START, described
 from hdfs_pipeline.domains.daemons.item import MINUTE, take_apart
-from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, rows_of, told_sql, within
+from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, told_sql, within
 from hdfs_pipeline.scoring.explain import SEVERITIES, Difference, Vocabulary
 from hdfs_pipeline.store.quoting import quoted
-from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.store.store import Store, dicts
 
 _OWN: Final = {
     BLOCKS: "record about a block",
@@ -72,7 +72,7 @@ def places(store: Store, telling: Mapping[str, Sequence[str]]) -> dict[str, Plac
     with store.read() as con:
         con.register("wanted_minutes", wanted)
         try:
-            rows = rows_of(
+            rows = dicts(
                 con,
                 f"""SELECT key, any_value(entity) AS entity, coalesce(arg_min(path, first_time) FILTER (tells),
                     arg_min(path, first_time)) AS path, min(first_time) FILTER (tells) AS first,
@@ -108,7 +108,7 @@ def evidence(store: Store, timezone: str, key: str, limit: int, telling: Sequenc
     only = f"{'' if topic else 'NOT'} list_contains($apart, e.event_id)"
     written = "(SELECT * FROM raw_logs WHERE time >= $begin AND time < $end)"
     with store.read() as con:
-        return rows_of(
+        return dicts(
             con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
                 SELECT e.time, s.host, s.daemon, e.event_id, list_contains($telling, e.event_id) AS telling,

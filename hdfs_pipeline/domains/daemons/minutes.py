@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -130,10 +130,3 @@ def _silences(daemon: np.ndarray, place: np.ndarray, places: int) -> np.ndarray:
         longest[begin + 1 : end] = np.maximum.accumulate(gaps[begin : end - 1])
     unusual = (gaps > _LONGER) & (gaps > _LONGER * longest) & (number >= _HISTORY)
     return np.where(unusual, gaps, 0)
-
-
-def rows_of(con: Connection, sql: str, parameters: dict[str, Any] | Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """The rows of a query as dicts."""
-    cursor = con.execute(sql, parameters)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

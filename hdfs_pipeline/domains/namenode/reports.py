@@ -32,7 +32,7 @@ from hdfs_pipeline.scoring.models import cards, champion_version, read_card
 from hdfs_pipeline.scoring.runs import step_seconds
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.store.store import Store, dicts
 
 _TIMES = ("started_at", "ended_at", "peak_at", "opened_at")
 _TRAINED_ON = ("namenode", "role", "trained_from", "trained_to", "steps", "left_out", "findings")
@@ -262,6 +262,4 @@ def _rows(store: Store, select: str, wanted: Mapping[str, Any], order: str) -> l
     given = {condition: value for condition, value in wanted.items() if value is not None}
     with store.read() as con:
         sql = f"{select} WHERE {' AND '.join(['domain = ?', *given])} {order}"
-        cursor = con.execute(sql, [DOMAIN, *given.values()])
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return dicts(con, sql, [DOMAIN, *given.values()])

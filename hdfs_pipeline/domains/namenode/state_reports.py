@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from hdfs_pipeline.domains.namenode.episodes import DETECTOR, OPEN
 from hdfs_pipeline.domains.namenode.state import DEAD, LIVE, PARTS, STALE, VALUES
-from hdfs_pipeline.domains.namenode.state_rules import SEVERITIES
 from hdfs_pipeline.domains.namenode.watch import GONE
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.scoring.severity import SEVERITIES
+from hdfs_pipeline.store.store import Connection, Store, dicts
 
 UNSEEN: Final = (
     "Replicas that are corrupt on disk and that nobody has read: with all replicas of 26 blocks corrupt, a NameNode of "
@@ -129,9 +129,7 @@ def _troubles(con: Connection, namenode: str) -> list[dict[str, Any]]:
 
 
 def _nodes(con: Connection, namenode: str, at: datetime, troubled: set[str]) -> list[dict[str, Any]]:
-    cursor = con.execute(_NODES, [namenode, at - timedelta(days=1)])
-    names = [column[0] for column in cursor.description]
-    nodes = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    nodes = dicts(con, _NODES, [namenode, at - timedelta(days=1)])
     own = {row[0]: row[1:] for row in con.execute(_METRICS, [at - timedelta(hours=1)]).fetchall()}
     for node in nodes:
         polled, metrics, note = own.get(node["entity"], (None, {}, ""))

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.severity import SEVERITIES
 from hdfs_pipeline.settings import Settings
 
-SEVERITIES: Final = ("warning", "major", "critical")
 ABOUT: Final = ("namenode", "hdfs", "datanode", "datanode_jmx")
 RULES_FILE: Final = Path(__file__).with_name("state.rules.toml")
 Figures = Mapping[str, float | str]

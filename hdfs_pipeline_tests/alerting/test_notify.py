@@ -34,6 +34,9 @@ from hdfs_pipeline_tests.alerting.conftest import (
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import wait_for
 
+SOME = 12
+"""Incidents that a round of the tests with kills opens, and that it changes."""
+
 
 def run(home: Home, *arguments: str) -> "subprocess.CompletedProcess[str]":
     line, environment = command_of(home, "notify", *arguments)
@@ -197,17 +200,15 @@ def test_killed_before_it_heard_the_answer_it_sends_the_same_again_and_nothing_e
 ) -> None:
     seed = int(os.environ.get("HDFS_PIPELINE_FAULTS_SEED", "11"))
     draw = random.Random(seed)
-    ids = [f"i{number}" for number in range(30)]
-    put(hooked, *ids)
-    expected = dict.fromkeys(ids, "open")
+    expected: dict[str, str] = {}
     killed: list[str] = []
-    for _ in range(5):
+    for round_ in range(5):
+        open_some(hooked, expected, round_)
         with following(hooked, tmp_path / "log") as process:
-            receiver.answer = partial(kill_now_and_then, process, draw, killed)
+            enough = len(receiver.posts) + draw.randrange(1, SOME)
+            receiver.answer = partial(kill_at, process, receiver, enough, killed)
             wait_for(lambda p=process: p.poll() is not None, what=f"seed {seed}")
-        chosen, status = draw.sample(ids, 12), draw.choice(["open", "acknowledged", "resolved"])
-        put(hooked, *chosen, status=status)
-        expected |= dict.fromkeys(chosen, status)
+        change_some(hooked, expected, draw)
     receiver.answer = lambda *_: 200
     assert run(hooked).returncode == 0
     keys = [post.key for post in receiver.posts]
@@ -215,11 +216,24 @@ def test_killed_before_it_heard_the_answer_it_sends_the_same_again_and_nothing_e
     assert_whole(receiver.posts, expected, f"seed {seed}")
 
 
-def kill_now_and_then(
-    process: "subprocess.Popen[bytes]", draw: random.Random, killed: list[str], post: Post, _: Any
+def open_some(home: Home, expected: dict[str, str], round_: int) -> None:
+    """New incidents in each round: so much is due in it, whatever an earlier one left untold."""
+    new = [f"i{round_}.{number}" for number in range(SOME)]
+    put(home, *new)
+    expected |= dict.fromkeys(new, "open")
+
+
+def change_some(home: Home, expected: dict[str, str], draw: random.Random) -> None:
+    chosen, status = draw.sample(sorted(expected), SOME), draw.choice(["open", "acknowledged", "resolved"])
+    put(home, *chosen, status=status, title=f"after {len(expected)}")
+    expected |= dict.fromkeys(chosen, status)
+
+
+def kill_at(
+    process: "subprocess.Popen[bytes]", receiver: Receiver, enough: int, killed: list[str], post: Post, _: Any
 ) -> int | None:
-    """The message has arrived, and its sender is killed before it hears so."""
-    if process.poll() is None and draw.random() < 0.1:
+    """So many messages have arrived, and their sender is killed before it hears of the last one."""
+    if process.poll() is None and len(receiver.posts) >= enough:
         process.kill()
         process.wait()
         killed.append(post.key)
@@ -230,18 +244,15 @@ def kill_now_and_then(
 def test_killed_at_random_moments_nothing_is_lost(hooked: Home, receiver: Receiver, tmp_path: Path) -> None:
     seed = int(os.environ.get("HDFS_PIPELINE_FAULTS_SEED", "12"))
     draw = random.Random(seed)
-    ids = [f"i{number}" for number in range(30)]
-    expected = dict.fromkeys(ids, "open")
-    put(hooked, *ids)
-    for _ in range(5):
+    expected: dict[str, str] = {}
+    for round_ in range(5):
+        open_some(hooked, expected, round_)
         with following(hooked, tmp_path / "log") as process:
-            enough = len(receiver.posts) + draw.randrange(1, 8)
+            enough = len(receiver.posts) + draw.randrange(1, SOME)
             wait_for(lambda n=enough: len(receiver.posts) >= n, what=f"seed {seed}")
             threading.Event().wait(draw.random() * 0.05)
             process.kill()
-        chosen, status = draw.sample(ids, 12), draw.choice(["open", "acknowledged", "resolved"])
-        put(hooked, *chosen, status=status, title=f"after {enough}")
-        expected |= dict.fromkeys(chosen, status)
+        change_some(hooked, expected, draw)
     assert run(hooked).returncode == 0
     assert_whole(receiver.posts, expected, f"seed {seed}")
     assert len(receiver.posts) - len({post.key for post in receiver.posts}) <= 5, f"seed {seed}"

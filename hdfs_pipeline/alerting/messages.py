@@ -13,7 +13,6 @@ VERSION: Final = 1
 """Version of the JSON; it rises where a reader of the older one would misread the newer one."""
 OPENED, CHANGED, REOPENED, WITHDRAWN = "opened", "changed", "reopened", "withdrawn"
 """Events beside the statuses. `withdrawn`: the incident is gone, since its anomalies are, or belong to another one."""
-"""Statuses of incidents that go on."""
 
 
 @dataclass(frozen=True)

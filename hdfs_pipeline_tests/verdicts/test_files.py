@@ -118,7 +118,7 @@ def test_where_a_file_tells_no_host_the_datanode_of_the_record_stands_for_it(hom
             gzip.compress(
                 b"081109 203615 148 INFO dfs.DataNode: Receiving block blk_5 src: /1 dest: /2\n" * 99, mtime=0
             )[:40],
-            "",
+            "ends early: it was cut short",
         ),
         (b"081109 203615 148 INFO dfs.DataNode: of nothing\n", "no record names a block"),
     ],

@@ -146,19 +146,16 @@ def by_frequency(templates: Sequence[Template]) -> list[Template]:
     Two templates can only begin the same message when one's first literal is a prefix of the other's. Such templates
     form a group, inside which the catalogue's order stands; groups are ordered by their count.
     """
-    groups: list[list[Template]] = []
-    for template in templates:
-        kin = [group for group in groups if any(_same_start(template, other) for other in group)]
-        groups = [group for group in groups if group not in kin]
-        groups.append([*(other for group in kin for other in group), template])
-    position = {template.event_id: index for index, template in enumerate(templates)}
-    groups.sort(key=lambda group: -sum(template.count for template in group))
-    return [template for group in groups for template in sorted(group, key=lambda t: position[t.event_id])]
-
-
-def _same_start(one: Template, other: Template) -> bool:
-    first, second = (t.literals[0] if t.literals else "" for t in (one, other))
-    return first.startswith(second) or second.startswith(first)
+    heads = [next(iter(template.literals), "") for template in templates]
+    groups: list[list[int]] = []
+    shortest = ""
+    for at in sorted(range(len(heads)), key=lambda at: heads[at]):  # a prefix stands right before what begins with it
+        if not groups or not heads[at].startswith(shortest):
+            groups.append([])
+            shortest = heads[at]
+        groups[-1].append(at)
+    groups = sorted(map(sorted, groups), key=lambda group: (-sum(templates[at].count for at in group), group))
+    return [templates[at] for group in groups for at in group]
 
 
 def _like(message: str, template: Template, *, floating: bool) -> str:

@@ -303,10 +303,16 @@ class Store:
         Path(f"{self.path}.wal").unlink(missing_ok=True)  # the log of a store that was deleted; DuckDB would refuse it
         base.execute("ATTACH ? AS fresh", [str(fresh)])
         try:
+            base.execute("BEGIN TRANSACTION")  # one commit in place of one for each statement
             for statement in (line for table in TABLES.values() for line in table.ddl("fresh")):
                 base.execute(statement)
             facts = [str(SCHEMA_VERSION), " ".join(TABLES)]
             base.execute("INSERT INTO fresh.meta VALUES ('schema_version', ?), ('tables', ?)", facts)
+            base.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a commit that failed has ended the transaction already
+                base.execute("ROLLBACK")
+            raise
         finally:
             base.execute("DETACH fresh")
         fresh.rename(self.path)

@@ -27,9 +27,12 @@ _LETTERS: Final = "SELECT incident, number, event, delivery, body FROM deliverie
 _WAITING: Final = f"{_LETTERS} AND state = '{WAITING}' ORDER BY tries, begun_at, incident LIMIT {MOST}"
 _AGAIN: Final = f"""{_LETTERS} AND state = '{DELIVERED}' AND body <> '' AND told_at < $before
     AND (status IN {GOING_ON} OR begun_at > $before - to_seconds({_ENDED_S})) ORDER BY told_at, incident"""
-# Not of the whole row: its long columns change together with `changed_at`, and every look reads all rows.
-_DIGEST: Final = """md5(concat_ws('|', i.changed_at, i.status, i.severity, i.entity, i.kind, i.items, i.started_at,
-    i.ended_at, i.related))"""
+# Not of the whole row: every look reads all rows, and the end of an incident that goes on moves with each poll: that is
+# no news. Whatever changes of one that is over changes `changed_at` too.
+_NAMED: Final = "i.status, i.severity, i.entity, i.kind, i.items, i.started_at"
+_DIGEST: Final = f"""md5(CASE WHEN i.status IN {GOING_ON}
+    THEN concat_ws('|', {_NAMED}, i.related, i.kinds, i.title, i.evidence)
+    ELSE concat_ws('|', i.changed_at, {_NAMED}, i.ended_at, i.related) END)"""
 _CHANGED: Final = f"""SELECT i.*, {_DIGEST} AS _digest,
     d.number AS _number, d.body AS _body, d.told_at AS _told_at,
     CASE d.state WHEN '{DELIVERED}' THEN d.status ELSE '' END AS _status

@@ -1,7 +1,10 @@
 """Posting JSON to somebody else's web server, within a limit: which answers mean yes, later, or never."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
 from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 
@@ -11,18 +14,21 @@ from hdfs_pipeline.shown import place_of, plain, without_secrets
 LATER: Final = frozenset({408, 425, 429})
 """Statuses below 500 after which the same message may be taken later."""
 _EXCERPT: Final = 200  # characters of an answer that are shown
+_SHORT: Final = 3  # characters of what is hidden, at least: less is in many words
+_LONG: Final = 8  # of a part of a path
 _READ: Final = 4096  # bytes of an answer that are read
 _LONGEST_S: Final = 300.0  # that a server can make us wait by `Retry-After`
 
 
 class Poster:
-    """A client that posts to one address. `secrets` are left out of what it says.
+    """A client that posts to one address. `secrets` are left out of what it says, and so are path, user and query.
 
     Redirects are not followed, since what is sent is meant for this address alone. Certificates are verified.
     """
 
     def __init__(self, url: str, timeout_s: float, secrets: tuple[str, ...]) -> None:
-        self._url, self._timeout_s, self._secrets = url, timeout_s, secrets
+        self._url, self._timeout_s, self._secrets = url, timeout_s, (*secrets, *_kept_quiet(url))
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log the address of each request
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(timeout=timeout_s, follow_redirects=False)
 
@@ -75,3 +81,13 @@ class Poster:
         """Close the connections."""
         self._runner.run(self._client.aclose())
         self._runner.close()
+
+
+def _kept_quiet(url: str) -> Iterator[str]:
+    """What of an address nobody is shown, as it stands there and as a server may repeat it: decoded."""
+    parts = urlsplit(url)
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    words = (part for part in parts.path.split("/") if len(part) >= _LONG)
+    for text in (parts.path.strip("/"), parts.query, user, password, *words, *dict(parse_qsl(parts.query)).values()):
+        if len(text) >= _SHORT:
+            yield from (text, unquote(text))

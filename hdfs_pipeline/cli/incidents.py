@@ -23,7 +23,8 @@ Note = Annotated[str, typer.Option(help="Why, in your words.")]
 By = Annotated[str | None, typer.Option(help="Who says so; your login name by default.")]
 Since = Annotated[str | None, typer.Option(help="A time in ISO 8601 (UTC), or a span before now: 90m, 24h, 7d.")]
 _MOST_AT_ONCE = 12  # changes that are told one by one
-_MOST = 40  # incidents on one screen
+_MOST = 40  # incidents that `status` lists where it is no screen that it must fit
+_BESIDE = 18  # lines of the screen for all else
 
 
 @app.command()
@@ -41,7 +42,7 @@ def status(
     from hdfs_pipeline.verdicts.status import DAY, home_status, parse_since
 
     settings, now = existing_home(), datetime.now(UTC)
-    start, most = parse_since(since or DAY, now), None if as_json else _MOST
+    start, most = parse_since(since or DAY, now), None if as_json else _most()
     found = _typed(home_status(Store.open(settings), settings, start, now=now, most=most), context)
     if as_json:
         terminal.print_json(found.to_json())
@@ -50,6 +51,11 @@ def status(
             terminal.out.print(part, highlight=False, soft_wrap=isinstance(part, str))
     if check and found.alarming:
         raise typer.Exit(1)
+
+
+def _most() -> int:
+    """How many incidents fit on the screen, beside what else stands there; of what is no screen, `_MOST`."""
+    return max(terminal.out.height - _BESIDE, _BESIDE) if terminal.out.is_terminal else _MOST
 
 
 def _typed(found: "Status", context: typer.Context) -> "Status":

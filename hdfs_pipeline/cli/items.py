@@ -51,7 +51,8 @@ def ingest(
             for note in doubt_notes(doubts):
                 terminal.out.print(note, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
             sentence = (
-                f"{told['anomalies']:,} anomalies by {told['detector']}, {told['incidents']:,} incidents: "
+                f"{told['anomalies']:,} {'anomaly' if told['anomalies'] == 1 else 'anomalies'} by {told['detector']}, "
+                f"{told['incidents']:,} incident{'s' * (told['incidents'] != 1)}: "
                 "`hdfs-pipeline status` tells them"
             )
             terminal.out.print(sentence, markup=False, highlight=False, soft_wrap=True)

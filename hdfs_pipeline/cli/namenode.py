@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,8 @@ from rich.markup import escape
 
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.terminal import Json
-from hdfs_pipeline.settings import load_settings
+from hdfs_pipeline.errors import PipelineError
+from hdfs_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from hdfs_pipeline.cli.tables.style import Listing
@@ -43,6 +44,9 @@ def collect(
     once: Annotated[
         bool, typer.Option("--once", help="One poll of each NameNode, and the exit code 3 if none answered.")
     ] = False,
+    incidents: Annotated[
+        bool, typer.Option("--incidents/--no-incidents", help="Bring incidents up to date as well.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Poll the `/jmx` of NameNodes into the store, every `namenode_poll_s` seconds until Ctrl-C or SIGTERM."""
@@ -51,9 +55,9 @@ def collect(
     settings = load_settings()
     collector = Collector(settings, urls or ())
     if once:
-        _once(collector, as_json)
+        _once(collector, as_json, settings if incidents else None)
         return
-    with _until_stopped() as stop:
+    with _until_stopped() as stop, _following(settings, stop) if incidents else nullcontext():
         try:
             if as_json:
                 keep_polling(collector, settings.namenode_poll_s, stop, _tell_json)
@@ -74,12 +78,35 @@ def collect(
     terminal.err.print("stopped; all polls are stored")
 
 
-def _once(collector: Any, as_json: bool) -> None:
+@contextmanager
+def _following(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """Incidents are brought up to date beside the polls; they are told by `incidents follow` and `status`."""
+    from hdfs_pipeline.verdicts.following import follow
+
+    beside = threading.Thread(target=follow, args=(settings, stop, lambda _: None, lambda _: None), name="incidents")
+    beside.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beside.join()
+
+
+def _once(collector: Any, as_json: bool, settings: Settings | None) -> None:
+    """One poll; with `settings` incidents are brought up to date after it."""
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.following import bring_up_to_date
+
     try:
         polled = collector.poll()
         store_ms = collector.flush()
     finally:
         collector.close()
+    if settings is not None:
+        try:
+            bring_up_to_date(Store.open(settings), settings)
+        except PipelineError as error:  # the poll is stored, and the next one catches up
+            terminal.err.print(f"incidents: {error}", markup=False, highlight=False, soft_wrap=True)
     if as_json:
         terminal.print_json([_as_json(answer, store_ms) for answer in polled])
     else:

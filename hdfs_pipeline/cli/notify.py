@@ -1,6 +1,5 @@
 """Incidents on their way out: to Alertmanager, a webhook and Kafka."""
 
-import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,7 +35,6 @@ def notify(
 
     settings = load_settings()
     store = Store.open(settings)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log addresses with their paths
     if refused:
         number = try_refused_again(store)
         terminal.err.print(f"{number:,} messages that were refused wait to be sent again", highlight=False)

@@ -486,8 +486,9 @@ class Domain(ABC):
         """Of anomalies by item: when records tell of the trouble, and whom they blame.
 
         `rules` has the id of the rule that each breaks first, '' of an item that breaks none. The table has the columns
-        `key`, `told_from`, `told_to`, `blamed` (lists of entities), `traits` (maps of what else may be at fault) and
-        `line` (a record that tells of it). None where an item's own times and entity say it.
+        `key`, `told_from`, `told_to`, `blamed` (lists of entities; null where the item's own entity is at fault),
+        `traits` (maps of what else may be at fault) and `line` (a record that tells of it). None where there is nothing
+        to ask.
         """
         return None
 
@@ -501,6 +502,10 @@ class Domain(ABC):
     def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
         """What is known of each kind of anomaly, by its name."""
         return {}
+
+    def wide_kinds(self) -> frozenset[str]:
+        """Kinds that tell of all of a cluster, whichever server they are told of."""
+        return frozenset()
 
     def incidents(self, store: Store, settings: Settings, incidents: Sequence[Incident]) -> list[Incident]:
         """The incidents with what the domain knows of them: kind, evidence, details. By default as they are."""

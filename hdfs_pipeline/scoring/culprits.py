@@ -29,12 +29,24 @@ def settle(times: np.ndarray, blamed: Sequence[Sequence[str]], gap_s: float, usu
     for rows in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > gap_s) + 1):
         own = {row: set(blamed[row]) for row in rows.tolist()}
         settled = _burst(own, usual, even)
-        sure = np.array(sorted(settled))
-        for row in own:
-            near = sure[np.abs(times[sure] - times[row]).argmin()] if len(sure) else row
-            if abs(times[near] - times[row]) <= _NEAR_S:
-                culprits[row] = settled.get(row) or settled.get(int(near), "")
+        for row, name in settled.items():
+            culprits[row] = name
+        sure = np.array(sorted(settled), np.int64)
+        unsure = np.array([row for row in own if row not in settled], np.int64)
+        for row, near in zip(unsure.tolist(), _nearest(times, unsure, sure), strict=True):
+            culprits[row] = settled.get(near, "")
     return culprits
+
+
+def _nearest(times: np.ndarray, rows: np.ndarray, sure: np.ndarray) -> list[int]:
+    """Of each of k rows the row of `sure` that is the nearest in time, the earlier of two; -1 where none is near."""
+    if not len(sure):
+        return [-1] * len(rows)
+    known, wanted = times[sure], times[rows]
+    after = np.searchsorted(known, wanted).clip(max=len(sure) - 1)
+    before = np.searchsorted(known, known[(after - 1).clip(min=0)])  # the first of those at one time
+    near = np.where(np.abs(wanted - known[before]) <= np.abs(known[after] - wanted), before, after)
+    return [int(row) for row in np.where(np.abs(known[near] - wanted) <= _NEAR_S, sure[near], -1)]
 
 
 def _burst(own: dict[int, set[str]], usual: Mapping[str, float], even: float) -> dict[int, str]:

@@ -192,11 +192,16 @@ def _peak(opening: Sequence[tuple[Flagged, slice]]) -> tuple[float, float]:
     """The time of the score that is the highest multiple of its detector's threshold, and that multiple."""
     worst = []
     for part, rows in opening:
-        ratios = part.scores[rows] / part.threshold
-        row = int(ratios.argmax())
-        worst.append((-float(ratios[row]), float(part.times[rows][row])))
+        scores = np.nan_to_num(part.scores[rows], nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        row = int(scores.argmax())
+        worst.append((-_multiple(float(scores[row]), part.threshold), float(part.times[rows][row])))
     ratio, peak = min(worst)  # the earliest of equal ratios
     return peak, -ratio
+
+
+def _multiple(score: float, threshold: float) -> float:
+    """How many times its threshold a score is. 1 where that says nothing: the threshold is no positive number."""
+    return score / threshold if 0 < threshold < np.inf and np.isfinite(score) else 1.0
 
 
 def _items(inside: Sequence[tuple[Flagged, slice]]) -> tuple[str, ...]:
@@ -216,7 +221,29 @@ def merged(incidents: Iterable[Incident], kinds: Mapping[str, Kind], gap_s: floa
     follows from at that time, if that is on one entity. What is left stays by itself, unless its kind needs more items
     to be an incident. Each incident gets severity and next steps from its kinds.
     """
-    ordered = sorted(incidents, key=lambda incident: (incident.start, incident.entity, incident.kind))
+    joined = (
+        _joined(group, kinds)
+        for some in _at_one_time(incidents, max(gap_s, _AT_ONCE_S))
+        for group in _by_cause(some, kinds, gap_s)
+    )
+    large = (incident for incident in joined if len(incident.items) >= kinds.get(incident.kind, Kind()).least)
+    return sorted(large, key=lambda incident: (incident.start, incident.id))
+
+
+def _at_one_time(incidents: Iterable[Incident], gap_s: float) -> list[list[Incident]]:
+    """The incidents in the order of time, apart where more than `gap_s` seconds lie between: no cause reaches over."""
+    apart: list[list[Incident]] = []
+    end = -np.inf
+    for incident in sorted(incidents, key=lambda incident: (incident.start, incident.entity, incident.kind)):
+        if not incident.start - end <= gap_s:
+            apart.append([])
+        apart[-1].append(incident)
+        end = max(end, incident.end)
+    return apart
+
+
+def _by_cause(ordered: Sequence[Incident], kinds: Mapping[str, Kind], gap_s: float) -> list[list[Incident]]:
+    """The incidents in groups, each cause first and then its symptoms."""
     groups = [[incident] for incident in ordered if not _causes(incident, kinds)]
     symptoms = [incident for incident in ordered if _causes(incident, kinds)]
     for symptom in sorted(symptoms, key=lambda incident: not incident.entity):
@@ -226,9 +253,7 @@ def merged(incidents: Iterable[Incident], kinds: Mapping[str, Kind], gap_s: floa
             min(near, key=lambda group: abs(group[0].start - symptom.start)).append(symptom)
         else:
             groups.append([symptom])
-    joined = (_joined(group, kinds) for group in groups)
-    large = (incident for incident in joined if len(incident.items) >= kinds.get(incident.kind, Kind()).least)
-    return sorted(large, key=lambda incident: (incident.start, incident.id))
+    return groups
 
 
 def with_lone_ones(incidents: Iterable[Incident], kinds: Mapping[str, Kind], gap_s: float) -> list[Incident]:

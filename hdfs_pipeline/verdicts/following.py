@@ -65,6 +65,19 @@ def turn(settings: Settings) -> Iterator[bool]:
         yield True
 
 
+def bring_up_to_date(store: Store, settings: Settings, *, judge: bool = True) -> bool:
+    """Judge what is new (`judge`) and group it, unless another process of the home does; whether it was done here.
+
+    Raises: SetupError while the store is busy.
+    """
+    with turn(settings) as ours:
+        if ours and judge:
+            judge_new(store, settings)
+        if ours:
+            update_incidents(store, settings)
+        return ours
+
+
 def follow(
     settings: Settings, stopped: Event, tell: Callable[[Sequence[Change]], None], say: Callable[[str], None]
 ) -> None:
@@ -81,17 +94,13 @@ def follow(
             if old:
                 with store.read() as con:
                     number = changes.skip(con)
-                say(
-                    f"{number:,} incidents are open: `hdfs-pipeline status` tells of them" if number else "none is open"
-                )
+                few = "1 incident is" if number == 1 else f"{number:,} incidents are"
+                say(f"{few} open: `hdfs-pipeline status` tells of them" if number else "none is open")
                 old = False
             elif store.path.exists():
-                with turn(settings) as ours:
-                    if ours and monotonic() - judged >= _JUDGE_S:
-                        judge_new(store, settings)
-                        judged = monotonic()
-                    if ours:
-                        update_incidents(store, settings)
+                judge = monotonic() - judged >= _JUDGE_S
+                if bring_up_to_date(store, settings, judge=judge) and judge:
+                    judged = monotonic()
                 with store.read() as con:
                     found = changes.since_last(con)
                 tell(found)

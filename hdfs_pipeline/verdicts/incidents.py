@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.contract import ENTITY, Domain
 from hdfs_pipeline.scoring.culprits import settle
 from hdfs_pipeline.scoring.incidents import (
@@ -59,12 +60,17 @@ _SCORED: Final = """SELECT entity, list(DISTINCT epoch(time) ORDER BY epoch(time
     WHERE domain = $domain AND time >= to_timestamp($since) GROUP BY entity"""
 _KNOWN: Final = """SELECT id, entity, kinds, epoch(started_at), epoch(ended_at) FROM incidents
     WHERE domain = ? AND ended_at >= to_timestamp(?)"""
+# What is about all of a cluster has to begin with another trouble to belong to it: it often goes on for long.
 _RELATED: Final = f"""UPDATE incidents SET related = coalesce(near.ids, []) FROM (
+        WITH i AS (SELECT *, entity = '' OR list_contains($wide, domain || ' ' || kind) AS wide FROM incidents
+            WHERE domain <> '{WATCHER}')
         SELECT a.id, list(b.id ORDER BY b.started_at, b.id) FILTER (b.id IS NOT NULL) AS ids
-        FROM incidents a LEFT JOIN incidents b ON a.id <> b.id
+        FROM i a LEFT JOIN i b ON a.id <> b.id
             AND a.started_at <= b.ended_at + to_seconds($near) AND b.started_at <= a.ended_at + to_seconds($near)
-            AND '{WATCHER}' NOT IN (a.domain, b.domain)
-            AND (a.entity = b.entity AND a.entity <> '' OR a.domain <> b.domain AND '' IN (a.entity, b.entity))
+            AND (a.entity = b.entity AND a.entity <> ''
+                OR (a.wide OR b.wide) AND NOT (a.domain = b.domain AND '' IN (a.entity, b.entity))
+                AND a.started_at <= b.started_at + to_seconds($near)
+                AND b.started_at <= a.started_at + to_seconds($near))
         WHERE a.ended_at >= to_timestamp($since) GROUP BY a.id
     ) near WHERE near.id = incidents.id AND related IS DISTINCT FROM coalesce(near.ids, [])"""
 _BEGAN: Final = f"""SELECT epoch(min(started_at)) FROM incidents
@@ -269,7 +275,8 @@ def replace_incidents(
         replace="domain = ? AND (ended_at >= to_timestamp(?) OR list_contains(?::VARCHAR[], id))",
         parameters=[domain.name, since, [row["id"] for row in rows]],
     )
-    con.execute(_RELATED, {"near": _NEAR_S, "since": since - _NEAR_S})
+    wide = [f"{each.name} {kind}" for each in all_domains() for kind in each.wide_kinds()]
+    con.execute(_RELATED, {"near": _NEAR_S, "since": since - _NEAR_S, "wide": wide})
 
 
 def _with_kept_ids(con: Connection, domain: Domain, incidents: Sequence[Incident], since: float) -> list[Incident]:

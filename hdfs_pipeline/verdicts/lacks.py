@@ -12,12 +12,19 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
 
 _OLD_MODEL: Final = timedelta(days=30)
+_GONE_S: Final = 30 * 86400.0  # of silence, after which a server that nobody asks was taken away
 _LISTED: Final = 3  # servers, or reasons, that are named
 _LETTERS: Final = "hdfs-pipeline export dead_letters --format csv --table dead_letters"
 _REASONS: Final = "SELECT reason, count(*) FROM dead_letters WHERE seen_at >= ? GROUP BY reason ORDER BY 2 DESC, 1"
 _READ: Final = "SELECT coalesce(epoch(max(ingested_at)), 0) FROM sources WHERE source_id > 0"
 _GAPS: Final = """SELECT topic, sum(to_offset - from_offset)::BIGINT FROM stream_gaps WHERE seen_at >= ?
     GROUP BY topic ORDER BY topic"""
+
+_GROUPED_S: Final = 60.0  # in which a trouble becomes an incident where something groups
+_UNGROUPED: Final = """SELECT count(*) FROM anomalies a WHERE domain = $domain AND list_contains($episodes, detector)
+    AND status <> 'withdrawn' AND last_time >= $since AND first_time < to_timestamp($now - $grouped)
+    AND NOT EXISTS (FROM incidents i WHERE i.domain = a.domain AND i.kind = a.kind
+        AND a.first_time BETWEEN i.started_at AND i.ended_at)"""
 
 
 class Lack(NamedTuple):
@@ -43,6 +50,8 @@ def lacks_of(
     be used are told from `since` on.
     """
     with store.read() as con:
+        for domain in heard:
+            yield from _ungrouped(con, settings, domain, now, since)
         yield from _silent([each for own in heard.values() for each in own], until, settings.silence_s)
         yield from _unread(con, settings)
         yield from _lost(con, since)
@@ -53,14 +62,18 @@ def lacks_of(
 
 
 def _silent(heard: Sequence[Heard], until: datetime, after_s: float) -> Iterator[Lack]:
-    """Servers of which nothing came for so long, although others send, or although they are asked."""
+    """Servers of which nothing came for so long, although others send, or although they are asked.
+
+    A server that is not asked, and of which nothing came for 30 days, is taken to be gone.
+    """
     latest = max([until.timestamp(), *(each.asked for each in heard)])
-    silent = sorted((latest - each.time, each) for each in heard if latest - each.time > after_s)
+    silences = ((latest - each.time, each) for each in heard)
+    silent = sorted((silence, each) for silence, each in silences if after_s < silence <= _GONE_S or each.note)
     for seconds, each in silent[:_LISTED]:
         how_long = f"for {duration(seconds)}" if each.time else "so far"
         yield Lack("silence", f"no data from {each.server} {how_long}: {each.note or 'others send'}")
     if len(silent) > _LISTED:
-        yield Lack("silence", f"no data from {len(silent) - _LISTED:,} further servers for longer than that")
+        yield Lack("silence", f"no data from {_number(len(silent) - _LISTED, 'further server')} for longer than that")
 
 
 def duration(seconds: float) -> str:
@@ -69,6 +82,19 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / {'days': 86400, 'h': 3600, 'min': 60}[unit]:,.0f} {unit}"
     return f"{seconds:,.0f} s"
+
+
+def _ungrouped(con: Connection, settings: Settings, domain: Domain, now: datetime, since: datetime) -> Iterator[Lack]:
+    """Troubles that polls tell of and that are in no incident, since nothing brings incidents up to date."""
+    grouping = domain.grouping(settings)
+    if grouping is None or not grouping.episodes:
+        return
+    about = {"domain": domain.name, "episodes": list(grouping.episodes), "since": since}
+    about |= {"now": now.timestamp(), "grouped": _GROUPED_S}
+    count = con.execute(_UNGROUPED, about).fetchall()[0][0]
+    if count:
+        text = f"{_number(count, 'trouble')} of polls in no incident: nothing brings incidents up to date"
+        yield Lack("ungrouped", text, "hdfs-pipeline incidents follow")
 
 
 def _unread(con: Connection, settings: Settings) -> Iterator[Lack]:
@@ -129,7 +155,7 @@ def _model(con: Connection, settings: Settings, domain: Domain, until: datetime)
         text = f"{item.plural} are judged by {serving} alone: nothing was learned from this cluster yet"
         yield Lack("untrained", text, domain.trained_by.format("standard"))
     elif version is None:
-        yield Lack("untrained", f"no model judges {item.plural} yet", domain.trained_by.format(serving))
+        yield Lack("untrained", f"{domain.name}: no model judges {item.plural} yet", domain.trained_by.format(serving))
     else:
         trained = con.execute(
             "SELECT created_at FROM models WHERE domain = ? AND detector = ? AND version = ?",

@@ -20,14 +20,10 @@ BY_GRAVITY: Final = f"list_position([{', '.join(repr(name) for name in SEVERITIE
 _EXAMPLES: Final = 3
 _WORD: Final = ("action", "note", "given_by", "given_at")
 _WORDS: Final = "SELECT action, note, given_by, given_at FROM incident_words WHERE incident = ? ORDER BY given_at"
-_ITEMS: Final = f"""SELECT item, kind, score, reason FROM (
-        SELECT item, kind, score, coalesce(reason, '') AS reason,
-            coalesce(list_contains(blamed, $entity), false) OR entity = $entity AS own
-        FROM anomalies a JOIN (SELECT started_at, ended_at FROM incidents WHERE id = $id) i
-            ON coalesce(a.told_from, a.last_time) BETWEEN i.started_at AND i.ended_at
-        WHERE domain = $domain AND status <> 'withdrawn' AND (len($kinds) = 0 OR list_contains($kinds, kind))
-        QUALIFY row_number() OVER (PARTITION BY item ORDER BY score DESC, detector) = 1
-    ) ORDER BY own DESC, list_position($kinds, kind), score DESC, item LIMIT {_EXAMPLES}"""
+_ITEMS: Final = f"""SELECT item, kind, score, coalesce(reason, '') FROM anomalies
+    WHERE domain = $domain AND status <> 'withdrawn' AND list_contains($items, item)
+    QUALIFY row_number() OVER (PARTITION BY item ORDER BY score DESC, detector) = 1
+    ORDER BY list_position($items, item) LIMIT {_EXAMPLES}"""
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ def whole_incident(store: Store, text: str) -> dict[str, Any]:
         (found,) = rows(con, "WHERE id = ?", [identity])
         words = [dict(zip(_WORD, word, strict=True)) for word in con.execute(_WORDS, [identity]).fetchall()]
         near = rows(con, "WHERE list_contains(?::VARCHAR[], id) ORDER BY started_at, id", [found["related"]])
-        about = {name: found[name] for name in ("id", "domain", "entity")} | {"kinds": [*found["kinds"]]}
+        about = {"domain": found["domain"], "items": found["details"].get("examples", [])}
         examples = con.execute(_ITEMS, about).fetchall()
     for word in words:
         word["given_at"] = word["given_at"].astimezone(UTC).isoformat(timespec="seconds")

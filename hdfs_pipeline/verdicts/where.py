@@ -1,8 +1,11 @@
 """Where and what, in words: an incident's title, its evidence, what stands out with the counts behind it, records."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from heapq import nsmallest
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from hdfs_pipeline.domains.contract import ENTITY, Domain
@@ -15,6 +18,7 @@ _LEAST: Final = 3  # items by which a value stands out
 _MOST: Final = 0.5  # share of an incident's items that a value has which stands out
 _SURE: Final = 1e-3  # chance that so many items have a value by its usual share
 _RARE: Final = 0.01  # what is usually rarer counts as so frequent
+_PORT: Final = re.compile(r":\d+$")
 
 Shares = Mapping[str, Mapping[str, float]]
 """Usual shares, 0 to 1, of values by trait."""
@@ -40,6 +44,8 @@ def described(
 ) -> list[Incident]:
     """The incidents with title, evidence, and `examples`, `where` and `lines` among their details.
 
+    Examples are items of the incident: those that blame its entity and are of its leading kind come first.
+
     Args:
         domain: whose they are.
         incidents: what to describe.
@@ -61,7 +67,7 @@ def _described(
 ) -> Incident:
     own = [told[item] for item in incident.items if item in told]
     title = _title(domain, incident, names.get(incident.entity, ()))
-    details = {**incident.details, "examples": list(incident.items[:_EXAMPLES])}
+    details = {**incident.details, "examples": _examples(incident, told)}
     if not own:
         return replace(incident, title=title, details=details)
     where = _where(own, usual)
@@ -74,11 +80,36 @@ def _described(
 
 def _title(domain: Domain, incident: Incident, names: Sequence[str]) -> str:
     """What happened, where, and to how much, in one line."""
-    also = f" ({', '.join(names)})" if names else ""
+    known = ", ".join(_host_names(incident.entity, names))
+    also = f" ({known})" if known else ""
     place = f"{incident.entity}{also}" if incident.entity else ""
     count = len(incident.items)
     size = f"{count:,} {domain.item.noun if count == 1 else domain.item.plural}" if domain.item.counted else ""
     return " · ".join(filter(None, (incident.kind, place, size)))
+
+
+def _host_names(entity: str, names: Sequence[str]) -> Iterable[str]:
+    """The other names of a server's host, once each: the addresses of its other ports say nothing more."""
+    hosts = dict.fromkeys(_host(name) for name in names)
+    return (host for host in hosts if host != _host(entity))
+
+
+def _host(name: str) -> str:
+    return _PORT.sub("", name)
+
+
+def _examples(incident: Incident, told: Mapping[str, Told]) -> list[str]:
+    """The items that show best what an incident is."""
+    ranks = {kind: rank for rank, kind in enumerate(incident.kinds)}
+
+    def place(item: str) -> tuple[bool, int]:
+        own = told.get(item)
+        if own is None:
+            return True, len(ranks)
+        return bool(incident.entity) and incident.entity not in own.blamed, ranks.get(own.kind, len(ranks))
+
+    best = list(islice((item for item in incident.items if place(item) == (False, 0)), _EXAMPLES))
+    return best if len(best) == _EXAMPLES else nsmallest(_EXAMPLES, incident.items, key=place)
 
 
 def _where(own: Sequence[Told], usual: Shares) -> dict[str, list[dict[str, Any]]]:

@@ -152,6 +152,12 @@ def hooked(new_home: Callable[..., Home], receiver: Receiver) -> Home:
     return new_home(webhook_url=f"{receiver.url}/hook", kafka_bootstrap_servers="", notify_timeout_s=2.0)
 
 
+@pytest.fixture
+def patient(hooked: Home) -> Home:
+    """The same, for tests that count messages: it waits for an answer however busy the machine is."""
+    return Home(hooked.settings.model_copy(update={"notify_timeout_s": 60.0}), hooked.store)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -196,21 +196,21 @@ def test_alerts_that_go_on_are_held_while_it_follows(new_home: Callable[..., Hom
 
 
 def test_killed_before_it_heard_the_answer_it_sends_the_same_again_and_nothing_else_twice(
-    hooked: Home, receiver: Receiver, tmp_path: Path
+    patient: Home, receiver: Receiver, tmp_path: Path
 ) -> None:
     seed = int(os.environ.get("HDFS_PIPELINE_FAULTS_SEED", "11"))
     draw = random.Random(seed)
     expected: dict[str, str] = {}
     killed: list[str] = []
     for round_ in range(5):
-        open_some(hooked, expected, round_)
-        with following(hooked, tmp_path / "log") as process:
+        open_some(patient, expected, round_)
+        with following(patient, tmp_path / "log") as process:
             enough = len(receiver.posts) + draw.randrange(1, SOME)
             receiver.answer = partial(kill_at, process, receiver, enough, killed)
             wait_for(lambda p=process: p.poll() is not None, what=f"seed {seed}")
-        change_some(hooked, expected, draw)
+        change_some(patient, expected, draw)
     receiver.answer = lambda *_: 200
-    assert run(hooked).returncode == 0
+    assert run(patient).returncode == 0
     keys = [post.key for post in receiver.posts]
     assert sorted(keys) == sorted([*set(keys), *killed]), f"seed {seed}: what may have arrived came again, nothing else"
     assert_whole(receiver.posts, expected, f"seed {seed}")
@@ -241,19 +241,19 @@ def kill_at(
     return 200
 
 
-def test_killed_at_random_moments_nothing_is_lost(hooked: Home, receiver: Receiver, tmp_path: Path) -> None:
+def test_killed_at_random_moments_nothing_is_lost(patient: Home, receiver: Receiver, tmp_path: Path) -> None:
     seed = int(os.environ.get("HDFS_PIPELINE_FAULTS_SEED", "12"))
     draw = random.Random(seed)
     expected: dict[str, str] = {}
     for round_ in range(5):
-        open_some(hooked, expected, round_)
-        with following(hooked, tmp_path / "log") as process:
+        open_some(patient, expected, round_)
+        with following(patient, tmp_path / "log") as process:
             enough = len(receiver.posts) + draw.randrange(1, SOME)
             wait_for(lambda n=enough: len(receiver.posts) >= n, what=f"seed {seed}")
             threading.Event().wait(draw.random() * 0.05)
             process.kill()
-        change_some(hooked, expected, draw)
-    assert run(hooked).returncode == 0
+        change_some(patient, expected, draw)
+    assert run(patient).returncode == 0
     assert_whole(receiver.posts, expected, f"seed {seed}")
     assert len(receiver.posts) - len({post.key for post in receiver.posts}) <= 5, f"seed {seed}"
 

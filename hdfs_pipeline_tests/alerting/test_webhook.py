@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import hmac
+import logging
 import subprocess
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -40,6 +42,22 @@ def test_each_event_is_told_once_in_its_order(hooked: Home, receiver: Receiver) 
     assert all(post.json["delivery"] == post.key for post in receiver.posts)
     assert receiver.posts[-1].json["incident"]["items"] == 60
     assert receiver.posts[0].path == "/hook"
+
+
+def test_that_it_goes_on_is_no_news_of_an_incident(hooked: Home, receiver: Receiver) -> None:
+    """Its end moves with each poll that still shows it: a DataNode that is dead for a day is told once."""
+    put(hooked, "a1")
+    tell(hooked)
+    for seconds in (5, 10):
+        put(hooked, "a1", ended_at=datetime.now(UTC) + timedelta(seconds=seconds), duration_s=65.0 + seconds)
+        assert tell(hooked).events == {}
+    put(hooked, "a1", evidence="58 of 61 writes to it failed.")
+    tell(hooked)
+    put(hooked, "a1", status="resolved")
+    tell(hooked)
+    put(hooked, "a1", ended_at=datetime.now(UTC))
+    tell(hooked)
+    assert receiver.events() == ["opened", "changed", "resolved", "changed"]
 
 
 def test_what_happened_between_two_looks_is_told_in_one(hooked: Home, receiver: Receiver) -> None:
@@ -198,6 +216,32 @@ def test_a_receiver_that_is_away_is_said_in_words_without_its_secrets(new_home: 
     line = tell(home).line()
     assert line.startswith("webhook: nothing new; the rest waits:") and "cannot be reached" in line
     assert "hush" not in line and "verysecret" not in line
+
+
+def test_neither_the_log_nor_what_the_server_repeats_tells_its_secrets(
+    new_home: Callable[..., Home], receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Web servers repeat the path that they do not know, and httpx logs the address of each request."""
+
+    def repeats(post: Post, handler: BaseHTTPRequestHandler) -> None:
+        body = f"Cannot POST {post.path}; very%20secret, very secret and t/0 for user, hu/sh".encode()
+        handler.send_response(404)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    caplog.set_level(logging.DEBUG)
+    receiver.answer = repeats
+    address = receiver.url.replace("://", "://user:hu%2Fsh@") + "/services/very%20secret?key=t%2F0"
+    home = new_home(webhook_url=address, kafka_bootstrap_servers="")
+    put(home, "a1")
+    (said,) = tell(home).refusals
+    assert "HTTP 404 (Cannot POST" in said
+    receiver.answer = lambda *_: 200
+    put(home, "a2")
+    assert tell(home).well
+    for text in (said, caplog.text):
+        assert not any(secret in text for secret in ("secret", "hu/sh", "hu%2Fsh", "t/0", "t%2F0"))
 
 
 def test_a_name_and_a_password_stand_in_the_address(new_home: Callable[..., Home], receiver: Receiver) -> None:

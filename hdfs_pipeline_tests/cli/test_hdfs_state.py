@@ -42,5 +42,7 @@ def test_two_dead_datanodes_and_what_they_cost(run: Run, tmp_path: Path, monkeyp
     shown = run("namenode", "state", "--home", home)
     assert shown.code == 0 and "4 troubles" in shown.out and "What cannot be seen from here" in shown.out
     assert shown.out.index("missing blocks") < shown.out.index("dead DataNode")
+    open_now = run("status", "--json", "--home", home).json["open"]
+    assert [row["kind"] for row in open_now] == [each["kind"] for each in told["troubles"]], "collect alone tells them"
     wrong = run("namenode", "state", "--namenode", "nn9:9870", "--home", home)
     assert wrong.code == 4 and "no state of nn9:9870" in wrong.err

@@ -39,6 +39,7 @@ def morning(new_home: Callable[..., Home]) -> Home:
         incident(2, severity="warning", status="acknowledged", began=ago(hours=9), lasted=timedelta(hours=8)),
         incident(3, began=ago(minutes=24), details={
             "where": {"server": [{"name": "10.0.0.7:9866", "items": 12, "share": 1.0, "usual": 0.2}]},
+            "examples": ["blk_-5"],
             "lines": ["2026-11-22 07:36:00 10.0.0.7:9866 WARN DataNode: [x] DiskOutOfSpaceException"],
         }, kinds={"write failed: disk full": 10, "write went on without a DataNode": 2}),
         incident(4, status="resolved", began=ago(hours=5), entity="", title="read after the deletion: 24 blocks"),

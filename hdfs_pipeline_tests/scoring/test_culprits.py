@@ -1,5 +1,7 @@
 """Culprits: whoever stands out among what is blamed, and nobody where the blame is spread as the traffic is."""
 
+from time import process_time
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,23 @@ def test_one_who_has_most_of_the_traffic_is_not_blamed_for_it() -> None:
 def test_nobody_is_blamed_by_nothing() -> None:
     assert settle(np.zeros(0), [], 30.0, USUAL) == []
     assert settled(["-", "-"]) == ["", ""]
+
+
+def test_the_nearest_in_time_decides_and_the_earlier_of_two() -> None:
+    draw = np.random.default_rng(3)
+    times = np.sort(draw.choice(np.arange(0.0, 400.0, 2.0), 300))
+    own = [[str(name)] if name else [] for name in draw.choice(["a", "a", "b", "b", ""], 300)]
+    found = settle(times, own, 30.0, USUAL)
+    sure = [row for row, blamed in enumerate(own) if blamed]
+    assert [found[row] for row in sure] == [own[row][0] for row in sure]
+    for row in set(range(300)) - set(sure):
+        near = min(sure, key=lambda other: (abs(times[other] - times[row]), other))
+        assert found[row] == (own[near][0] if abs(times[near] - times[row]) <= 5 else "")
+
+
+def test_a_hundred_thousand_at_once_take_no_time_for_each_pair() -> None:
+    own = [["a"] if row % 2 else ["b"] if row % 3 else [] for row in range(100_000)]
+    begun = process_time()
+    found = settle(np.arange(100_000) / 1000, own, 30.0, USUAL)
+    assert process_time() - begun < 10  # 50 s and more where each is held against each
+    assert set(found) == {"a", "b"}

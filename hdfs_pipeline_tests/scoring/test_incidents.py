@@ -1,7 +1,9 @@
 """Incidents are computed from what was flagged alone, and are the same as from all scores."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -220,3 +222,44 @@ def test_merging_loses_nothing_and_minds_no_order(drawn: list[tuple[str, str, in
         item for incident in joined for item in incident.items
     )
     assert len({incident.id for incident in joined}) == len(joined)
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "peak", "severity"),
+    [
+        ([0.6, 0.9, 0.7], 0.5, 1.0, WARNING),
+        ([0.5, 9.0, 1.0], 0.5, 1.0, CRITICAL),
+        ([1e10, 1e300, 5.0], 5e-324, 1.0, CRITICAL),  # more than a number can say times the threshold
+        ([0.0, 1.0, 0.5], 0.0, 1.0, WARNING),
+        ([-0.4, -0.1, -0.3], -0.5, 1.0, WARNING),
+        ([np.nan, 0.9, 0.7], 0.5, 1.0, WARNING),
+        ([np.nan, np.nan, np.nan], 0.5, 0.0, WARNING),
+        ([1.0, np.inf, 2.0], 0.5, 1.0, WARNING),
+        ([np.inf, np.inf, np.inf], np.inf, 0.0, WARNING),
+        ([1.0, 2.0, 1.0], np.nan, 1.0, WARNING),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_the_peak_of_scores_and_thresholds_that_are_odd_numbers(
+    scores: list[float], threshold: float, peak: float, severity: str
+) -> None:
+    part = Flagged("one", np.arange(3.0), np.array(scores), threshold, 1, ["a", "b", "c"])
+    (incident,) = find_incidents([part], Scope("toys", "toy 1", "", Grouping(Persistence(0.0, 30.0)), 3.0))
+    assert (incident.peak, incident.severity) == (peak, severity)
+
+
+def test_a_year_of_causes_and_symptoms_is_joined_as_each_hour_would_be() -> None:
+    kinds = {"cause": Kind(), "symptom": Kind(follows=frozenset({"cause"}))}
+    scope = Scope("toys", "toy 1", "", Grouping(Persistence(0.0, 30.0)), 1e9)
+    times = {"cause": np.arange(3000) * 3000.0, "symptom": np.arange(3000) * 3000.0 + 20}
+    found = [
+        incident
+        for kind, own in times.items()
+        for incident in find_incidents(
+            [Flagged("one", own, np.ones(3000), 0.5, 1, [f"{kind} {at}" for at in own])], replace(scope, kind=kind)
+        )
+    ]
+    begun = process_time()
+    joined = merged(found, kinds, 30.0)
+    assert process_time() - begun < 3  # 20 s where each is held against each
+    assert [dict(incident.kinds) for incident in joined] == [{"cause": 1, "symptom": 1}] * 3000

@@ -49,7 +49,11 @@ def send_with_headers(
 
 def send_bomb(settings: Settings, topic: str, part: int, messages: int = 1, size: int = 90_000_000) -> None:
     """One batch of a few kilobytes that unpacks to more than any client takes."""
-    limits = {"message_max_bytes": 500_000_000, "batch_size": 500_000_000, "linger_ms": 1000}
+    limits = {
+        "message_max_bytes": 500_000_000,
+        "batch_size": 500_000_000,
+        "linger_ms": 60_000,
+    }  # one batch, sent by `flush`
     sender = producer(settings, compression_type="zstd", **limits)
     for _ in range(messages):
         sender.produce(topic, b"x" * (size // messages), b"blk_1", partition=part)

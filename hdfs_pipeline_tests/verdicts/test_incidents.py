@@ -18,9 +18,12 @@ from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.store.store import publish_into
 from hdfs_pipeline.verdicts.feedback import give_feedback_on_stretch
 from hdfs_pipeline.verdicts.incidents import incident_json, publish_incidents
+from hdfs_pipeline.verdicts.listing import whole_incident
 from hdfs_pipeline.verdicts.live import update_incidents
+from hdfs_pipeline.verdicts.status import home_status, parse_since
 from hdfs_pipeline.verdicts.words import say
 from hdfs_pipeline_tests.homes import BLOCKS, Home, open_home
+from hdfs_pipeline_tests.verdicts.made_incidents import put
 
 NAMENODES = domain_named("namenode")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -201,7 +204,7 @@ def test_people_rule(home: Home) -> None:
 def test_trouble_after_a_person_called_it_resolved_opens_it_again(home: Home) -> None:
     (found,) = incidents(home, anomaly(1))
     say(home.store, found["id"], "resolve")
-    later = (NOW - START).total_seconds()
+    later = (datetime.now(UTC) - START).total_seconds()  # `NOW` may be half an hour ago by now
     rows = [anomaly(10 + number, at_s=at) for number, at in enumerate(range(0, int(later) + 900, 20))]
     assert [row["status"] for row in incidents(home, *rows)] == ["open"]
 
@@ -230,6 +233,47 @@ def test_incidents_on_one_server_at_one_time_point_at_each_other(home: Home) -> 
     rows += [anomaly(20 + number, at_s=1000 + number) for number in range(4)]
     first, second, later = incidents(home, *rows)
     assert (first["related"], second["related"], later["related"]) == ([second["id"]], [first["id"]], [])
+
+
+def test_what_is_about_all_of_a_cluster_belongs_to_what_begins_with_it(home: Home) -> None:
+    """A DataNode that dies leaves blocks under-replicated; while they are, others have troubles of their own."""
+    rows = [
+        episode("dead DataNode", NODES[0], 0, 20, over=True, severity="major"),
+        episode("under-replicated blocks", "nn:9870", 10, 3600, over=True, severity="warning"),
+        episode("slow disk", NODES[1], 900, 20, over=True, severity="warning"),
+        episode("safe mode", "nn:9870", 1800, 5, over=True),
+    ]
+    with home.store.write() as con:
+        publish_into(con, "anomalies", pa.Table.from_pylist(rows))
+    publish_incidents(home.store, home.settings, NAMENODES)
+    kinds = dict(home.rows("SELECT id, kind FROM incidents"))
+    related = dict(home.rows("SELECT kind, related FROM incidents"))
+    assert {kind: [kinds[each] for each in ids] for kind, ids in related.items()} == {
+        "dead DataNode": ["under-replicated blocks"],
+        "under-replicated blocks": ["dead DataNode", "safe mode"],
+        "slow disk": [],
+        "safe mode": ["under-replicated blocks"],
+    }
+
+
+def test_an_incident_s_examples_are_its_own(home: Home) -> None:
+    """Two servers have the same trouble at once: each incident shows the blocks of its own."""
+    rows = [anomaly(number, REBUILT, number) for number in range(6)]
+    rows += [anomaly(10 + number, at_s=1 + number) for number in range(6)]
+    rows += [anomaly(20 + number, REBUILT, number, NODES[1:]) for number in range(6)]
+    found = {row["entity"]: whole_incident(home.store, row["id"]) for row in incidents(home, *rows)}
+    items = {entity: [each["item"] for each in row["examples"]] for entity, row in found.items()}
+    assert items == {NODES[0]: ["blk_10", "blk_11", "blk_12"], NODES[1]: ["blk_20", "blk_21", "blk_22"]}
+
+
+def test_other_ports_of_a_server_are_no_names_of_it(home: Home) -> None:
+    host = NODES[0].partition(":")[0]
+    names = [f"{host}:9864", f"{host}:9867", "dn1.example.com", "dn1.example.com:9866", "datanode_1"]
+    with home.store.write() as con:
+        alias = {"alias": names, "entity": [NODES[0]] * 5, "domain": ["blocks"] * 5}
+        publish_into(con, "entities", pa.table(alias))
+    (found,) = incidents(home, anomaly(1))
+    assert found["title"] == f"{FULL} · {NODES[0]} (datanode_1, dn1.example.com) · 1 block"
 
 
 def test_another_name_of_a_server_is_the_server(home: Home) -> None:
@@ -282,6 +326,24 @@ def test_each_trouble_that_polls_tell_of_is_an_incident_that_ends_with_it(home: 
     ]
     assert rows[0][-1] == identity
     assert told() == rows
+
+
+def test_troubles_that_nothing_groups_are_told_by_status(home: Home) -> None:
+    """`collect` alone stores what polls tell of; without incidents a home would seem quiet."""
+    with home.store.write() as con:
+        publish_into(con, "anomalies", pa.Table.from_pylist([episode("dead DataNode", NODES[0], 0, 90, over=False)]))
+
+    def lacking(at_s: float) -> list[tuple[str, str]]:
+        now = START + timedelta(seconds=at_s)
+        found = home_status(home.store, home.settings, parse_since("24h", now), now=now)
+        return [(lack.text, lack.command) for lack in found.lacks if lack.kind == "ungrouped"]
+
+    sentence = "1 trouble of polls in no incident: nothing brings incidents up to date"
+    polled = {"namenode": "nn:9870", "sampled_at": START, "polled_at": START, "error": ""}
+    put(home, "namenode_collectors", polled)
+    assert (lacking(50), lacking(90)) == ([], [(sentence, "hdfs-pipeline incidents follow")])
+    publish_incidents(home.store, home.settings, NAMENODES)
+    assert lacking(90) == []
 
 
 def test_incidents_of_two_domains_on_one_datanode_point_at_each_other(home: Home) -> None:

@@ -99,10 +99,18 @@ def test_servers_that_fell_silent(home: Home) -> None:
         "no data from 10.0.0.3:9866 for 21 min: others send",
         "no data from 10.0.0.5:9866 for 4 h: others send",
         "no data from 10.0.0.6:9866 for 5 h: others send",
-        "no data from 1 further servers for longer than that",
+        "no data from 1 further server for longer than that",
     ]
     later = asked(home, now=NOW + timedelta(days=9))
     assert [lack.text for lack in later.lacks if lack.kind == "silence"] == told, "the records' time counts"
+
+
+def test_a_server_that_was_silent_for_a_month_is_gone(home: Home) -> None:
+    for number, days in ((1, 0), (2, 29), (3, 31), (4, 6593)):
+        heard(home, number, ago(days=days))
+    assert [lack.text for lack in asked(home).lacks if lack.kind == "silence"] == [
+        "no data from 10.0.0.2:9866 for 29 days: others send"
+    ]
 
 
 def test_rotated_logs_are_of_the_server_that_goes_on(home: Home) -> None:

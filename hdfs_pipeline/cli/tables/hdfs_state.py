@@ -39,7 +39,7 @@ def show_state(console: "Console", report: dict[str, Any]) -> None:
 
 def _troubles(troubles: list[dict[str, Any]]) -> Listing:
     columns = (name("since (UTC)"), name("severity"), name("of"), Column("what"), Column("look at next"))
-    table = Listing(f"{len(troubles)} troubles", columns)
+    table = Listing(f"{len(troubles):,} trouble{'s' * (len(troubles) != 1)}", columns)
     for trouble in troubles:
         colour = _COLOURS[trouble["severity"]]
         what = f"{trouble['kind']}: {trouble['reason']}"
@@ -66,7 +66,8 @@ def _figures(state: dict[str, Any]) -> Listing:
 
 def _datanodes(nodes: list[dict[str, Any]]) -> Listing:
     figures = (number("blocks"), number("full"), number("failed volumes"), number("threads"), Column("its own /jmx"))
-    table = Listing("DataNodes", (name("DataNode"), name("is"), name("service"), name("last heard (UTC)"), *figures))
+    title = "DataNodes (blocks and room as of ten minutes ago at most)"
+    table = Listing(title, (name("DataNode"), name("is"), name("service"), name("last heard (UTC)"), *figures))
     for node in nodes:
         colour = "green" if node["state"] == "live" else "red"
         full = "–" if not node["capacity"] or node["remaining"] is None else _percent(node)

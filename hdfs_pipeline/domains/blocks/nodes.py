@@ -5,7 +5,9 @@ from typing import Final
 from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Connection, Store
 
-ADDRESS: Final = r"(?:[\w.-]*/)?([\w.-]+:\d{2,5})"
+IPV6: Final = r"\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}"
+"""An IPv6 address, in brackets or, as DataNodes name themselves, without."""
+ADDRESS: Final = rf"(?:[\w.-]*/)?((?:{IPV6}|[\w.-]+):\d{{2,5}})"
 """A DataNode's address as messages write it, `host:port` or `host/ip:port`; the group is what names the DataNode."""
 RECEIVES: Final = rf"^Receiving .*dest: {ADDRESS}"
 """The message of a DataNode that begins to receive a block, with its own address."""

@@ -10,16 +10,17 @@ from typing import Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.nodes import ADDRESS, RECEIVES, usual_share
+from hdfs_pipeline.domains.blocks.nodes import ADDRESS, IPV6, RECEIVES, usual_share
 from hdfs_pipeline.domains.contract import ENTITY
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.knowledge import Knowledge, Rule
 from hdfs_pipeline.store.quoting import quoted, quoted_list
 from hdfs_pipeline.store.store import Connection, Store
 
-_ADDRESSES: Final = r"(?:[\w-]+\.)+[\w-]+:\d{2,5}"
+_ADDRESSES: Final = rf"(?:{IPV6}|(?:[\w-]+\.)+[\w-]+):\d{{2,5}}"
 _USUAL: Final = 2000  # blocks without an anomaly, the latest ones, that show what is usual
 _LINE: Final = 240  # characters of a record's message that are shown
+_REGISTRATION: Final = r"(DatanodeRegistration\([^,()]*), [^()]*\)"  # ids and ports of who writes, before what it says
 ROLES: Final[Mapping[str, str]] = {
     "writer": "list(DISTINCT writer) FILTER (tells AND writer IS NOT NULL)",
     "mirror": "list(DISTINCT mirror) FILTER (mirror IS NOT NULL)",
@@ -59,7 +60,7 @@ _NAMED: Final = {
     "receiver": RECEIVES,
     **TRAITS,
 }
-_LISTS: Final = {"pipeline": r"replicas=([^;]*?) for /", "kept": r"newNodes=\[([^\]]*)\]"}
+_LISTS: Final = {"pipeline": r"replicas=([^;]*?) for /", "kept": r"newNodes=\[((?:\[[^\]]*\]|[^\]])*)\]"}
 _FIELDS: Final = [
     *(f"nullif(regexp_extract(text, {quoted(form)}, 1, 's'), '') AS \"{name}\"" for name, form in _NAMED.items()),
     *(
@@ -71,7 +72,8 @@ _RECORDS: Final = f"""SELECT block_id, rule, r.time, coalesce(list_contains(tell
         nullif(s.node, '') AS writer, r.message || ' ' || r.more AS text,
         concat_ws(' ', strftime(timezone('UTC', r.time), '%Y-%m-%d %H:%M:%S'),
             coalesce(nullif(s.node, ''), nullif(s.host, ''), nullif(s.daemon, '')), nullif(r.level, ''),
-            nullif(split_part(r.logger, '.', -1), '') || ':', left(r.message, {_LINE})) AS line
+            nullif(split_part(r.logger, '.', -1), '') || ':',
+            left(regexp_replace(r.message, {quoted(_REGISTRATION)}, '\\1, …)'), {_LINE})) AS line
     FROM (SELECT unnest(block_ids) AS block_id, source_id, position FROM raw_logs WHERE $only)
     JOIN wanted_blocks USING (block_id) JOIN raw_logs r USING (source_id, position) JOIN sources s USING (source_id)"""
 _VALUES: Final = ", ".join(f'min("{name}"){_SHOWN_BY.get(name, "")}' for name in TRAITS)

@@ -15,9 +15,9 @@ from hdfs_pipeline.store.quoting import quoted, quoted_list
 SHIPPED: Final = Path(__file__).parent / "catalogues"
 LABEL: Final = "hdfs_daemons.v1"
 TOPICS: Final = (
-    "address", "checkpoint", "clock", "crash", "disk", "failover", "files", "heartbeat", "journal", "jvm", "lease",
-    "memory", "network", "place", "registration", "replica", "report", "rpc", "safemode", "space", "start", "stop",
-    "transfer", "volume", "xceivers",
+    "active", "address", "checkpoint", "clock", "crash", "disk", "failover", "files", "heartbeat", "journal", "jvm",
+    "lease", "memory", "network", "place", "registration", "replica", "report", "rpc", "safemode", "space", "standby",
+    "start", "stop", "transfer", "volume", "xceivers",
 )  # fmt: skip
 """What records are about: the stages of this domain's templates."""
 _WITH_BLOCK: Final = frozenset({"disk", "files", "memory", "network", "space", "volume", "xceivers"})

@@ -22,12 +22,15 @@ _STALE: Final = """CREATE OR REPLACE TEMP TABLE stale_minutes AS
     WHERE anew OR minute = before OR written.records IS DISTINCT FROM counted.records"""
 _RECORDS: Final = """(SELECT r.* FROM raw_logs r SEMI JOIN stale_minutes m
     ON r.source_id = m.source_id AND time_bucket(INTERVAL 1 MINUTE, r.time) = m.minute)"""
-_ADDRESS: Final = r"""CASE
-    WHEN starts_with(message, 'Receiving ') THEN regexp_extract(message, 'dest: [\w.-]*/?(\d+\.\d+\.\d+\.\d+:\d+)', 1)
+_IP: Final = r"(?:\d+\.\d+\.\d+\.\d+|\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}):\d+"
+_ADDRESS: Final = rf"""CASE
+    WHEN starts_with(message, 'Receiving ') THEN regexp_extract(message, 'dest: [\w.-]*/?({_IP})', 1)
     WHEN starts_with(message, 'DatanodeRegistration(')
-        THEN regexp_extract(message, '^DatanodeRegistration\((\d+\.\d+\.\d+\.\d+:\d+)', 1)
-    WHEN starts_with(message, 'Opened streaming server at ') THEN regexp_extract(message, '/([\w.-]+:\d+)$', 1)
-    WHEN starts_with(message, 'Starting Web-server for ') THEN regexp_extract(message, 'https?://([\w.-]+:\d+)', 1)
+        THEN regexp_extract(message, '^DatanodeRegistration\(({_IP})', 1)
+    WHEN starts_with(message, 'Opened streaming server at ')
+        THEN regexp_extract(message, '/((?:{_IP})|[\w.-]+:\d+)$', 1)
+    WHEN starts_with(message, 'Starting Web-server for ')
+        THEN regexp_extract(message, 'https?://((?:{_IP})|[\w.-]+:\d+)', 1)
     ELSE '' END"""
 """The address of the daemon that wrote a record, where it says so."""
 _SOURCES: Final = """SELECT source_id, bytes, records, tail, $catalogue AS catalogue

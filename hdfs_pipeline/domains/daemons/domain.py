@@ -15,6 +15,7 @@ from hdfs_pipeline.domains.daemons.features import DOMAIN, FAMILY, load_dataset
 from hdfs_pipeline.domains.daemons.item import MINUTE
 from hdfs_pipeline.domains.daemons.knowledge import knowledge_of
 from hdfs_pipeline.domains.daemons.minutes import told_sql
+from hdfs_pipeline.domains.daemons.telling import telling_records
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -103,6 +104,10 @@ class Daemons(Domain):
     def places(self, store: Store, telling: Mapping[str, Sequence[str]]) -> dict[str, Place]:
         """See `Domain.places`: the daemon, by its address where that is known."""
         return explain.places(store, telling)
+
+    def suspects(self, store: Store, settings: Settings, rules: Mapping[str, str]) -> pa.Table | None:
+        """See `Domain.suspects`: the records that tell; a minute's own daemon is the one at fault."""
+        return telling_records(store, rules)
 
     def grouping(self, settings: Settings) -> Grouping:
         """See `Domain.grouping`: troubles that are told of minute after minute belong together."""

@@ -17,16 +17,20 @@ _HISTORY: Final = 10
 _LONGER: Final = 3
 """Times its longest silence before, and minutes, from which on a silence is unusual."""
 
-_DAEMONS: Final = r"""
+_UNKNOWN: Final = "unknown"
+"""The entity of records that came without a host and tell no address: of any number of daemons."""
+_ANY: Final = "daemon"
+"""The kind of daemon where none is known."""
+_DAEMONS: Final = rf"""
     named AS (SELECT source_id, path, regexp_replace(host, '\s+', '_', 'g') AS host,
-        if(regexp_full_match(lower(daemon), '[a-z_]\w*'), lower(daemon), 'daemon') AS kind,
+        if(regexp_full_match(lower(daemon), '[a-z_]\w*'), lower(daemon), '{_ANY}') AS kind,
         if(host = '', source_id::VARCHAR, daemon || ' ' || host) AS daemon FROM sources),
     votes AS (SELECT daemon, address, sum(records) AS records
         FROM daemon_addresses JOIN named USING (source_id) GROUP BY ALL),
     addresses AS (SELECT daemon, arg_max(address, ROW(records, address)) AS address,
             max(records) / sum(records) AS share FROM votes GROUP BY daemon),
     daemons AS (SELECT source_id, path, kind, coalesce(if(share > .5, address, NULL), nullif(host, ''),
-            if(source_id < 0, NULL, nullif(regexp_extract(path, '([^/\s.]+)[^/\s]*$', 1), '')), 'unknown') AS entity
+            if(source_id < 0, NULL, nullif(regexp_extract(path, '([^/\s.]+)[^/\s]*$', 1), '')), '{_UNKNOWN}') AS entity
         FROM named LEFT JOIN addresses USING (daemon))"""
 """The kind and the entity of each source's daemon: the address that most of its records tell, else its host or file."""
 
@@ -76,7 +80,8 @@ def lives(con: Connection, keys: Sequence[str] | None = None) -> pa.Table:
             sum(records) FILTER (list_contains($starts, event_id)) AS starts,
             min(first_time) FILTER (list_contains($starts, event_id)) AS started,
             max(last_time) FILTER (list_contains($stops, event_id)) AS stopped
-            FROM told WHERE own AND ($named IS NULL OR list_contains($named::VARCHAR[], daemon)) GROUP BY ALL),
+            FROM told WHERE own AND entity <> '{_UNKNOWN}' AND (kind <> '{_ANY}' OR contains(entity, ':'))
+                AND ($named IS NULL OR list_contains($named::VARCHAR[], daemon)) GROUP BY ALL),
         active AS (SELECT minute, row_number() OVER (ORDER BY minute) AS place
             FROM (SELECT DISTINCT minute FROM daemon_minutes WHERE node = ''))
         SELECT last_key, start_key, daemon, place, (SELECT count(*) FROM active) AS places,

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from hdfs_pipeline.domains.namenode.datanode_polls import DataNodePolls, targets
 from hdfs_pipeline.domains.namenode.jmx import Answer, JmxEndpoint, PollError, parse_document, without_password
-from hdfs_pipeline.domains.namenode.process import GAP_S, UNKNOWN, Document, Processor, Sample
+from hdfs_pipeline.domains.namenode.past import Past
+from hdfs_pipeline.domains.namenode.process import ACTIVE, GAP_S, STARTING, UNKNOWN, Document, Processor, Sample
 from hdfs_pipeline.domains.namenode.raw import RAW, Raw, forget_raw, pack, read_raw
 from hdfs_pipeline.domains.namenode.watch import StateRows, StateWatch, forget_state
 from hdfs_pipeline.errors import PipelineError, SetupError
@@ -30,6 +31,7 @@ _QUEUE = 5_000  # polls that wait for a store that is busy; about 7 h of one Nam
 _FORGET_EVERY_S = 600.0
 _LONGEST = 500  # characters of a message
 _RESUME_S = 0.5  # for a store that is busy, until the next poll
+_FAILURES: Final = "SELECT failures FROM namenode_collectors WHERE namenode = ?"
 
 METRICS: Final = pa.schema(
     [
@@ -149,6 +151,7 @@ class Collector:
         self._forgot: float | None = None
         self.lost = 0  # polls that fell out of a full queue
         self.asked: float | None = None  # when it last polled, monotonic seconds
+        self._pasts: dict[str, Past] = {}  # by block pool
         self._targets: dict[str, _Target] = {}
         self._refused: dict[str, str] = {}  # why, by address
         for address in addresses or settings.namenode_urls:
@@ -191,6 +194,7 @@ class Collector:
         polled = {
             target.endpoint.name: self._take(target, *answer) for target, answer in zip(own, answers, strict=True)
         }
+        self._hand_over(own, polled)
         for target in own:
             target.asked = self.asked
             self._poll_datanodes(target)
@@ -219,6 +223,8 @@ class Collector:
         if not self._store.path.exists():
             return
         with suppress(SetupError), self._store.read() as con:
+            failures = con.execute(_FAILURES, [target.endpoint.name]).fetchall()
+            target.health = replace(target.health, failures=failures[0][0] if failures else 0)
             recent = list(read_raw(con, target.endpoint.name, now - timedelta(seconds=GAP_S), now))
             for raw, base in recent:
                 with suppress(PollError):
@@ -228,7 +234,7 @@ class Collector:
 
     def _resume_watch(self, target: _Target) -> None:
         """Go on from what the store knows of the state; while it is busy, nothing is judged, lest it be told twice."""
-        watch = StateWatch(target.endpoint.name, self._settings)
+        watch = StateWatch(target.endpoint.name, self._settings, self._pasts)
         if self._store.path.exists():
             try:
                 with Store.open(self._settings.model_copy(update={"lock_timeout_s": _RESUME_S})).read() as con:
@@ -236,6 +242,17 @@ class Collector:
             except SetupError:
                 return
         target.watch = watch
+
+    def _hand_over(self, own: Sequence[_Target], polled: Mapping[str, Polled]) -> None:
+        """Let no NameNode speak for a namespace while it does not say its role and another one is active there."""
+        said = {name: poll.sample.role for name, poll in polled.items() if poll.sample is not None}
+        watches = [target.watch for target in own if target.watch is not None and target.watch.block_pool]
+        active = {watch.block_pool: watch.namenode for watch in watches if said.get(watch.namenode) == ACTIVE}
+        unsaid = [watch for watch in watches if said.get(watch.namenode, STARTING) == STARTING]
+        now = datetime.now(UTC)
+        self._queue_state(
+            [watch.taken_over(active[watch.block_pool], now) for watch in unsaid if watch.block_pool in active]
+        )
 
     def _poll_datanodes(self, target: _Target) -> None:
         """Take what a round of polls of DataNodes measured, and begin the next one if it is due."""

@@ -15,7 +15,7 @@ from hdfs_pipeline.domains.namenode.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.namenode.item import WINDOW
 from hdfs_pipeline.domains.namenode.labels import DOMAIN
 from hdfs_pipeline.domains.namenode.series import iso, latest_samples
-from hdfs_pipeline.domains.namenode.state_rules import state_rules
+from hdfs_pipeline.domains.namenode.state_rules import rules_about, state_rules
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -149,6 +149,10 @@ class NameNode(Domain):
             rule.kind: Kind(rule.severity, hints=(rule.hint,), faults=frozenset(rule.faults)) for rule in state_rules()
         }
 
+    def wide_kinds(self) -> frozenset[str]:
+        """See `Domain.wide_kinds`: what the active NameNode says of all of HDFS."""
+        return frozenset(rule.kind for rule in rules_about("hdfs"))
+
     def incidents(self, store: Store, settings: Settings, incidents: Sequence[Incident]) -> list[Incident]:
         """See `Domain.incidents`: the likely cause as kind, with its evidence; metrics and users as details."""
         if not incidents:
@@ -175,7 +179,7 @@ class NameNode(Domain):
             (
                 Player("namenode", recorded, needs=("dagster",)),
                 # Not Dagster's sensor: it comes late while the main job keeps the machine busy. It pauses meanwhile.
-                Player("collect", ("collect",), needs=("namenode",)),
+                Player("collect", ("collect", "--no-incidents"), needs=("namenode",)),
             ),
             # The first model comes before the first fault.
             {

@@ -26,7 +26,9 @@ OPEN, ENDED, UNSURE = "provisional", "final", "withdrawn"
 GONE: Final = "a poll no longer shows it"
 _BACK_WITHIN: Final = timedelta(seconds=60)
 _UNKNOWN_FOR: Final = timedelta(hours=1)
-"""A trouble that nothing tells of any more, such as one of a NameNode that lost a bean, ends after this time."""
+"""A trouble that nothing tells of any more, such as one of a NameNode that lost a bean, ends after this time, but not
+before _MISSED polls were without it."""
+_MISSED: Final = 3
 
 _TIME = pa.timestamp("us", "UTC")
 ANOMALIES: Final = pa.schema(
@@ -83,20 +85,25 @@ class Episode:
         """Whether as many polls in a row have shown it as its rule wants."""
         return self.polls >= self.rule.polls
 
+    def over_since(self, at: datetime) -> bool:
+        """Whether it ended longer ago than a trouble may take to come back, or in a time to come: clocks go back."""
+        return bool(self.closed_by) and abs(at - self.last) > _BACK_WITHIN
+
     def seen(self, at: datetime, ratio: float, figures: Figures) -> None:
         """Take in a poll that shows it."""
-        self.last, self.polls, self.closed_by = at, self.polls + 1, ""
+        self.last, self.polls, self.closed_by = max(at, self.last), self.polls + 1, ""  # a clock may go back
         if ratio >= self.ratio:
             self.ratio, self.peak = ratio, at
             self.figures, self.reason = self.rule.told(figures), self.rule.words(figures)
 
-    def row(self, namenode: str, at: datetime) -> dict[str, Any]:
+    def row(self, namenode: str, block_pool: str, at: datetime) -> dict[str, Any]:
         """Its row of `anomalies`."""
         about = {
             "severity": self.rule.severity,
             "hint": self.rule.hint,
             "why": self.rule.reason,
             "namenode": namenode,
+            "block_pool": block_pool,
             "peak_at": None if self.peak is None else self.peak.isoformat(),
             "figures": dict(self.figures),
             "held": dict(self.held),
@@ -135,7 +142,10 @@ class Episodes:
 
     def __init__(self, namenode: str, settings: Settings) -> None:
         self.namenode = namenode
+        self.block_pool = ""
         self._settings = settings
+        every_s = max(settings.namenode_poll_s, settings.datanode_poll_s)
+        self._unknown_for = max(_UNKNOWN_FOR, timedelta(seconds=_MISSED * every_s))
         self._episodes: dict[Key, Episode] = {}
         self._changed: dict[str, Episode] = {}
 
@@ -147,6 +157,7 @@ class Episodes:
             rule, about = rule_of(kind), json.loads(text)
             if rule is None:
                 continue
+            self.block_pool = about.get("block_pool") or self.block_pool
             peak = datetime.fromisoformat(about["peak_at"]) if about.get("peak_at") else None
             times = (first.astimezone(UTC), last.astimezone(UTC))
             figures, held = about.get("figures", {}), about.get("held", {})
@@ -193,20 +204,25 @@ class Episodes:
     def forget(self, at: datetime) -> None:
         """Forget what ended longer ago than a trouble may take to come back."""
         self._episodes = {
-            key: each for key, each in self._episodes.items() if not each.closed_by or at - each.last <= _BACK_WITHIN
+            key: each
+            for key, each in self._episodes.items()
+            if not each.closed_by or abs(at - each.last) <= _BACK_WITHIN
         }
 
     def rows(self, at: datetime) -> pa.Table:
         """The rows of `anomalies` that have changed since the last call."""
         changed, self._changed = self._changed, {}
-        return pa.Table.from_pylist([episode.row(self.namenode, at) for episode in changed.values()], ANOMALIES)
+        rows = [episode.row(self.namenode, self.block_pool, at) for episode in changed.values()]
+        return pa.Table.from_pylist(rows, ANOMALIES)
 
     def _shown(
         self, entity: str, rule: StateRule, ratio: float, figures: Figures, at: datetime, held: Iterable[str]
     ) -> None:
         key = (entity, rule.kind)
         episode = self._episodes.get(key)
-        if episode is None or (episode.closed_by and at - episode.last > _BACK_WITHIN):
+        if episode is not None and not episode.sure and at - episode.last > self._unknown_for:
+            self._over(entity, rule.kind, "too few polls in a row showed it")
+        if episode is None or episode.over_since(at):
             begun = at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
             item = f"{self.namenode} {entity} {rule.kind} {begun}Z"
             episode = self._episodes[key] = Episode(entity, rule, item, at, at)
@@ -224,7 +240,7 @@ class Episodes:
 
     def _unknown(self, entity: str, kind: str, at: datetime) -> None:
         episode = self._going_on(entity, kind)
-        if episode is not None and at - episode.last > _UNKNOWN_FOR:
+        if episode is not None and at - episode.last > self._unknown_for:
             self._over(entity, kind, "nothing tells of it any more")
 
     def _over(self, entity: str, kind: str, why: str) -> None:

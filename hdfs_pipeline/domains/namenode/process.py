@@ -25,9 +25,10 @@ TopUsers = dict[str, list[tuple[str, int]]]
 GAP_S: Final = 60.0
 """Seconds without a poll after which the state before says nothing about now."""
 
+ACTIVE: Final = "active"
 STARTING: Final = "starting"
 UNKNOWN: Final = "unknown"
-ROLES: Final = ("active", "standby", "observer", STARTING, UNKNOWN)
+ROLES: Final = (ACTIVE, "standby", "observer", STARTING, UNKNOWN)
 
 _PORT = re.compile(r"(?:.*:|Rpc(?:Detailed)?ActivityForPort)([0-9]{1,5})")
 _USERS = 5  # of each operation

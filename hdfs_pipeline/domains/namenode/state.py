@@ -8,7 +8,7 @@ fresh one comes first. Measured on Hadoop 3.4.2: a block that NameNodeInfo calls
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from hdfs_pipeline.domains.namenode.process import Document, beans_of, number, plain_name
@@ -17,6 +17,7 @@ STALE, DEAD, LIVE = "stale", "dead", "live"
 _LEAST_SILENT_S: Final = 3.0
 """A DataNode that was heard from within its default heartbeat interval is not stale, whatever a count says: for some
 seconds NumStaleDataNodes still counts nodes that have died."""
+_LAST_MS: Final = 4e12  # since 1970: the year 2096
 _NAMED: Final = 5  # of what has failed, in words
 
 
@@ -144,8 +145,10 @@ class HdfsState:
 
     `values` are those of VALUES that the document holds, `absent` the names of the others and of PARTS that it lacks.
     `datanodes` by entity; None where the document does not list them. `safe_mode` is why it is on, '' while it is off,
-    None where that is unknown. `clock` is the NameNode's own, where it tells the time. `failed_journals` and
-    `failed_folders` in words; `slow_peers` and `slow_disks` by DataNode: how many peers say so, and which volumes.
+    None where that is unknown. `clock` is the NameNode's own, where it tells the time, and `started` when its process
+    began by that clock; `process` tells one process from the next. `failed_journals` and `failed_folders` in words;
+    `slow_peers` and `slow_disks` by DataNode: how many peers say so, and which volumes. `block_pool` is the namespace:
+    that of an active NameNode and its standbys.
     """
 
     values: Mapping[str, float]
@@ -157,6 +160,13 @@ class HdfsState:
     failed_folders: tuple[str, ...] = ()
     slow_peers: Mapping[str, int] = field(default_factory=dict)
     slow_disks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    started: datetime | None = None
+    block_pool: str = ""
+    process: str = ""
+
+    def up(self, at: datetime) -> timedelta | None:
+        """How long its process had been running when it was polled `at`; None where it does not say since when."""
+        return None if self.started is None else (self.clock or at) - self.started
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -192,6 +202,9 @@ def read_state(document: Document, stale_s: float) -> HdfsState:
         tuple(_failed_folders(_json(info, "NameDirStatuses"))),
         dict(_slow_peers(_json(status, "SlowPeersReport"), aliases)),
         dict(_slow_disks(_json(status, "SlowDisksReport"), aliases)),
+        _started(info),
+        _text(info.get("BlockPoolId")),
+        plain_name(info.get("NNStartedTimeInMillis") or info.get("NNStarted") or ""),
     )
 
 
@@ -324,6 +337,12 @@ def _clock(state: Document) -> datetime | None:
     except (KeyError, TypeError, ValueError):
         return None
     return at if at is not None and at.tzinfo is not None else None
+
+
+def _started(info: Document) -> datetime | None:
+    """When its process was started, by its own clock; from Hadoop 2.8."""
+    ms = number(info.get("NNStartedTimeInMillis"))
+    return datetime.fromtimestamp(ms / 1000, UTC) if ms is not None and 0 < ms < _LAST_MS else None
 
 
 def _failed_journals(rows: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from hdfs_pipeline.domains.namenode.episodes import DETECTOR, OPEN
 from hdfs_pipeline.domains.namenode.state import DEAD, LIVE, PARTS, STALE, VALUES
-from hdfs_pipeline.domains.namenode.watch import GONE
+from hdfs_pipeline.domains.namenode.watch import GONE, REMOVED
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.severity import SEVERITIES
 from hdfs_pipeline.store.store import Connection, Store, dicts
@@ -32,8 +32,9 @@ _LATEST: Final = """SELECT namenode, max(polled_at), arg_max(role, polled_at) AS
     ORDER BY own = 'active' DESC, max(polled_at) DESC"""
 _STATE: Final = """SELECT polled_at, role, state, safe_mode, absent, note FROM hdfs_state WHERE namenode = ?
     ORDER BY polled_at DESC LIMIT 1"""
-_NODES: Final = """SELECT * EXCLUDE (namenode) FROM datanode_state WHERE namenode = $1 AND polled_at > $2
-    QUALIFY row_number() OVER (PARTITION BY entity ORDER BY polled_at DESC) = 1 ORDER BY entity"""
+_NODES: Final = f"""SELECT * EXCLUDE (namenode) FROM datanode_state WHERE namenode = $1 AND polled_at > $2
+    QUALIFY row_number() OVER (PARTITION BY entity ORDER BY polled_at DESC) = 1 AND state <> '{REMOVED}'
+    ORDER BY entity"""
 _METRICS: Final = """SELECT entity, polled_at, metrics, note FROM datanode_metrics WHERE polled_at > ?
     QUALIFY row_number() OVER (PARTITION BY entity ORDER BY polled_at DESC) = 1"""
 _TROUBLES: Final = f"""SELECT entity, kind, reason, first_time, last_time, explanation FROM anomalies

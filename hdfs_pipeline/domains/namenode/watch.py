@@ -6,7 +6,7 @@ none then. What is open stays open meanwhile.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,14 +16,16 @@ from hdfs_pipeline.domains.namenode.datanodes import DataNodeSample
 from hdfs_pipeline.domains.namenode.episodes import ANOMALIES, Episodes, known_figures, publish_episodes
 from hdfs_pipeline.domains.namenode.labels import DOMAIN
 from hdfs_pipeline.domains.namenode.past import USUAL_OF, Past
-from hdfs_pipeline.domains.namenode.process import STARTING, UNKNOWN, Document
+from hdfs_pipeline.domains.namenode.process import ACTIVE, STARTING, UNKNOWN, Document
 from hdfs_pipeline.domains.namenode.state import DEAD, STALE, DataNode, HdfsState, read_state, shortened
 from hdfs_pipeline.domains.namenode.state_rules import NEVER_S, Figures, rules_about
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, publish_into
 
 GONE: Final = "gone"
-SPEAKING: Final = ("active", UNKNOWN)
+REMOVED: Final = "removed"
+"""States of a DataNode that the NameNode does not list: it should, as it seems, or it need not any more."""
+SPEAKING: Final = (ACTIVE, UNKNOWN)
 """Roles in which a NameNode speaks for HDFS; without a bean that tells the role it is taken to be active."""
 
 _AGAIN: Final = timedelta(minutes=10)
@@ -106,10 +108,11 @@ def forget_state(con: Connection, before: datetime) -> None:
 
 @dataclass
 class _Known:
-    """A DataNode as it was last listed: when, the row that was stored last, and when that was."""
+    """A DataNode as it was last listed: when, by which process, the row that was stored last, and when that was."""
 
     node: DataNode
     listed: datetime
+    process: str = ""
     stored: tuple[Any, ...] = ()
     stored_at: datetime | None = None
     lacking: float = float("inf")
@@ -117,18 +120,28 @@ class _Known:
 
 
 class StateWatch:
-    """The state of HDFS over the polls of one NameNode, in their order."""
+    """The state of HDFS over the polls of one NameNode, in their order.
 
-    def __init__(self, namenode: str, settings: Settings) -> None:
+    `pasts` are shared by the watches of several NameNodes: what was usual of each block pool. It stays what it was when
+    another NameNode of the pool becomes active.
+    """
+
+    def __init__(self, namenode: str, settings: Settings, pasts: dict[str, Past] | None = None) -> None:
         self.namenode = namenode
         self.state: HdfsState | None = None  # of the last poll that had one, if the NameNode spoke for HDFS
         self.speaks = False
         self._settings = settings
         self._episodes = Episodes(namenode, settings)
         self._past = Past()
+        self._pasts = {} if pasts is None else pasts
         self._known: dict[str, _Known] = {}
         self._aliases: dict[str, str] = {}
         self._paths: dict[str, tuple[str, ...]] = {}  # failed volumes of DataNodes, by their own /jmx
+
+    @property
+    def block_pool(self) -> str:
+        """The namespace that it last named, '' for none; of earlier processes that of what is open."""
+        return self._episodes.block_pool
 
     def resume(self, con: Connection, now: datetime) -> None:
         """Go on from what the store has: open episodes, what was usual, and the DataNodes of the last day."""
@@ -140,8 +153,8 @@ class StateWatch:
             for entity, name, state, admin, info, listed in con.execute(
                 """SELECT entity, arg_max(name, polled_at), arg_max(state, polled_at) AS seen_as,
                 arg_max(admin, polled_at), arg_max(info, polled_at), max(polled_at)
-                FROM datanode_state WHERE namenode = ? AND polled_at > ? GROUP BY entity""",
-                [self.namenode, now - _REMEMBERED],
+                FROM datanode_state WHERE namenode = ? AND polled_at > ? GROUP BY entity HAVING seen_as <> ?""",
+                [self.namenode, now - _REMEMBERED, REMOVED],
             ).fetchall()
         }
 
@@ -150,6 +163,7 @@ class StateWatch:
         state = read_state(document, self._settings.namenode_stale_s)
         self.speaks = role in SPEAKING
         self.state = state if self.speaks else None
+        self._share_past(state.block_pool)
         rows = StateRows(state=[_table([self._row(state, role, at)], STATE)])
         if role != STARTING:
             self._judge_namenode(state, at)
@@ -165,6 +179,12 @@ class StateWatch:
         rows.anomalies = [self._changed(at)]
         return rows
 
+    def taken_over(self, by: str, at: datetime) -> StateRows:
+        """Take in that another NameNode speaks for HDFS, while this one does not say whether it still does."""
+        self.speaks, self.state = False, None
+        self._episodes.close_all_but("namenode", f"{by} is active: it speaks for HDFS")
+        return StateRows(anomalies=[self._changed(at)])
+
     def unanswered(self, at: datetime, polls: int, why: str) -> StateRows:
         """Take in a poll that gave no state, the so manyth in a row, and why. What was open stays so."""
         figures: Figures = {"polls_without_answer": float(polls), "why": why}
@@ -173,7 +193,8 @@ class StateWatch:
         return StateRows(anomalies=[self._changed(at)])
 
     def add_datanode(self, sample: DataNodeSample) -> StateRows:
-        """Take in what a DataNode's own /jmx said."""
+        """Take in what a DataNode's own /jmx said. One that was asked at its host name has its NameNode's name here."""
+        sample = replace(sample, entity=self._aliases.get(sample.entity, sample.entity))
         row = {
             "entity": sample.entity,
             "polled_at": sample.at,
@@ -191,6 +212,17 @@ class StateWatch:
             aliases=[_table(list(self._new_aliases(aliases)), ALIASES)],
             anomalies=[self._changed(sample.at)],
         )
+
+    def _share_past(self, block_pool: str) -> None:
+        if not block_pool:
+            return
+        if self.block_pool not in ("", block_pool):  # another HDFS has this address now
+            self._past = Past()
+        self._episodes.block_pool = block_pool
+        shared = self._pasts.setdefault(block_pool, self._past)
+        if shared is not self._past:
+            shared.join(self._past)
+            self._past = shared
 
     def _changed(self, at: datetime) -> pa.Table:
         self._episodes.forget(at)
@@ -264,7 +296,7 @@ class StateWatch:
         listed = state.datanodes or {}
         for entity, node in listed.items():
             known = self._known.setdefault(entity, _Known(node, at))
-            known.node, known.listed = node, at
+            known.node, known.listed, known.process = node, at, state.process
             self._episodes.judge(entity, rules_about("datanode"), self._figures(state, known, at), at)
             yield from self._to_store(known, node.state, at)
         yield from self._judge_unlisted(state, at)
@@ -275,14 +307,17 @@ class StateWatch:
     def _judge_unlisted(self, state: HdfsState, at: datetime) -> Iterator[dict[str, Any]]:
         """Judge DataNodes that the NameNode has forgotten, as it does when it is started anew: they are not back yet.
 
-        One that was taken out of service, or is listed again under another address, is forgotten here too.
+        A NameNode that has been running since then took it off its list itself: it has another address now, or people
+        removed it. That one, and one that was out of service or has its name on another address, is forgotten here too.
         """
         listed = state.datanodes or {}
         names = {node.name for node in listed.values()}
         for entity, known in [(entity, known) for entity, known in self._known.items() if entity not in listed]:
-            away = at - known.listed
-            if away > _REMEMBERED or known.node.name in names or not known.node.at_work:
+            away, up = at - known.listed, state.up(at)
+            removed = up > away if up is not None else known.process == state.process != ""
+            if removed or away > _REMEMBERED or known.node.name in names or not known.node.at_work:
                 self._episodes.close(entity, "the NameNode no longer lists it")
+                yield from self._to_store(known, REMOVED, at)
                 del self._known[entity]
             elif not state.safe_mode and (away >= _GONE_AFTER or self._episodes.open(entity, "dead DataNode")):
                 figures: Figures = {

@@ -40,7 +40,14 @@ def received(block: int, node: str) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Nine blocks, each with one thing that a record tells; DataNodes A, B and C, and a NameNode."""
+    return recorded(tmp_path, "10.0.0.{}")
+
+
+def recorded(folder: Path, address: str) -> Home:
+    """Nine blocks, each with one thing that a record tells; DataNodes A, B and C, and a NameNode.
+
+    `address` is how the DataNodes' addresses are written, with a place for their number.
+    """
     told: dict[str, list[str]] = {"namenode-nn": [], "datanode-dn1": [], "datanode-dn2": [], "datanode-dn3": []}
     for block in range(1, 11):
         told["namenode-nn"].append(HEAD.format(0, "INFO", "o.StateChange", ALLOCATE.format(block)))
@@ -59,9 +66,12 @@ def home(tmp_path: Path) -> Home:
     ):
         told[daemon].append(HEAD.format(at, "WARN", "o.DataNode", message.format(block)))
     for name, lines in told.items():
-        (tmp_path / f"hadoop-hdfs-{name}.log").write_text("".join(lines))
-    home = open_home(tmp_path / "home", catalogue="hdfs_3.v1")
-    fill(home, [tmp_path])
+        text = "".join(lines)
+        for number, node in enumerate((A, B, C), start=1):
+            text = text.replace(node, f"{address.format(number)}:9866")
+        (folder / f"hadoop-hdfs-{name}.log").write_text(text)
+    home = open_home(folder / "home", catalogue="hdfs_3.v1")
+    fill(home, [folder])
     return home
 
 
@@ -87,12 +97,28 @@ def test_each_role_is_read_from_the_records(home: Home) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("address", ["[2001:db8:0:0:0:0:0:{}]", "2001:db8:0:0:0:0:0:{}", "[fe80::{}%eth0]"])
+def test_addresses_of_ipv6_name_datanodes_as_well(tmp_path: Path, address: str) -> None:
+    home = recorded(tmp_path, address)
+    rules = ("next-datanode", "pipeline-timeout", "pipeline-rebuilt", "copy-failed", "disk-full", "setup-failed")
+    told = of(home, **{f"b{block}": rule for block, rule in enumerate((*rules, "replica-damaged"), start=1)})
+    assert [row["blamed"] for row in told.values()] == [[f"{address.format(2)}:9866"]] * 7
+    assert home.rows("SELECT node FROM sources WHERE daemon = 'datanode' ORDER BY host") == [
+        (f"{address.format(number)}:9866",) for number in (1, 2, 3)
+    ]
+
+
 def test_when_and_what_else_and_one_of_the_records(home: Home) -> None:
     row = of(home, b8="replica-damaged")[8]
     assert [row[name].strftime("%H:%M:%S") for name in ("told_from", "told_to")] == ["14:00:11", "14:00:30"]
     assert dict(row["traits"]) == {"client": None, "file tree": "/user/etl", "volume": "/data/7"}
     assert row["line"] == f"2026-11-21 14:00:11 {C} WARN DataNode: {SCANNED.format(8)}"
     assert dict(of(home, b3="pipeline-rebuilt")[3]["traits"])["client"] == "DFSClient_NONMAPREDUCE_-1_22"
+
+
+def test_a_record_is_told_without_the_ids_of_who_writes_it(home: Home) -> None:
+    line = of(home, b4="copy-failed")[4]["line"]
+    assert "DatanodeRegistration(10.0.0.1:9866, …)" in line and len(line) < 300 and "to 10.0.0.2:9866 got" in line
 
 
 def test_records_that_nobody_has_matched_yet_tell_as_much(home: Home) -> None:

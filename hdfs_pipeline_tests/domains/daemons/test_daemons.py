@@ -113,6 +113,45 @@ def test_silence_is_found_and_a_stop_is_none(tmp_path: Path, stop: str, kinds: l
         assert first == BEGIN + timedelta(minutes=21, seconds=9)
 
 
+def test_records_of_no_known_daemon_tell_of_no_silence_and_no_restart(tmp_path: Path) -> None:
+    """They came without a host, from any number of daemons."""
+    home = open_home(tmp_path / "home")
+    paths = write(tmp_path / "logs", range(30), {DN1: [at(12, STARTUP)]})
+    kept = [text for text in paths[1].read_text().splitlines(keepends=True) if not "2026-11-20 22:22" < text < "3"]
+    paths[1].write_text("".join(kept))
+    read(home, paths)
+    with home.store.write() as con:
+        ((source,),) = con.execute("SELECT source_id FROM sources WHERE path LIKE '%dn1.log'").fetchall()
+        con.execute("UPDATE sources SET source_id = -source_id, host = '' WHERE source_id = ?", [source])
+        con.execute("UPDATE daemon_minutes SET source_id = -source_id WHERE source_id = ?", [source])
+        con.execute("DELETE FROM daemon_addresses WHERE source_id = ?", [source])
+    assert not {kind for item, kind in found(home).items() if " unknown " in item}
+
+
+def test_a_file_of_which_no_daemon_is_known_tells_of_no_silence_and_no_restart(tmp_path: Path) -> None:
+    """The records of a whole cluster may lie in it."""
+    home = open_home(tmp_path / "home")
+    paths = write(tmp_path / "logs", range(30))
+    lines = [f"{text}\n" for text in paths[0].read_text().splitlines() if text < "2026-11-20 22:20"]
+    whole = tmp_path / "logs" / "all.log"
+    whole.write_text("".join([*lines, f"2026-11-20 22:20:00,000 INFO a.b: {STARTUP}\n"]))
+    read(home, [whole, *paths[1:]])
+    assert not {kind for item, kind in found(home).items() if item.startswith("daemon ")}
+
+
+def test_incidents_show_the_record_that_tells(daemons_filled: Filled, tmp_path: Path) -> None:
+    home = daemons_filled.copied(tmp_path / "home").home
+    found(home)
+    ((starts,),) = home.rows("SELECT list(details ->> '$.lines[0]' ORDER BY started_at) FROM incidents")
+    assert starts == [
+        "2026-11-21 00:30:20 10.0.0.1:9866 WARN JvmPauseMonitor: Detected pause in JVM or host machine (eg GC): pause "
+        "of approximately 20422ms GC pool 'PS MarkSweep' had collection(s): count=1 time=20301ms",
+        "2026-11-21 00:50:01 nn1 INFO StateChange: BLOCK* removeDeadDatanode: lost heartbeat from 10.0.0.2:9866",
+    ]
+    rows = home.rows("SELECT told_from = first_time, told_to = last_time, blamed FROM anomalies ORDER BY item")
+    assert rows == [(True, True, None)] * 2, "times and daemon are as they were"
+
+
 def test_a_daemon_that_pauses_often_is_not_silent(tmp_path: Path) -> None:
     home = open_home(tmp_path / "home")
     paths = write(tmp_path / "logs", range(60))

@@ -118,7 +118,6 @@ GOLDEN = [
     ),
     ("safe mode of a start, or its end", "INFO", "STATE* Leaving safe mode after 31 secs"),
     ("safe mode of a start, or its end", "INFO", "STATE* Safe mode is OFF"),
-    ("failover", "INFO", "Stopping services started for active state"),
     (
         "failover",
         "INFO",
@@ -308,6 +307,15 @@ def test_a_storm_of_block_reports_is_many_in_a_minute() -> None:
     )[0]
     assert kinds([report] * 99) == []
     assert kinds([report] * 100) == ["block report storm"]
+
+
+def test_the_end_of_the_active_state_alone_is_a_stop_and_no_failover() -> None:
+    ended, standby = (
+        matched("INFO", f"{text} state")[0]
+        for text in ("Stopping services started for active", "Starting services required for standby")
+    )
+    assert kinds([ended]) == kinds([standby]) == []
+    assert kinds([ended, standby]) == ["failover"]
 
 
 def test_every_rule_has_a_message_here_or_is_of_a_daemons_life() -> None:

@@ -86,6 +86,50 @@ def test_two_namenodes_in_one_round(home: Home) -> None:
         )
 
 
+def test_after_a_failover_only_the_active_namenode_speaks(home: Home) -> None:
+    """The one that was active does not answer: what it said last of HDFS is no longer true, and goes on for nobody."""
+    troubled = changed(ACTIVE, NameNodeInfo={"NumberOfMissingBlocks": 3})
+    standby = changed(ACTIVE, NameNodeStatus={"State": "standby"}, FSNamesystem={"tag.HAState": "standby"})
+    opened = "SELECT explanation->>'namenode' FROM anomalies WHERE kind = 'missing blocks' AND status = 'provisional'"
+    with namenode(troubled) as (one, nn1), namenode(standby) as (two, nn2):
+        with collecting(home, one, two) as collector:
+            collector.poll()
+            collector.flush()
+            assert home.rows(opened) == [(one[7:],)]
+            nn1.says = reply(503)
+            collector.poll()
+            collector.flush()
+            assert home.rows(opened) == [(one[7:],)], "nobody else says that it is active"
+        with collecting(home, one, two) as collector:  # another process, which has not heard the first one
+            nn2.says = troubled
+            collector.poll()
+            collector.flush()
+            assert home.rows(opened) == [(two[7:],)]
+            nn2.says = changed(ACTIVE)
+            collector.poll()
+            collector.flush()
+            assert home.rows(opened) == []
+
+
+def test_polls_of_several_processes_without_an_answer_add_up(home: Home) -> None:
+    """As `collect --once` from cron does it; and a collector that starts anew ends no trouble that goes on."""
+    statuses = "SELECT status FROM anomalies WHERE kind = 'no answer from the NameNode'"
+    with namenode(ACTIVE) as (address, one):
+        with collecting(home, address) as collector:
+            once(collector)
+        one.says = reply(503)
+        seen = []
+        for _ in range(5):
+            with collecting(home, address) as collector:
+                once(collector)
+            seen.append(home.rows(statuses))
+        assert seen == [[], [], *[[("provisional",)]] * 3]
+        one.says = busier(ACTIVE)
+        with collecting(home, address) as collector:
+            once(collector)
+        assert home.rows(statuses) == [("final",)]
+
+
 def test_an_idle_operation_is_never_stored_as_a_number(home: Home) -> None:
     with namenode(ACTIVE) as (address, nn), collecting(home, address) as collector:
         once(collector)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.namenode.datanodes import DataNodeSample
 from hdfs_pipeline.domains.namenode.episodes import GONE
+from hdfs_pipeline.domains.namenode.past import Past
+from hdfs_pipeline.domains.namenode.state_reports import state_report
 from hdfs_pipeline.domains.namenode.state_rules import rule_of
 from hdfs_pipeline.domains.namenode.watch import StateRows, StateWatch
 from hdfs_pipeline.settings import Settings
@@ -169,6 +171,78 @@ def test_a_restarted_namenode_does_not_bring_a_dead_datanode_back() -> None:
     assert not watched.open()
 
 
+@pytest.mark.parametrize("safe_mode", ["", "Safe mode is ON. It was turned on manually."])
+def test_a_datanode_that_a_running_namenode_takes_off_its_list_is_not_dead(home: Home, safe_mode: str) -> None:
+    """Started anew with another address, or removed by people: the NameNode says so, since it ran all the time."""
+    moved = "10.0.0.2:9966"
+    started = int((at(0) - timedelta(hours=1)).timestamp() * 1000)
+    watched = Watched()
+    watched.poll(state_of(BOTH, NNStartedTimeInMillis=started))
+    watched.poll(state_of({DN1: node(DN1)}, DEAD, NNStartedTimeInMillis=started))
+    assert watched.open() == {(DN2, "dead DataNode")}
+    after = state_of({DN1: node(DN1), moved: node(moved)}, NNStartedTimeInMillis=started, Safemode=safe_mode)
+    watched.poll(after)
+    assert watched.one("dead DataNode")["status"] == "final"
+    for _ in range(30):
+        watched.poll(after)
+    assert not {entity for entity, _ in watched.open()} & {DN1, DN2, moved}
+    watched.store(home)
+    assert [each["entity"] for each in state_report(home.store)["datanodes"]] == [DN1, moved]
+    with home.store.read() as con:
+        watched.watch.resume(con, watched.now)
+    assert watched.watch._known.keys() == {DN1, moved}
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        [{"NNStartedTimeInMillis": int(at(seconds).timestamp() * 1000)} for seconds in (-3600, 10)],
+        [{"NNStarted": f"Sat Nov 21 {clock} UTC 2026"} for clock in ("11:00:00", "12:00:10")],  # Hadoop 2.7
+    ],
+)
+def test_only_a_datanode_that_a_restart_made_forgotten_is_missed(
+    first: dict[str, Any], second: dict[str, Any], same: bool
+) -> None:
+    watched = Watched()
+    watched.poll(state_of(BOTH, **first))
+    for _ in range(3):
+        watched.poll(state_of({DN1: node(DN1)}, **(first if same else second)), after_s=40)
+    assert watched.open() == (set() if same else {(DN2, "dead DataNode")})
+
+
+def test_polls_far_apart_are_not_in_a_row() -> None:
+    watched = Watched()
+    lacking = state_of(BOTH, LowRedundancyBlocks=9)
+    watched.poll(lacking)
+    watched.poll(lacking, after_s=3 * 3600)
+    assert not watched.open()
+    second = watched.now
+    watched.poll(lacking)
+    (row,) = [row for row in watched.items.values() if row["status"] == "provisional"]
+    assert (row["first_time"], row["records"]) == (second, 2)
+
+
+def test_where_polls_are_hours_apart_troubles_go_on_and_polls_are_in_a_row() -> None:
+    watched = Watched(namenode_poll_s=2 * 3600.0, datanode_poll_s=2 * 3600.0)
+    for _ in range(3):
+        watched.poll(state_of(BOTH, LowRedundancyBlocks=9), after_s=2 * 3600)
+        watched._keep(watched.watch.add_datanode(DataNodeSample(DN2, watched.now, True, {"xceivers": 5000.0})))
+    assert watched.one("under-replicated blocks")["records"] == watched.one("too many xceivers")["records"] == 3
+
+
+def test_a_clock_that_goes_back_makes_no_trouble_end_before_it_began() -> None:
+    watched = Watched()
+    watched.poll(trouble("missing blocks"))
+    watched.poll(trouble("missing blocks"), after_s=-3600)
+    assert watched.open() == {(NN, "missing blocks")}
+    watched.poll(state_of(BOTH))
+    row = watched.one("missing blocks")
+    assert row["first_time"] <= row["last_time"] and row["status"] == "final"
+    watched.poll(trouble("missing blocks"))
+    assert len(watched.items) == 2, "it is no part of what ended in the time to come"
+
+
 def test_while_a_namenode_starts_or_is_in_safe_mode_blocks_in_trouble_stay_so() -> None:
     watched = Watched()
     for _ in range(2):
@@ -229,6 +303,19 @@ def test_what_a_datanode_told_ends_an_hour_after_it_fell_silent() -> None:
     assert watched.open() == {(DN2, "dead DataNode")}
 
 
+def test_a_datanode_that_is_polled_at_its_host_name_is_the_one_that_the_namenode_lists() -> None:
+    """`datanode_urls` name hosts; the DataNode itself says the port only, and its NameNode lists an address."""
+    watched = Watched()
+    watched.poll(state_of({"dn2.example:9866": node(DN2, volfails=1)}))
+    sample = DataNodeSample("dn2.example:9866", watched.now, True, {"xceivers": 5000.0}, failed_volumes=("/data/3",))
+    rows = watched.watch.add_datanode(sample)
+    watched._keep(rows)
+    assert rows.metrics[0]["entity"].to_pylist() == [DN2]
+    assert watched.open() == {(DN2, "too many xceivers"), (DN2, "failed volume")}
+    watched.poll(state_of({"dn2.example:9866": node(DN2, volfails=2)}))
+    assert "/data/3" in watched.one("failed volume")["reason"]
+
+
 def test_a_flapping_datanode_is_one_trouble() -> None:
     watched = Watched()
     for _ in range(50):
@@ -258,6 +345,37 @@ def test_what_was_usual_is_no_trouble_and_what_began_beyond_it_ends_below_it() -
     watched.poll(state_of(BOTH, LowRedundancyBlocks=72))
     assert not watched.open()
     assert watched.watch._past.usual("under_replicated", watched.now) <= 72
+
+
+def test_what_was_usual_stays_so_after_a_failover() -> None:
+    """The NameNode that takes over has the same blocks; one of another block pool has its own."""
+    past = Past()
+    for step in range(12):
+        past.add(at(600 * step), {"under_replicated": 72.0})
+    pasts = {"BP-1": past}
+
+    def watched(namenode: str) -> Watched:
+        own = Watched()
+        own.watch, own.now = StateWatch(namenode, own.settings, pasts), at(600 * 12)
+        return own
+
+    second, other = watched("nn2:9870"), watched("nn3:9870")
+    for role in ("standby", "active", "active"):
+        second.poll(state_of(BOTH, LowRedundancyBlocks=72, BlockPoolId="BP-1"), role)
+        other.poll(state_of(BOTH, LowRedundancyBlocks=72, BlockPoolId="BP-2"), role)
+    assert not second.open() and other.open() == {("nn3:9870", "under-replicated blocks")}
+
+
+def test_pasts_join_without_a_poll_twice() -> None:
+    first, second = Past(), Past()
+    for step in range(10):
+        first.add(at(600 * step), {"free": 0.5})
+        second.add(at(600 * step + 20), {"free": 0.5})
+    second.add(at(9000), {"free": 0.25})
+    for _ in range(3):
+        first.join(second)
+    assert len(first.times) == 11 == len(first.values["under_replicated"]) and first.times == sorted(first.times)
+    assert first.values["free"][-1] == 0.25
 
 
 def test_days_to_full_are_those_of_the_median_pace() -> None:

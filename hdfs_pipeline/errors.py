@@ -22,6 +22,10 @@ class DataError(PipelineError):
     exit_code = 4
 
 
+class NotFoundError(DataError):
+    """What was asked for by its id or name is not there (no such item, incident, model, file of a trace)."""
+
+
 class UsageError(DataError):
     """A command was given a word that means nothing there: no such detector, split, table, verdict, time."""
 

@@ -292,6 +292,22 @@ class Settings(BaseSettings):
     pages_url: str = Field(
         "", description="Address of the pages that messages about incidents link to; empty: no links."
     )
+    serve_host: str = Field(
+        "127.0.0.1", description="Address at which the pages and the API are served; any but loopback asks for tokens."
+    )
+    serve_port: int = Field(8000, ge=0, le=65535, description="Port of the pages and the API; 0 takes a free one.")
+    serve_tokens: bool = Field(
+        False, description="Whether tokens are needed on loopback too; elsewhere they always are."
+    )
+    serve_tls_cert: Path | None = Field(None, description="PEM file of the server's certificate; empty: plain HTTP.")
+    serve_tls_key: Path | None = Field(None, description="PEM file of the key of that certificate.")
+    serve_rate: float = Field(
+        50.0,
+        gt=0,
+        le=1_000_000,
+        description="Requests a second from one address beyond which more are refused; loopback is not counted.",
+    )
+    serve_max_bytes: int = Field(64 << 20, ge=1024, description="Bytes; a longer request is refused.")
     metrics_host: str = Field(
         "127.0.0.1", description="Address at which a stream worker serves its Prometheus metrics."
     )

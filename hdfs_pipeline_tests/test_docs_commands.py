@@ -44,7 +44,7 @@ NOT_RUN = {
 """Lines that no test can run, by a pattern, and why."""
 ENDLESS = re.compile(
     r".*hdfs-pipeline (?:--home \S+ )?"
-    r"(?:broker|stream|route|watch|incidents follow|collect (?!--once)|namenode replay)\b"
+    r"(?:broker|serve|stream|route|watch|incidents follow|collect (?!--once)|namenode replay)\b"
 )
 
 
@@ -85,7 +85,12 @@ class World:
         """Our program on the path, `~` below the folder, and no port or broker that others use."""
         own = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "KAFKA_"))}
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
-        fast = {f"{PREFIX}METRICS_PORT": "0", f"{PREFIX}BOOTSTRAP_SAMPLES": "20", f"{PREFIX}KAFKA_PARTITIONS": "4"}
+        fast = {
+            f"{PREFIX}METRICS_PORT": "0",
+            f"{PREFIX}SERVE_PORT": "0",
+            f"{PREFIX}BOOTSTRAP_SAMPLES": "20",
+            f"{PREFIX}KAFKA_PARTITIONS": "4",
+        }
         return own | {"PATH": path, "HOME": str(self.folder), "PYTHONPATH": str(PROJECT), "COLUMNS": "80"} | fast
 
     def run(self, line: str) -> None:
@@ -206,7 +211,7 @@ def with_home(world: World, home: Path) -> None:
     shutil.copytree(home, world.folder / "data", dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db"))
 
 
-@pytest.mark.parametrize("page", ["docs/feedback.md", "docs/backtest.md", "docs/status.md"])
+@pytest.mark.parametrize("page", ["docs/feedback.md", "docs/backtest.md", "docs/status.md", "docs/api.md"])
 def test_pages_on_the_home_of_the_demo(world: World, of_2008: Path, page: str) -> None:
     with_home(world, of_2008)
     for line in runnable(page):
@@ -276,7 +281,7 @@ def test_verdicts_and_the_readme(world: World, of_today: Path) -> None:
 
 RUN = {"README.md", *(f"docs/{name}.md" for name in ("verdicts", "compare", "feedback", "backtest", "drift", "status"))}
 RUN |= {"docs/streaming.md", "docs/namenode.md", "docs/namenode-models.md", "data/sample/namenode/README.md"}
-RUN |= {"docs/daemons.md", "docs/hdfs-state.md"}
+RUN |= {"docs/daemons.md", "docs/hdfs-state.md", "docs/api.md"}
 
 
 @pytest.mark.parametrize("page", [str(page.relative_to(PROJECT)) for page in PAGES])

@@ -23,6 +23,7 @@ from hdfs_pipeline.cli import (
     namenode,
     namenode_models,
     notify,
+    serving,
     streaming,
     terminal,
     up,
@@ -49,6 +50,7 @@ for part in (
     models,
     namenode,
     notify,
+    serving,
     streaming,
     up,
     watching,
@@ -56,6 +58,7 @@ for part in (
     app.add_typer(part.app)
 app.add_typer(worker.app)
 app.add_typer(incidents.group, name="incidents")
+app.add_typer(serving.group, name="tokens")
 app.add_typer(bench.app, name="bench")
 namenode.group.add_typer(namenode_models.app)
 namenode.group.add_typer(hdfs_state.app)

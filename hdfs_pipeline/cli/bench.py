@@ -85,3 +85,21 @@ def bench_incidents_command(as_json: Json = False) -> None:
     with terminal.err.status("measuring"):
         result = bench_incidents(load_settings())
     terminal.print_json(result) if as_json else terminal.out.print(incidents_table(result))
+
+
+@app.command("serve")
+def bench_serve_command(
+    seconds: Annotated[
+        float, typer.Option(callback=terminal.finite, min=0.1, max=86_400, help="Seconds for which clients ask.")
+    ] = 60.0,
+    blocks: Annotated[int, typer.Option(min=1, max=10**7, help="Blocks to judge in one request.")] = 300_000,
+    as_json: Json = False,
+) -> None:
+    """The server on a copy of a home: one block, many at once, and a list that 50 clients ask for during writes."""
+    from hdfs_pipeline.bench.serve import bench_serve
+    from hdfs_pipeline.cli.tables.bench import serve_table
+
+    settings = existing_home()
+    with terminal.err.status("measuring"):
+        result = bench_serve(settings, seconds=seconds, blocks=blocks)
+    terminal.print_json(result) if as_json else terminal.out.print(serve_table(result))

@@ -54,11 +54,12 @@ def feedback(  # noqa: PLR0917 - options, which are given by name
     With --group the word is on all items of a group. With --from and --to it is on a stretch of time: maintenance, for
     instance, from which nothing is learned.
     """
-    from hdfs_pipeline.cli.tables.feedback import feedback_json, feedback_table, given_sentence, group_sentence
+    from hdfs_pipeline.cli.tables.feedback import feedback_table, given_sentence, group_sentence
     from hdfs_pipeline.domains import domain_named
     from hdfs_pipeline.store.store import Store
     from hdfs_pipeline.verdicts.feedback import (
         all_feedback,
+        feedback_json,
         give_feedback,
         give_feedback_on_group,
         give_feedback_on_stretch,

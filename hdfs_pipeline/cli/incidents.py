@@ -211,20 +211,53 @@ def reopen(identity: Incident, note: Note = "", by: By = None, as_json: Json = F
     _do(identity, "reopen", note, by, as_json)
 
 
+@group.command("false-alarm")
+def false_alarm(identity: Incident, note: Note = "", by: By = None, as_json: Json = False) -> None:
+    """Say that an incident was a false alarm: it is suppressed, and detectors learn from its anomalies."""
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.false_alarms import call_false
+
+    _tell(call_false(Store.open(existing_home()), identity, note=note, by=_name(by)), as_json)
+
+
+@group.command()
+def export(
+    identity: Incident,
+    format: Annotated[str, typer.Option(help="markdown (for a ticket), csv (a row an anomaly) or json.")] = "markdown",
+) -> None:
+    """Print an incident as a file: a summary for a ticket, its anomalies, or all that is known of it."""
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.tickets import export as export_as
+
+    terminal.say(export_as(Store.open(existing_home()), identity, format)[1].rstrip())
+
+
 def _do(identity: str, action: str, note: str, by: str | None, as_json: bool) -> None:
-    from hdfs_pipeline.cli.tables.incidents import short
     from hdfs_pipeline.store.store import Store
     from hdfs_pipeline.verdicts.words import say
 
-    store = Store.open(existing_home())
-    said: dict[str, Any] = say(store, identity, action, note=note, by=terminal.login() if by is None else by)
+    _tell(
+        say(Store.open(existing_home()), identity, action, note=note, by=_name(by)),
+        as_json,
+        acknowledging=action == "ack",
+    )
+
+
+def _name(by: str | None) -> str:
+    return terminal.login() if by is None else by
+
+
+def _tell(said: dict[str, Any], as_json: bool, *, acknowledging: bool = False) -> None:
+    """What became of an incident."""
+    from hdfs_pipeline.cli.tables.incidents import short
+
     if as_json:
         terminal.print_json(said)
         return
     place = f" on {said['entity']}" if said["entity"] else ""
     change = f"{said['before']} → {said['status']}"
     if said["before"] == said["status"]:
-        change = f"stays {said['status']}" + "; only an open incident is acknowledged" * (action == "ack")
+        change = f"stays {said['status']}" + "; only an open incident is acknowledged" * acknowledging
     _say(f"{short(said['id'])} {said['kind']}{place}: {change}")
 
 

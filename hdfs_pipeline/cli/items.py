@@ -260,7 +260,6 @@ def explain(
         differs_by_rules,
         explanation_table,
         record_lines,
-        report_json,
         summary,
     )
     from hdfs_pipeline.domains import domain_named
@@ -272,7 +271,7 @@ def explain(
     name = detector or serving_detector(settings, kind)
     report = explain_item(Store.open(settings), settings, kind, item, name, scored=scored)
     if as_json:
-        terminal.print_json(report_json(report, everything=everything), kind.item)
+        terminal.print_json(report.to_json(everything=everything), kind.item)
         return
     for line in summary(report):
         terminal.out.print(line, highlight=False, soft_wrap=True)

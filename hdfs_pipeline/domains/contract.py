@@ -20,7 +20,7 @@ from hdfs_pipeline.detectors import Row as DetectorRow
 from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.severity import Kind
@@ -286,6 +286,46 @@ class Shipping(Protocol):
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What one detector says of n items: their `scores` (n,) float64, and by row why some reach the `threshold`."""
+
+    detector: str
+    version: int
+    threshold: float
+    scores: np.ndarray
+    told: Mapping[int, Explanation]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts on items that are not the home's, `items` by their names. `source` is what their columns come from.
+
+    The opinion of the serving detector comes first. `unread` says of lines, by their index, why they are no records.
+    """
+
+    items: Sequence[str]
+    source: str
+    opinions: Sequence[Opinion]
+    unread: Mapping[int, str] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """Judges items that are not the home's as a stream worker would, and keeps nothing. Threads may share one.
+
+    It stays loaded, and takes up a new champion within a second.
+    """
+
+    def lines(self, lines: Sequence[bytes]) -> Judgement:
+        """Judge the items that raw lines name; each line is a record, its continuation lines included."""
+
+    def counts(self, items: Sequence[str], columns: Sequence[str], counts: np.ndarray, source: str = "") -> Judgement:
+        """Judge items by `counts` (n, k) int of each of `columns`, which are events of `source`, or `alarms`.
+
+        Raises: UsageError for a column that is none or an unknown source; DataError for one that the model cannot read.
+        """
+
+
+@dataclass(frozen=True)
 class Player:
     """A command of `hdfs-pipeline` that plays recorded data as if it happened now.
 
@@ -524,6 +564,10 @@ class Domain(ABC):
     ) -> Stage:
         """The stage of a worker that reads `begin` and writes up to `end`. Raises: NotTrainedError, SetupError."""
         raise DataError(f"{self.name} has no stream stage")
+
+    def judge(self, store: Store, settings: Settings) -> Judge:
+        """What judges items that are not the home's. Raises: NotTrainedError, SetupError, DataError."""
+        raise DataError(f"{self.name} judges only what the home holds")
 
     def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback | None:
         """What plays a sample of the domain, `rate` records a second of it; None where there is nothing to play."""

@@ -5,6 +5,14 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def answers_to(header: str | None, bound: str) -> bool:
     """Whether a server that listens on `bound` answers a request with this `Host` header (None: it has none).
 

@@ -14,6 +14,7 @@ from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.processes.supervisor import Process, Say, supervise
 from hdfs_pipeline.running.orchestration import dagster_process, require_free
 from hdfs_pipeline.scoring.models import trained_detectors
+from hdfs_pipeline.serving.tokens import Tokens, are_needed
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
 from hdfs_pipeline.sources.kafka import is_embedded
 from hdfs_pipeline.sources.ranges import reachable
@@ -55,6 +56,7 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, rate: fl
         later.append(Process("sample", command, once=True))
     elif workers and not _trained(settings):
         say(_NAME, _NO_MODEL.format(day_one=domain_named().day_one, incoming=settings.incoming))
+    later.append(_pages(settings))
     later.append(with_(_command("incidents", "incidents", "follow"), patience_s=15.0))
     later += _workers(settings, workers)
     if settings.alertmanager_url or settings.webhook_url:  # the topic alone is Dagster's work
@@ -74,6 +76,15 @@ def _broker(settings: Settings) -> Iterator[Process]:
     if is_embedded(settings):
         message = "answers; it keeps its messages in memory, and no longer than it runs"
         yield with_(_command("broker", "broker", "--with-parent"), ready=lambda: _answers(settings), told=message)
+
+
+def _pages(settings: Settings) -> Process:
+    """The server of pages and API; where others can reach it, it waits for the first token."""
+    require_free(settings.serve_host, settings.serve_port, f"{PREFIX}SERVE_PORT")
+    if not are_needed(settings):
+        return _command("serve", "serve")
+    waits_for = "a token of whoever is to see the pages: hdfs-pipeline tokens make NAME --scope operate"
+    return with_(_command("serve", "serve"), after=lambda: bool(Tokens(settings).all()), waits_for=waits_for)
 
 
 def _players(playback: Playback, settings: Settings) -> Iterator[Process]:

@@ -155,12 +155,15 @@ class Distinct:
 
 
 def distinct_rows(values: np.ndarray) -> Distinct:
-    """Distinct rows of `values` (n, d), ordered by first appearance of their hash.
+    """Distinct rows of `values` (n, d), float32 or whole numbers, ordered by their hash.
 
     Rows are compared by a 64-bit hash (a random linear form modulo 2^64), and the result is checked against the rows.
     If two different rows share a hash, the exact way is taken, which is ten times slower.
     """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    if values.dtype.kind in "iu":
+        bits = _words(values)
+    else:
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32).astype(np.uint64)
     factors = np.random.default_rng(20090).integers(1, 2**63, bits.shape[1], np.uint64) | np.uint64(1)
     hashes = (bits * factors).sum(axis=1, dtype=np.uint64)
     _, first, inverse, weights = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
@@ -169,3 +172,12 @@ def distinct_rows(values: np.ndarray) -> Distinct:
             values, axis=0, return_index=True, return_inverse=True, return_counts=True
         )
     return Distinct(first, inverse.reshape(-1), weights)
+
+
+def _words(values: np.ndarray) -> np.ndarray:
+    """The bytes of each row of a matrix of whole numbers as uint64 (n, w), the last ones filled up with zeros."""
+    width = values.shape[1] * values.itemsize
+    padded = np.zeros((len(values), -(-width // 8) * 8), np.uint8)
+    if width:
+        padded[:, :width] = np.ascontiguousarray(values).view(np.uint8)
+    return padded.view(np.uint64)

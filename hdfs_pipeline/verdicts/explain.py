@@ -1,7 +1,7 @@
 """A report on one item of a home: its verdict and the reason, what people said of it, its raw records."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors
 from hdfs_pipeline.domains.contract import Domain, Facts, Selection
-from hdfs_pipeline.errors import DataError, PipelineError
+from hdfs_pipeline.errors import DataError, NotFoundError, PipelineError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Broken, Explanation
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
-from hdfs_pipeline.verdicts.feedback import words
+from hdfs_pipeline.verdicts.feedback import feedback_json, words
 from hdfs_pipeline.verdicts.files import scored_store
 from hdfs_pipeline.verdicts.score import explain_rows_of
 
@@ -87,6 +87,13 @@ class ItemReport:
     findings: tuple[Finding, ...] = ()
     voices: tuple[Voice, ...] = ()
 
+    def to_json(self, *, everything: bool) -> dict[str, Any]:
+        """It for JSON; unless `everything`, of the raw records only the telling ones, and how many were `folded`."""
+        lines = [line for line in self.lines if everything or line.get("telling")] or self.lines
+        given = {"feedback": feedback_json(self.feedback)} if self.feedback else {}
+        folded = {"lines": lines, "folded": self.records - len(lines)}
+        return asdict(self) | {"explanation": self.explanation.to_json()} | folded | given
+
 
 def explain_item(
     store: Store, settings: Settings, domain: Domain, text: str, name: str, *, scored: bool = False
@@ -94,14 +101,14 @@ def explain_item(
     """Score and explain one item with a detector's champion, by reading that item and what its features rest on.
 
     An item that the home does not have, or any item if `scored`, is looked for among the files that were scored last.
-    Raises: DataError for an item that neither has.
+    Raises: NotFoundError for an item that neither has.
     """
     key = domain.item.parse(text)
     item = domain.item.show(key)
     scorer = load_scorer(settings, domain, name)
     store, facts, elsewhere = _place_of(store, settings, domain, key, scored=scored)
     if facts is None:
-        raise DataError(
+        raise NotFoundError(
             f"no log {'that was scored' if scored else 'of this home'} names {item}; "
             f"`hdfs-pipeline {'score' if scored else 'ingest'} PATH` reads more"
         )

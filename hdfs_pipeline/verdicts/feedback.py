@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain, Key, Selection
-from hdfs_pipeline.errors import DataError, NotTrainedError, UsageError, unknown
+from hdfs_pipeline.errors import DataError, NotFoundError, NotTrainedError, UsageError, unknown
 from hdfs_pipeline.scoring.feedback import agreement
 from hdfs_pipeline.scoring.labels import STRETCHES, WORDS
 from hdfs_pipeline.settings import Settings
@@ -18,14 +18,17 @@ from hdfs_pipeline.store.store import Store, count, dicts, publish_into
 from hdfs_pipeline.verdicts.groups import find_groups
 from hdfs_pipeline.verdicts.score import score_selection
 
-_SAME: Final = """(domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) IN (
+SAME: Final = """(domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) IN (
     SELECT (domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) FROM publish_source)"""
+"""SQL: the older words on what `publish_source` speaks of, in whose place it comes."""
 _STREAMED: Final = """SELECT detector, version, score, status <> 'withdrawn' AS was_anomaly FROM anomalies
     WHERE domain = ? AND item = ? AND origin <> 'batch' ORDER BY scored_at DESC LIMIT 1"""
 _MET: Final = """UPDATE incidents SET status = if($verdict = 'real', status, 'suppressed')
     WHERE domain = $domain AND $entity IN ('', entity)
     AND started_at <= $to_at AND ended_at >= $from_at"""
 _NAMES: Final = ("detector", "version", "score", "was_anomaly")
+_OF_ITEM: Final = ("item", "detector", "version", "score", "was_anomaly", "now")
+_OF_STRETCH: Final = ("entity", "from_at", "to_at")
 _TAKEN: Final = "DELETE FROM feedback WHERE domain = ? AND kind = ?"
 _KINDS: Final = "SELECT DISTINCT kind FROM feedback WHERE domain = ? AND kind <> '' ORDER BY kind"
 
@@ -41,12 +44,18 @@ def words(store: Store, domain: Domain, item: str | None = None) -> list[dict[st
         )
 
 
+def feedback_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `feedback` for JSON: with the columns of an item or of a stretch of time, and a group's kind if any."""
+    left_out = ("domain", *(_OF_STRETCH if row["item"] else _OF_ITEM), *(() if row["kind"] else ("kind",)))
+    return {column: value for column, value in row.items() if column not in left_out}
+
+
 def give_feedback(
     store: Store, settings: Settings, domain: Domain, text: str, verdict: str, *, note: str = "", by: str = ""
 ) -> dict[str, Any]:
     """Keep a person's word on an item, in place of an older one, with the serving model's verdict; the new row.
 
-    Raises: DataError for an unknown word, or an item that the home does not know (with the nearest that it does).
+    Raises: UsageError for an unknown word; NotFoundError for an item that the home does not know, with the nearest.
     """
     if verdict not in WORDS:
         raise UsageError(unknown("verdict", verdict, WORDS))
@@ -56,7 +65,7 @@ def give_feedback(
     with store.read() as con:
         streamed = con.execute(_STREAMED, [domain.name, item]).fetchall()
     if not read and not streamed:
-        raise DataError(_unknown(store, domain, key))
+        raise NotFoundError(_unknown(store, domain, key))
     model = _verdict_now(store, settings, domain, key) if read else streamed[0]
     row: dict[str, Any] = {"domain": domain.name, "item": item, "entity": "", "verdict": verdict, "note": note}
     row |= {"given_by": by, "kind": "", "given_at": datetime.now(UTC)} | dict(zip(_NAMES, model, strict=True))
@@ -69,8 +78,8 @@ def give_feedback_on_group(
 ) -> int:
     """Keep a person's word on each item of a group, in place of older ones; how many items that are.
 
-    Each row holds what the serving detector says of the item now, and the kind of the group. Raises: DataError for an
-    unknown word, or a kind of which the home has no group (with the nearest that it has).
+    Each row holds what the serving detector says of the item now, and the kind of the group. Raises: UsageError
+    for an unknown word; NotFoundError for a kind of which the home has no group, with the nearest that it has.
     """
     if verdict not in WORDS:
         raise UsageError(unknown("verdict", verdict, WORDS))
@@ -78,7 +87,7 @@ def give_feedback_on_group(
     rows = next((group.rows for group in groups if group.kind == kind), None)
     if rows is None:
         names = [group.kind for group in groups]
-        raise DataError(unknown("group", kind, names) if names else f"no group {kind!r}: this home has no groups")
+        raise NotFoundError(unknown("group", kind, names) if names else f"no group {kind!r}: this home has no groups")
     same: dict[str, Any] = {
         "domain": domain.name,
         "entity": "",
@@ -93,7 +102,7 @@ def give_feedback_on_group(
     for name, values in zip(("item", *_NAMES), lists, strict=True):
         columns[name] = [values[row] for row in rows.tolist()]
     with store.write() as con:
-        publish_into(con, "feedback", _with_times(pa.table(columns)), replace=_SAME)
+        publish_into(con, "feedback", with_times(pa.table(columns)), replace=SAME)
     return len(rows)
 
 
@@ -111,7 +120,7 @@ def give_feedback_on_stretch(
     """Keep a person's word on a stretch of time, of one entity or of all; the new row, with `incidents`.
 
     These are how many incidents the stretch meets: they take the word as their status at once, and later ones do too.
-    Raises: DataError for an unknown word, or a stretch that ends before it begins.
+    Raises: UsageError for an unknown word, or a stretch that ends before it begins.
     """
     if verdict not in STRETCHES:
         raise UsageError(f"a stretch can be marked as {', '.join(STRETCHES)}, not as {verdict!r}")
@@ -124,16 +133,16 @@ def give_feedback_on_stretch(
 
 def _keep(store: Store, row: dict[str, Any]) -> int:
     """Put a word into the store, over the one before; how many incidents have got it as their status."""
-    table = _with_times(pa.Table.from_pylist([{"from_at": None, "to_at": None} | row]))
+    table = with_times(pa.Table.from_pylist([{"from_at": None, "to_at": None} | row]))
     with store.write() as con:
-        publish_into(con, "feedback", table, replace=_SAME)
+        publish_into(con, "feedback", table, replace=SAME)
         if row["item"]:
             return 0
         stretch = {name: row[name] for name in ("verdict", "domain", "entity", "from_at", "to_at")}
         return count(con.execute(_MET, stretch))
 
 
-def _with_times(table: pa.Table) -> pa.Table:
+def with_times(table: pa.Table) -> pa.Table:
     """A table whose `from_at` and `to_at` are times also where all of them are None."""
     for name in ("from_at", "to_at"):
         times = table[name].cast(pa.timestamp("us", "UTC"))
@@ -159,26 +168,26 @@ def _verdict_now(store: Store, settings: Settings, domain: Domain, key: Key) -> 
 
 
 def take_back(store: Store, domain: Domain, text: str) -> str:
-    """Withdraw the word on an item; the item's id. Raises: DataError where there is no word on it."""
+    """Withdraw the word on an item; the item's id. Raises: NotFoundError where there is no word on it."""
     item = domain.item.show(domain.item.parse(text))
     with store.write() as con:
         gone = count(con.execute("DELETE FROM feedback WHERE domain = ? AND item = ?", [domain.name, item]))
     if not gone:
-        raise DataError(f"nobody has said anything of {item}: `hdfs-pipeline feedback` lists the verdicts")
+        raise NotFoundError(f"nobody has said anything of {item}: `hdfs-pipeline feedback` lists the verdicts")
     return item
 
 
 def take_back_group(store: Store, domain: Domain, kind: str) -> int:
     """Withdraw the word on a group from all items on which nothing was said since; how many these are.
 
-    Raises: DataError where there is no such word.
+    Raises: NotFoundError where there is no such word.
     """
     with store.write() as con:
         gone = count(con.execute(_TAKEN, [domain.name, kind]))
         kinds = [name for (name,) in con.execute(_KINDS, [domain.name]).fetchall()]
     if not gone:
         told = unknown("word on a group", kind, kinds) if kinds else f"nobody has said anything of a group {kind!r}"
-        raise DataError(told)
+        raise NotFoundError(told)
     return gone
 
 

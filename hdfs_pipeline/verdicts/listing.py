@@ -11,6 +11,7 @@ from hdfs_pipeline.scoring.incidents import STATUSES
 from hdfs_pipeline.scoring.severity import SEVERITIES
 from hdfs_pipeline.store.store import Connection, Store, dicts
 from hdfs_pipeline.verdicts.incidents import incident_json
+from hdfs_pipeline.verdicts.members import members_of, peers_of, timeline_of
 from hdfs_pipeline.verdicts.words import the_incident
 
 SHORT: Final = 8
@@ -18,17 +19,16 @@ SHORT: Final = 8
 BY_GRAVITY: Final = f"list_position([{', '.join(repr(name) for name in SEVERITIES)}], severity) DESC, started_at, id"
 """SQL: the order of incidents, the gravest first, then by their beginning."""
 _EXAMPLES: Final = 3
+_EXAMPLE: Final = ("item", "kind", "score", "reason")
 _WORD: Final = ("action", "note", "given_by", "given_at")
 _WORDS: Final = "SELECT action, note, given_by, given_at FROM incident_words WHERE incident = ? ORDER BY given_at"
-_ITEMS: Final = f"""SELECT item, kind, score, coalesce(reason, '') FROM anomalies
-    WHERE domain = $domain AND status <> 'withdrawn' AND list_contains($items, item)
-    QUALIFY row_number() OVER (PARTITION BY item ORDER BY score DESC, detector) = 1
-    ORDER BY list_position($items, item) LIMIT {_EXAMPLES}"""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which incidents are meant: those that meet every condition that is given. `since` is when they ended or later.
+    """Which incidents are meant: those that meet every condition that is given.
+
+    Those of a span of time ended at `since` or later, and began at `until` or earlier.
 
     Raises: UsageError for a status that there is not.
     """
@@ -38,6 +38,7 @@ class Wanted:
     entity: str = ""
     kind: str = ""
     since: datetime | None = None
+    until: datetime | None = None
 
     def __post_init__(self) -> None:
         for status in self.status:
@@ -52,6 +53,7 @@ class Wanted:
             "entity IN (SELECT entity FROM entities WHERE alias = ?1 UNION SELECT ?1)": self.entity or None,
             "contains(lower(kind || json_keys(kinds)::VARCHAR), lower(?))": self.kind or None,
             "ended_at >= ?": self.since,
+            "started_at <= ?": self.until,
         }
         parts, parameters = ["true"], []
         for part, value in given.items():
@@ -61,8 +63,10 @@ class Wanted:
         return " AND ".join(parts), parameters
 
 
-def list_incidents(store: Store, wanted: Wanted, limit: int | None = None) -> tuple[int, list[dict[str, Any]]]:
-    """The number of incidents that are meant, and the latest of them (`limit`), the latest first.
+def list_incidents(
+    store: Store, wanted: Wanted, limit: int | None = None, offset: int = 0
+) -> tuple[int, list[dict[str, Any]]]:
+    """The number of incidents that are meant, and `limit` of them after the `offset` latest, the latest first.
 
     Raises: UsageError for a domain of which there are none and never will be.
     """
@@ -72,14 +76,21 @@ def list_incidents(store: Store, wanted: Wanted, limit: int | None = None) -> tu
         if wanted.domain and wanted.domain not in known:
             raise UsageError(unknown("domain", wanted.domain, sorted(known)))
         number = con.execute(f"SELECT count(*) FROM incidents WHERE {where}", parameters).fetchall()[0][0]
-        return int(number), rows(con, f"WHERE {where} ORDER BY started_at DESC, id", parameters, limit)
+        order = f"WHERE {where} ORDER BY started_at DESC, id"
+        return int(number), rows(con, order, parameters, limit, offset)
+
+
+def changed_since(store: Store, since: datetime) -> list[dict[str, Any]]:
+    """The incidents that changed at a time or later, those that changed first before the others."""
+    with store.read() as con:
+        return rows(con, "WHERE changed_at >= ? ORDER BY changed_at, id", [since])
 
 
 def rows(
-    con: Connection, clauses: str, parameters: Sequence[Any] = (), limit: int | None = None
+    con: Connection, clauses: str, parameters: Sequence[Any] = (), limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
     """The incidents that a query gives, as plain values; a title stands in where the domain gave none."""
-    most = "" if limit is None else f" LIMIT {int(limit)}"
+    most = "" if limit is None else f" LIMIT {int(limit)} OFFSET {int(offset)}"
     found = (incident_json(row) for row in dicts(con, f"FROM incidents {clauses}{most}", parameters))
     return [row | {"title": row["title"] or _title(row)} for row in found]
 
@@ -101,21 +112,26 @@ def whole_incident(store: Store, text: str) -> dict[str, Any]:
     """The incident whose id begins with `text`, with what belongs to it.
 
     Beside the columns of the table: `words` (action, note, given_by, given_at), `related` as id, title, status and
-    started_at each, and `examples` (item, kind, score, reason) among its items.
-    Raises: DataError where no incident or several have such an id.
+    started_at each, `examples` (item, kind, score, reason) among its items, `timeline` and `peers` as
+    `verdicts.members` has them.
+    Raises: NotFoundError where no incident or several have such an id.
     """
     with store.read() as con:
         identity = the_incident(con, text)[0]
         (found,) = rows(con, "WHERE id = ?", [identity])
         words = [dict(zip(_WORD, word, strict=True)) for word in con.execute(_WORDS, [identity]).fetchall()]
         near = rows(con, "WHERE list_contains(?::VARCHAR[], id) ORDER BY started_at, id", [found["related"]])
-        about = {"domain": found["domain"], "items": found["details"].get("examples", [])}
-        examples = con.execute(_ITEMS, about).fetchall()
+        examples = [{name: row[name] for name in _EXAMPLE} for row in members_of(con, found, _EXAMPLES)]
+        pictures = {"timeline": timeline_of(con, found), "peers": peers_of(con, found)}
     for word in words:
         word["given_at"] = word["given_at"].astimezone(UTC).isoformat(timespec="seconds")
     short = ("id", "title", "status", "started_at")
-    return found | {
-        "words": words,
-        "related": [{name: row[name] for name in short} for row in near],
-        "examples": [dict(zip(("item", "kind", "score", "reason"), row, strict=True)) for row in examples],
-    }
+    return (
+        found
+        | pictures
+        | {
+            "words": words,
+            "related": [{name: row[name] for name in short} for row in near],
+            "examples": examples,
+        }
+    )

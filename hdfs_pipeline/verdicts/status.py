@@ -13,7 +13,7 @@ from hdfs_pipeline.scoring.incidents import GOING_ON
 from hdfs_pipeline.scoring.severity import SEVERITIES
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
-from hdfs_pipeline.verdicts.lacks import Lack, lacks_of
+from hdfs_pipeline.verdicts.lacks import Lack, duration, lacks_of
 from hdfs_pipeline.verdicts.listing import BY_GRAVITY, SHORT, rows
 
 DAY: Final = "24h"
@@ -21,6 +21,16 @@ _SPAN: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AHEAD_S: Final = 300.0  # by which a clock may be ahead of ours
 _COMMANDS: Final = 3
+CHANGES: Final = {
+    "opened": "opened",
+    "grown": "grew",
+    "acknowledged": "acknowledged",
+    "resolved": "resolved",
+    "expired": "expired (nothing more was heard)",
+    "suppressed": "suppressed",
+    "reopened": "reopened",
+}
+"""What can become of incidents, in words."""
 _OPEN: Final = f"status IN {GOING_ON}"
 _ENDED: Final = """status IN ('resolved', 'expired')
     AND (ended_at >= $1 OR id IN (SELECT incident FROM last_words WHERE given_at >= $1))"""
@@ -68,6 +78,31 @@ class Status:
     changed: dict[str, int] = field(default_factory=dict)
     lacks: list[Lack] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+
+    @property
+    def headline(self) -> str:
+        """The answer in one sentence."""
+        if self.open:
+            gravest = self.open[0]
+            counts = [f"{self.severities[name]:,} {name}" for name in reversed(SEVERITIES) if self.severities.get(name)]
+            if self.number_open == 1:
+                return f"One incident is open ({gravest['severity']}): {gravest['title']}"
+            return f"{self.number_open:,} incidents are open ({', '.join(counts)}), the gravest: {gravest['title']}"
+        if self.finished and self.number_ended:
+            plural = "incidents" if self.number_ended != 1 else "incident"
+            return f"Nothing is open; {self.number_ended:,} {plural} before the records end"
+        return "Nothing is wrong now" if self.until else "This home has no records yet"
+
+    @property
+    def times(self) -> str:
+        """Of when the latest record is, and since when changes are told."""
+        if self.until is None:
+            return f"Since {_minute(self.since)} UTC. There are no records."
+        ago = duration(max((self.now - self.until).total_seconds(), 0.0))
+        latest = f"The latest record is of {_minute(self.until)} UTC, {ago} ago"
+        if self.finished:
+            return f"{latest}: changes are told from {duration((self.until - self.since).total_seconds())} before it."
+        return f"{latest}. Changes are told since {_minute(self.since)} UTC."
 
     @property
     def alarming(self) -> bool:
@@ -140,6 +175,10 @@ def home_status(
         lacks=lacks,
         commands=commands,
     )
+
+
+def _minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def _until(heard: Sequence[Heard], now: datetime) -> datetime | None:

@@ -17,6 +17,7 @@ _EXAMPLES: Final = 5  # items
 _LEAST: Final = 3  # items by which a value stands out
 _MOST: Final = 0.5  # share of an incident's items that a value has which stands out
 _SURE: Final = 1e-3  # chance that so many items have a value by its usual share
+_PEERS: Final = 12  # servers whose usual share is told beside that of those that are blamed
 _RARE: Final = 0.01  # what is usually rarer counts as so frequent
 _PORT: Final = re.compile(r":\d+$")
 
@@ -42,7 +43,7 @@ def described(
     usual: Shares,
     names: Mapping[str, Sequence[str]],
 ) -> list[Incident]:
-    """The incidents with title, evidence, and `examples`, `where` and `lines` among their details.
+    """The incidents with title, evidence, and `examples`, `where`, `peers` and `lines` among their details.
 
     Examples are items of the incident: those that blame its entity and are of its leading kind come first.
 
@@ -73,7 +74,7 @@ def _described(
     where = _where(own, usual)
     sentence = kinds[incident.kind].sentence if incident.kind in kinds else own[0].reason
     evidence = "; ".join(filter(None, (sentence, *_sentences(incident, where, len(own), domain.item.plural))))
-    told_of = {"where": where, "lines": _lines(own, incident.kinds)}
+    told_of = {"where": where, "peers": _peers(where, usual), "lines": _lines(own, incident.kinds)}
     details |= {name: found for name, found in told_of.items() if found}
     return replace(incident, title=title, evidence=incident.evidence or evidence, details=details)
 
@@ -130,6 +131,12 @@ def _where(own: Sequence[Told], usual: Shares) -> dict[str, list[dict[str, Any]]
         if chosen := [row for row in rows if trait == ENTITY or _stands_out(row, len(own))][:_SHOWN]:
             where[trait] = chosen
     return where
+
+
+def _peers(where: Mapping[str, Sequence[Mapping[str, Any]]], usual: Shares) -> dict[str, float]:
+    """The usual shares of the servers that have the largest, of an incident that blames any."""
+    known = usual.get(ENTITY, {}) if ENTITY in where else {}
+    return dict(sorted(known.items(), key=lambda pair: (-pair[1], pair[0]))[:_PEERS])
 
 
 def _stands_out(row: Mapping[str, Any], count: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from hdfs_pipeline.domains.contract import Domain
-from hdfs_pipeline.errors import DataError, UsageError, unknown
+from hdfs_pipeline.errors import NotFoundError, UsageError, unknown
 from hdfs_pipeline.scoring.feedback import words_of
 from hdfs_pipeline.scoring.incidents import ACKNOWLEDGED, EXPIRED, OPEN, RESOLVED, SUPPRESSED, Incident, with_words
 from hdfs_pipeline.settings import Settings
@@ -58,12 +58,12 @@ def _status(incident: Incident, action: str, reopened: bool, given_at: float, he
 def the_incident(con: Connection, text: str) -> tuple[str, str, str, str]:
     """Id, kind, entity and status of the incident whose id begins with `text`.
 
-    Raises: DataError where no incident or several have such an id.
+    Raises: NotFoundError where no incident or several have such an id.
     """
     found = con.execute(_FOUND, [text.strip().lower()]).fetchall() if text.strip() else []
     if len(found) != 1:
         what = f"{len(found)} incidents have ids that begin" if found else "no incident has an id that begins"
-        raise DataError(f"{what} with {text!r}: `hdfs-pipeline incidents list` shows the ids")
+        raise NotFoundError(f"{what} with {text!r}: `hdfs-pipeline incidents list` shows the ids")
     identity, kind, entity, status = found[0]
     return identity, kind, entity, status
 
@@ -74,17 +74,21 @@ def say(
     """Keep what a person does with the incident whose id begins with `text`, and give it the status that follows.
 
     Only one that is open can be acknowledged; any other stays as it is. Returns its `id`, its `kind`, its `entity`, the
-    status `before` and the new `status`. Raises: DataError where no incident or several have such an id; UsageError for
-    an unknown action.
+    status `before` and the new `status`. Raises: NotFoundError where no incident or several have such an id; UsageError
+    for an unknown action.
     """
     if action not in ACTIONS:
         raise UsageError(unknown("action", action, ACTIONS))
     with store.write() as con:
-        identity, kind, entity, before = the_incident(con, text)
-        status = before if action == "ack" and before != OPEN else _AFTER[action]
-        if action != "ack" or before == OPEN:
-            given_at = now or datetime.now(UTC)
-            row = {"incident": identity, "action": action, "note": note, "given_by": by, "given_at": given_at}
-            publish_into(con, "incident_words", pa.Table.from_pylist([row]))
-            con.execute("UPDATE incidents SET status = ?, changed_at = ? WHERE id = ?", [status, given_at, identity])
+        return say_within(con, text, action, note, by, now or datetime.now(UTC))
+
+
+def say_within(con: Connection, text: str, action: str, note: str, by: str, now: datetime) -> dict[str, Any]:
+    """`say` as part of a transaction, with one of `ACTIONS`."""
+    identity, kind, entity, before = the_incident(con, text)
+    status = before if action == "ack" and before != OPEN else _AFTER[action]
+    if action != "ack" or before == OPEN:
+        row = {"incident": identity, "action": action, "note": note, "given_by": by, "given_at": now}
+        publish_into(con, "incident_words", pa.Table.from_pylist([row]))
+        con.execute("UPDATE incidents SET status = ?, changed_at = ? WHERE id = ?", [status, now, identity])
     return {"id": identity, "kind": kind, "entity": entity, "before": before, "status": status}

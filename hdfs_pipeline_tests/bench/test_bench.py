@@ -12,7 +12,8 @@ from hdfs_pipeline.bench import parse as bench_parse
 from hdfs_pipeline.bench import samples as bench
 from hdfs_pipeline.bench.incidents import bench_incidents
 from hdfs_pipeline.bench.score import bench_score
-from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table
+from hdfs_pipeline.bench.serve import bench_serve
+from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table, serve_table
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
 from hdfs_pipeline.domains.blocks.records import Tally, split_records
@@ -174,3 +175,13 @@ def test_score(tmp_path):
     assert all(per_s > 0 for per_s in result["known_per_s"].values())
     assert "blocks/s by lifecycle, 20,000 at once" in _text(score_table(result))
     assert "scikit-learn" in _text(score_table(result))
+
+
+def test_serve(trained):
+    before = trained.rows("SELECT count(*) FROM scores")
+    result = bench_serve(trained.settings, seconds=0.5, blocks=2000, calls=5, clients=3)
+    assert json.loads(json.dumps(result)) == result
+    assert result["errors"] == 0 and result["writes"] >= 1 and result["home_blocks"] == 400
+    assert all(result[name] > 0 for name in ("one_p50_ms", "one_p99_ms", "many_per_s", "list_p95_ms", "list_per_s"))
+    assert "blocks/s in one request" in _text(serve_table(result))
+    assert trained.rows("SELECT count(*) FROM scores") == before, "the home itself is not written"

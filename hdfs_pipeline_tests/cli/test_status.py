@@ -145,3 +145,13 @@ def test_a_home_that_cannot_be_judged_is_read_all_the_same(run: Run, excerpt: Ex
     (tmp_path / "h" / "settings.toml").write_text('champion = "exact_match"\n')
     done = run("--home", "h", "ingest", excerpt.log, "--json")
     assert done.json["verdicts"]["detector"] == "lifecycle", "until it is trained"
+
+
+def test_an_incident_goes_into_a_ticket_and_can_be_a_false_alarm(morning: Home, run: Run) -> None:
+    ticket = run("--home", str(morning.settings.home), "incidents", "export", "00000003").out
+    assert "- **Severity:** major" in ticket and "DiskOutOfSpaceException" in ticket and "disk is ordered" in ticket
+    table = run("--home", str(morning.settings.home), "incidents", "export", "00000003", "--format", "csv").out
+    assert "blk_-5" in table.splitlines()[1]
+    said = run("--home", str(morning.settings.home), "incidents", "false-alarm", "00000003", "--by", "Ann")
+    assert "acknowledged → suppressed" in said.out
+    assert morning.rows("SELECT item, verdict, given_by FROM feedback") == [("blk_-5", "false", "Ann")]

@@ -20,6 +20,7 @@ import pytest
 from hdfs_pipeline.domains.blocks.domain import Blocks
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.running.up import own_cluster, processes
+from hdfs_pipeline.serving.tokens import Tokens
 from hdfs_pipeline.settings import PREFIX, Settings
 from hdfs_pipeline.streaming.reporter import stream_asset
 from hdfs_pipeline_tests.homes import Home
@@ -32,16 +33,16 @@ END_S = 30.0
 
 @pytest.fixture
 def free_ports() -> dict[str, int]:
-    """Three free ports in a row, the last for a second worker; none that the system gives to clients meanwhile."""
+    """Four free ports in a row, the last for a second worker; none that the system gives to clients meanwhile."""
     draw = random.Random(os.getpid())
     for first in (draw.randrange(20_000, 30_000) for _ in range(100)):
         with ExitStack() as probes:
             try:
-                for port in range(first, first + 3):
+                for port in range(first, first + 4):
                     probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return {"dagster_port": first, "metrics_port": first + 1}
+            return {"dagster_port": first, "serve_port": first + 1, "metrics_port": first + 2}
     raise AssertionError("no free ports")
 
 
@@ -63,13 +64,13 @@ def names(settings: Settings, *, replay: bool | None = None, workers: int = 1) -
 
 def test_an_empty_home_gets_a_broker_a_model_and_a_replay(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True).settings)
-    assert started == ["broker", "dagster", "sample", "incidents", "worker", "replay", "namenode", "collect"]
+    assert started == ["broker", "dagster", "sample", "serve", "incidents", "worker", "replay", "namenode", "collect"]
     assert any("--no-replay" in line for line in said)
 
 
 def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True, kafka_bootstrap_servers="localhost:9092").settings)
-    assert started == ["dagster", "sample", "incidents", "worker", "replay", "namenode", "collect"]
+    assert started == ["dagster", "sample", "serve", "incidents", "worker", "replay", "namenode", "collect"]
     assert any("raw_logs of localhost:9092" in line for line in said)
 
 
@@ -77,11 +78,12 @@ def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home])
 def test_a_broker_elsewhere_gets_the_sample_only_where_asked(make: Callable[..., Home], servers: str) -> None:
     settings = make(bare=True, kafka_bootstrap_servers=servers).settings
     started, said = names(settings)
-    assert started == ["dagster", "incidents", "worker"]
+    assert started == ["dagster", "serve", "incidents", "worker"]
     assert "is not on this machine" in said[0] and "no model in this home yet: lifecycle judges" in said[1]
     assert names(settings, replay=True)[0] == [
         "dagster",
         "sample",
+        "serve",
         "incidents",
         "worker",
         "replay",
@@ -101,10 +103,11 @@ def test_a_home_with_logs_of_its_own_never_gets_the_sample_by_itself(
     home = make()
     put_source(home, tmp_path / "hadoop-hdfs-namenode.log")
     assert own_cluster(home.settings) == "this home has logs of its own"
-    assert names(home.settings)[0] == ["broker", "dagster", "incidents", "worker"]
+    assert names(home.settings)[0] == ["broker", "dagster", "serve", "incidents", "worker"]
     assert names(home.settings, replay=True)[0] == [
         "broker",
         "dagster",
+        "serve",
         "incidents",
         "worker",
         "replay",
@@ -123,7 +126,16 @@ def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., 
         con.execute(
             "INSERT INTO evaluations (domain, detector, version, split) VALUES ('blocks', 'random_forest', 1, 'random')"
         )
-    assert names(home.settings)[0] == ["broker", "dagster", "incidents", "worker", "replay", "namenode", "collect"]
+    assert names(home.settings)[0] == [
+        "broker",
+        "dagster",
+        "serve",
+        "incidents",
+        "worker",
+        "replay",
+        "namenode",
+        "collect",
+    ]
 
 
 def test_a_recorded_namenode_is_polled_where_there_is_no_other(make: Callable[..., Home]) -> None:
@@ -146,7 +158,7 @@ def test_workers_have_a_port_for_their_metrics_each(make: Callable[..., Home]) -
     found = processes(settings, replay=False, workers=2, rate=500.0, say=lambda *_: None)
     ports = {process.name: process.environment.get(f"{PREFIX}METRICS_PORT") for process in found}
     assert ports["worker 1"] == str(settings.metrics_port) and ports["worker 2"] == str(settings.metrics_port + 1)
-    assert names(settings, replay=False, workers=0)[0] == ["broker", "dagster", "incidents"]
+    assert names(settings, replay=False, workers=0)[0] == ["broker", "dagster", "serve", "incidents"]
 
 
 def test_whoever_is_set_is_told_of_incidents_by_a_process_of_its_own(make: Callable[..., Home]) -> None:
@@ -160,12 +172,24 @@ def test_whoever_is_set_is_told_of_incidents_by_a_process_of_its_own(make: Calla
     assert found["notify"].needs == (), "Kafka's outage does not keep the others waiting"
 
 
+def test_where_others_can_reach_the_pages_they_wait_for_a_token(make: Callable[..., Home]) -> None:
+    def pages(settings: Settings) -> Any:
+        found = processes(settings, replay=False, workers=0, rate=5.0, say=lambda *_: None)
+        return next(process for process in found if process.name == "serve")
+
+    settings = make("open", bare=True, serve_host="0.0.0.0").settings
+    assert pages(make("own", bare=True).settings).after()
+    assert not pages(settings).after() and "hdfs-pipeline tokens make" in pages(settings).waits_for
+    Tokens(settings).make("me", "read")
+    assert pages(settings).after()
+
+
 def test_ports_that_are_taken_are_setup_errors(make: Callable[..., Home]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        for setting in ("dagster_port", "metrics_port"):
+        for setting in ("dagster_port", "serve_port", "metrics_port"):
             with pytest.raises(SetupError, match=f"{PREFIX}{setting.upper()}"):
                 names(make(setting, bare=True, **{setting: port}).settings)
 

@@ -92,3 +92,21 @@ def test_take() -> None:
     assert taken.keys.tolist() == [1]
     assert taken.values.tolist() == [[2, 3]]
     assert len(taken) == 1
+
+
+@given(
+    arrays(
+        st.sampled_from([np.uint8, np.int16, np.int32, np.int64, np.uint64]),
+        st.tuples(st.integers(0, 30), st.integers(0, 19)),
+        elements=st.integers(0, 3),
+    )
+)
+def test_distinct_rows_of_whole_numbers_give_back_the_matrix(values: np.ndarray) -> None:
+    distinct = distinct_rows(values)
+    assert np.array_equal(values[distinct.first][distinct.inverse], values)
+    assert len(distinct.first) == len({row.tobytes() for row in values}) and distinct.weights.sum() == len(values)
+
+
+def test_large_whole_numbers_are_told_apart() -> None:
+    values = np.array([[2**53], [2**53 + 1], [2**53]], np.int64)
+    assert distinct_rows(values).inverse.tolist() in ([0, 1, 0], [1, 0, 1])

@@ -1,5 +1,6 @@
 """Incidents to read: those that meet conditions, and one with all that belongs to it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +25,6 @@ def filled(home: Home) -> Home:
             kind="copy failed",
             entity="",
             related=[f"{1:08x}00000000"],
-            details={"examples": ["blk_2", "blk_3", "blk_0"]},
         ),
         incident(3, began=ago(hours=1), status="acknowledged", domain="namenode", kind="", kinds={}, entity="nn:9870"),
     )
@@ -71,13 +71,15 @@ def test_incidents_of_the_watcher_itself_are_listed(home: Home) -> None:
 
 
 def test_one_in_full(filled: Home) -> None:
-    item = {"domain": "blocks", "detector": "lifecycle", "kind": "copy failed", "reason": "r", "entity": "dn1"}
-    for number in range(3):
-        put(filled, "anomalies", item | {"item": f"blk_{number}", "score": 0.5, "status": "final", "scored_at": NOW})
-    put(filled, "anomalies", item | {"item": "blk_3", "score": 0.5, "status": "withdrawn", "scored_at": NOW})
+    began, item = ago(hours=2), {"domain": "blocks", "detector": "lifecycle", "status": "final", "origin": "batch"}
+    for number, (kind, later) in enumerate([("copy failed", 0), ("copy failed", 60), ("copy failed", 600), ("x", 0)]):
+        told = began + timedelta(seconds=later)
+        times = {"told_from": told, "last_time": told + timedelta(hours=9), "scored_at": NOW}
+        about = {"item": f"blk_{number}", "kind": kind, "score": 0.5 + number / 10, "reason": "r", "entity": ""}
+        put(filled, "anomalies", item | times | about)
     say(filled.store, "00000002", "reopen", note="again", by="Ann", now=NOW)
     found = whole_incident(filled.store, "00000002")
-    assert [each["item"] for each in found["examples"]] == ["blk_2", "blk_0"], "of its items those that still stand"
+    assert [each["item"] for each in found["examples"]] == ["blk_1", "blk_0"], "of its kinds and its time, by score"
     assert found["related"] == [
         {"id": f"{1:08x}00000000", "title": incident(1)["title"], "status": "open"}
         | {"started_at": ago(hours=30).isoformat(timespec="milliseconds")}

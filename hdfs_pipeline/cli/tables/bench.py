@@ -116,3 +116,18 @@ def incidents_table(result: Mapping[str, Any]) -> Listing:
         outcome = "met" if target["met"] else "MISSED"
         table.add_row(target["what"], f"{target['value']:.2f}", f"{target['aim']:g}", outcome)
     return table
+
+
+def serve_table(result: Mapping[str, Any]) -> Listing:
+    """The figures of `bench_serve`."""
+    title = (
+        f"The server on a home with {result['home_blocks']:,} blocks; {result['writes']:,} batches written meanwhile"
+    )
+    table = Listing(title, _AIMED, escape(describe(result["machine"])))
+    for target in result["targets"]:
+        outcome = "met" if target["met"] else "MISSED"
+        table.add_row(target["what"], f"{target['value']:,.5g}", f"{target['aim']:g}", outcome)
+    table.add_row("ms for one block (p50)", f"{result['one_p50_ms']:.2f}", "", "")
+    table.add_row("ms for the list of incidents (p50)", f"{result['list_p50_ms']:.2f}", "", "")
+    table.add_row("answers to these a second", f"{result['list_per_s']:,.0f}", "", "")
+    return table

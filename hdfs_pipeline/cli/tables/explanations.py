@@ -2,27 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 from rich.markup import escape
 
-from hdfs_pipeline.cli.tables.feedback import feedback_json, feedback_sentence
+from hdfs_pipeline.cli.tables.feedback import feedback_sentence
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 from hdfs_pipeline.scoring.explain import FAILURE
 from hdfs_pipeline.verdicts.explain import Finding, ItemReport
 
 _OF_AN_EVENT = 2  # records of one event that are shown
 _OF_A_RECORD = 3  # lines of a record
-
-
-def report_json(report: ItemReport, *, everything: bool) -> dict[str, Any]:
-    """A report for JSON; unless `everything`, of the raw records only the telling ones, and how many were `folded`."""
-    lines = [line for line in report.lines if everything or line.get("telling")] or report.lines
-    given = {"feedback": feedback_json(report.feedback)} if report.feedback else {}
-    folded = {"lines": lines, "folded": report.records - len(lines)}
-    return asdict(report) | {"explanation": report.explanation.to_json()} | folded | given
 
 
 def summary(report: ItemReport) -> Iterator[str]:

@@ -9,16 +9,8 @@ from hdfs_pipeline.cli.tables.style import Column, Listing, name
 from hdfs_pipeline.domains.contract import Item
 from hdfs_pipeline.verdicts.feedback import given_together
 
-_OF_ITEM = ("item", "detector", "version", "score", "was_anomaly", "now")
-_OF_STRETCH = ("entity", "from_at", "to_at")
 _NOW = "`hdfs-pipeline retrain --force` does it now"
 _AGREES = {True: "yes", False: "no", None: "–"}
-
-
-def feedback_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `feedback` for JSON: with the columns of an item or of a stretch of time, and a group's kind if any."""
-    left_out = ("domain", *(_OF_STRETCH if row["item"] else _OF_ITEM), *(() if row["kind"] else ("kind",)))
-    return {column: value for column, value in row.items() if column not in left_out}
 
 
 def feedback_table(rows: Sequence[Mapping[str, Any]], item: Item) -> Listing:

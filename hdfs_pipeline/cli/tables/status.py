@@ -10,11 +10,7 @@ from rich.text import Text
 from hdfs_pipeline.cli.tables.incidents import incidents_table
 from hdfs_pipeline.cli.tables.style import facts
 from hdfs_pipeline.scoring.severity import SEVERITIES
-from hdfs_pipeline.verdicts.lacks import duration
-from hdfs_pipeline.verdicts.status import Status
-
-_CHANGES = {"opened": "opened", "grown": "grew", "acknowledged": "acknowledged", "resolved": "resolved"}
-_CHANGES |= {"expired": "expired (nothing more was heard)", "suppressed": "suppressed", "reopened": "reopened"}
+from hdfs_pipeline.verdicts.status import CHANGES, Status
 
 
 def status_parts(status: Status) -> Iterator[RenderableType]:
@@ -24,7 +20,7 @@ def status_parts(status: Status) -> Iterator[RenderableType]:
         yield "There are no records yet. Begin with one of these:"
         yield from _commands(status)
         return
-    yield Text(_times(status))
+    yield Text(status.times)
     yield ""
     if status.open:
         yield incidents_table(status.open, "Open, the gravest first", with_status=False)
@@ -33,7 +29,7 @@ def status_parts(status: Status) -> Iterator[RenderableType]:
     hidden = status.number_open + status.number_ended - len(status.open) - len(status.ended)
     if hidden > 0:
         yield Text(f"{hidden:,} more, less grave: hdfs-pipeline incidents list --limit 1000")
-    said = [f"{status.changed[name]:,} {word}" for name, word in _CHANGES.items() if status.changed.get(name)]
+    said = [f"{status.changed[name]:,} {word}" for name, word in CHANGES.items() if status.changed.get(name)]
     lacking = [escape(lack.text) for lack in status.lacks] or ["nothing"]
     yield facts({"Since then": [", ".join(said) or "nothing changed"], "Lacking": lacking})
     yield from _commands(status)
@@ -47,16 +43,6 @@ def _headline(status: Status) -> str:
     what = "open incident" if status.number_open == 1 else "open incidents"
     colour = "red" if status.alarming else "yellow"
     return f"[bold]{at}[{colour}]{status.number_open:,} {what} ({', '.join(counts)})[/][/]"
-
-
-def _times(status: Status) -> str:
-    if status.until is None:
-        return f"Since {_minute(status.since)} UTC. There are no records."
-    ago = duration(max((status.now - status.until).total_seconds(), 0.0))
-    latest = f"The latest record is of {_minute(status.until)} UTC, {ago} ago"
-    if status.finished:
-        return f"{latest}: changes are told from {duration((status.until - status.since).total_seconds())} before it."
-    return f"{latest}. Changes are told since {_minute(status.since)} UTC."
 
 
 def _commands(status: Status) -> Iterator[str]:

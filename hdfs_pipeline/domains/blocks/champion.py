@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.features import features
 from hdfs_pipeline.domains.blocks.item import parse_block_id
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
-from hdfs_pipeline.domains.blocks.voice import Voice
+from hdfs_pipeline.domains.blocks.voice import Told, Voice
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.champions import load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
@@ -150,6 +151,19 @@ class Champion:
         _log.info("now serving: %s, threshold %g", self.label, self.threshold)
         return True
 
+    def weigh(
+        self, keys: np.ndarray, counts: np.ndarray, alarms: np.ndarray, catalogue: Catalogue
+    ) -> Iterator[tuple[Voice, np.ndarray, dict[int, Told]]]:
+        """What each detector says of blocks, the serving one first: its scores (n,), and why, by row of the anomalous.
+
+        `keys` (n,) are the blocks, `counts` (n, d) of the catalogue's columns, `alarms` (n,). Raises: DataError for a
+        catalogue other than the model's.
+        """
+        knowledge = self._knowledge(catalogue)
+        matrices = features(keys, counts, alarms, catalogue, knowledge)
+        for voice in self._voices:
+            yield voice, *voice.judge(matrices, catalogue, knowledge)
+
     def judge(self, counted: Counted, catalogue: Catalogue, origin: str, status: str = FINAL) -> list[Verdict]:
         """Verdicts on the anomalous blocks, and withdrawals for blocks that were called anomalous and no longer are.
 
@@ -160,11 +174,8 @@ class Champion:
             return []
         keys = np.array([vector.block_id for vector in vectors], np.int64)
         alarms = np.array([vector.alarms for vector in vectors])
-        knowledge = self._knowledge(catalogue)
-        matrices = features(keys, counted.counts, alarms, catalogue, knowledge)
         verdicts = []
-        for voice in self._voices:
-            scores, explained = voice.judge(matrices, catalogue, knowledge)
+        for voice, scores, explained in self.weigh(keys, counted.counts, alarms, catalogue):
             for at, vector in enumerate(vectors):  # in this order: a start reads back several vectors of one block
                 key, score = (vector.block_id, voice.detector), float(scores[at])
                 if at in explained:

@@ -30,6 +30,7 @@ from hdfs_pipeline.domains.contract import (
     Facts,
     Figures,
     Heard,
+    Judge,
     Outbox,
     Place,
     Playback,
@@ -246,6 +247,13 @@ class Blocks(Domain):
         return make_stage(
             settings, self, begin, end, detector=detector, threshold=threshold, outbox=outbox, figures=figures
         )
+
+    def judge(self, store: Store, settings: Settings) -> Judge:
+        """See `Domain.judge`: by raw lines, or by counts of events."""
+        from hdfs_pipeline.domains.blocks.judge import BlockJudge
+
+        home = self._home_catalogue(store, settings) if store.path.is_file() else None
+        return BlockJudge(settings, self, home)
 
     def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback:
         """See `Domain.playback`: the sample over and over, each time with blocks of its own."""

@@ -1,0 +1,116 @@
+"""Answers that many clients poll: made once for each state of the store, and not held up by who writes to it."""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from anyio import to_thread
+from fastapi import Request, Response
+
+from hdfs_pipeline.store.store import Store
+
+FRESH_S: Final = 5.0
+"""Seconds for which an answer that depends on the clock is good while the store stays as it is."""
+STORE_S: Final = 60.0
+"""The same of an answer that depends on the store, and on models and settings, which change seldom."""
+_LEAST_S: Final = 0.5  # for which an answer is good, however often the store changes
+_PATIENCE_S: Final = 0.03  # for which a client waits for a newer answer while there is an older one
+_OLDEST_S: Final = 10.0  # an older answer than this is no longer given in place of a newer one
+_KEPT: Final = 256
+
+State = tuple[int, ...]
+"""Tells one state of the store from another."""
+
+
+@dataclass
+class Answer:
+    """An answer, of which state of the store it is, and when it was made (monotonic seconds)."""
+
+    body: bytes
+    kind: str
+    tag: str
+    state: State
+    made_at: float
+
+
+class Cache:
+    """Answers by the question, each with the state of the store that it was made of."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._asked: dict[Hashable, asyncio.Task[Answer]] = {}
+
+    async def respond(
+        self, request: Request, make: Callable[[], Any], fresh_s: float = FRESH_S, key: Hashable = None
+    ) -> Response:
+        """Answer a request with what `make` gives, in a thread; 304 to a client that has it already.
+
+        Bytes are a page of HTML, all else is JSON. While the store stays as it is, an answer is good for `fresh_s`
+        seconds. Requests of one path and query (and `key`) share one, and who asks while it is made waits for it.
+        """
+        answer = await self._answer((request.url.path, request.url.query, key), make, fresh_s)
+        headers = {"ETag": answer.tag, "Cache-Control": "no-cache"}
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if answer.tag in known or known == ["*"]:
+            return Response(status_code=304, headers=headers)
+        return Response(answer.body, headers=headers, media_type=answer.kind)
+
+    def clear(self) -> None:
+        """Forget all answers, since somebody has changed what they tell and is to see it."""
+        self._answers.clear()
+        self._asked.clear()
+
+    async def _answer(self, question: Hashable, make: Callable[[], Any], fresh_s: float) -> Answer:
+        state, now = self.state(), time.monotonic()
+        answer = self._answers.get(question)
+        good_s = fresh_s if answer is not None and answer.state == state else _LEAST_S
+        if answer is not None and now - answer.made_at < good_s:
+            self._answers.move_to_end(question)
+            return answer
+        task = self._asked.get(question)
+        if task is None:
+            task = asyncio.create_task(self._make(question, state, make))
+            self._asked[question] = task
+            task.add_done_callback(lambda done: self._done(question, done))
+        if answer is None or now - answer.made_at > _OLDEST_S:
+            return await asyncio.shield(task)
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
+        return task.result() if done else answer
+
+    def _done(self, question: Hashable, task: "asyncio.Task[Answer]") -> None:
+        if self._asked.get(question) is task:
+            del self._asked[question]
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; asyncio shall not complain where nobody did
+
+    async def _make(self, question: Hashable, state: State, make: Callable[[], Any]) -> Answer:
+        body, kind = await to_thread.run_sync(lambda: _encoded(make()))
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        answer = Answer(body, kind, tag, state, time.monotonic())
+        self._answers[question] = answer
+        self._answers.move_to_end(question)
+        if len(self._answers) > _KEPT:
+            self._answers.popitem(last=False)
+        return answer
+
+    def state(self) -> State:
+        """The state of the store's files; a transaction that was committed changes it."""
+        found = []
+        for path in (self._store.path, self._store.path.with_name(f"{self._store.path.name}.wal")):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                found += [0, 0, 0]
+            else:
+                found += [facts.st_ino, facts.st_mtime_ns, facts.st_size]
+        return tuple(found)
+
+
+def _encoded(made: Any) -> tuple[bytes, str]:
+    return (made, "text/html; charset=utf-8") if isinstance(made, bytes) else (orjson.dumps(made), "application/json")

@@ -1,0 +1,58 @@
+"use strict";
+// What pages do in the browser beside htmx: the theme, the state of the connection, brushing a window of time.
+
+const root = document.documentElement;
+
+document.getElementById("theme").addEventListener("click", () => {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=strict`;
+  document.dispatchEvent(new Event("theme"));
+});
+
+const connection = document.getElementById("connection");
+document.addEventListener("htmx:sseError", () => { connection.textContent = "the server does not answer; trying again"; });
+document.addEventListener("htmx:sseOpen", () => { connection.textContent = "live"; });
+document.addEventListener("htmx:sendError", () => { connection.textContent = "the server does not answer; trying again"; });
+document.addEventListener("htmx:responseError", (event) => {
+  connection.textContent = `not done: ${event.detail.xhr.statusText || event.detail.xhr.status}`;
+});
+document.addEventListener("htmx:afterOnLoad", () => {
+  if (connection.textContent.startsWith("the server")) connection.textContent = "live";
+});
+
+// Brushing: dragging over the lanes chooses a window, which the address then holds.
+const svgPoint = (svg, event) => {
+  const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  return point.x;
+};
+let brush = null;
+document.addEventListener("pointerdown", (event) => {
+  const lanes = event.target.closest(".lanes");
+  // A finger moves the picture to and fro; the fields above it choose a window there.
+  if (!lanes || event.target.closest("a") || event.button !== 0 || event.pointerType === "touch") return;
+  const svg = lanes.querySelector("svg");
+  const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  rect.setAttribute("class", "brush");
+  rect.setAttribute("y", 0);
+  rect.setAttribute("height", svg.viewBox.baseVal.height - 22);
+  svg.append(rect);
+  brush = { lanes, svg, rect, from: svgPoint(svg, event), to: null };
+});
+document.addEventListener("pointermove", (event) => {
+  if (!brush) return;
+  brush.to = svgPoint(brush.svg, event);
+  brush.rect.setAttribute("x", Math.min(brush.from, brush.to));
+  brush.rect.setAttribute("width", Math.abs(brush.to - brush.from));
+});
+document.addEventListener("pointerup", () => {
+  if (!brush) return;
+  const { lanes, svg, rect, from, to } = brush;
+  brush = null;
+  rect.remove();
+  if (to === null || Math.abs(to - from) < 6) return;
+  const left = Number(lanes.dataset.left || 0), width = svg.viewBox.baseVal.width - left;
+  const begin = Date.parse(lanes.dataset.begin), span = Date.parse(lanes.dataset.end) - begin;
+  const at = (x) => new Date(begin + span * Math.min(Math.max((x - left) / width, 0), 1)).toISOString().slice(0, 19);
+  location.assign(`${location.pathname}?from=${at(Math.min(from, to))}&to=${at(Math.max(from, to))}`);
+});

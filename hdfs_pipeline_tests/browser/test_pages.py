@@ -1,0 +1,74 @@
+"""Every page: nothing serious against WCAG A and AA in both themes and at three widths, and how much it weighs."""
+
+import gzip
+from collections.abc import Callable
+
+import pytest
+
+from hdfs_pipeline_tests.browser.conftest import Visit
+from hdfs_pipeline_tests.browser.test_walks import one
+from hdfs_pipeline_tests.homes import Home
+
+PAGES = {
+    "now": "/",
+    "now, an empty window": "/?from=2001-01-01&to=2001-01-02",
+    "incidents": "/incidents",
+    "incidents, none fits": "/incidents?kind=nothing+like+it",
+    "incident": "/incidents/{}",
+    "no such incident": "/incidents/nonsense",
+    "wrong address": "/nothing/here",
+    "wrong question": "/incidents?since=yesterday",
+    "login": "/login",
+}
+WIDTHS = (1440, 1280, 390)
+_RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+    "resultTypes": ["violations"],
+}
+_MOST = 150_000  # bytes of JavaScript and CSS, gzipped
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_serious_stands_in_anybodys_way(visitor: Callable[..., Visit], judged: Home, name: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    visit = visitor()
+    page = visit.open(PAGES[name].format(one(judged)))
+    axe = Axe()
+    found: list[tuple[str, int, str, list[str]]] = []
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{width} px are too narrow"
+            found += [
+                (theme, width, each["id"], [node["html"][:200] for node in each["nodes"][:3]])
+                for each in axe.run(page, options=_RULES).response["violations"]
+                if each["impact"] in ("serious", "critical")
+            ]
+    assert found == []
+    assert [told for told in visit.complaints if "status of 4" not in told] == []
+
+
+def test_the_button_for_the_theme_keeps_it(visit: Visit) -> None:
+    page = visit.open("/")
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Switch between dark and light").click()
+    after = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.reload()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == after != before
+
+
+def test_javascript_and_css_weigh_little(visit: Visit) -> None:
+    weights: dict[str, int] = {}
+
+    def weigh(answer: object) -> None:
+        path = answer.url.partition("?")[0]  # type: ignore[attr-defined]
+        if path.endswith((".js", ".css")):
+            weights[path] = len(gzip.compress(answer.body()))  # type: ignore[attr-defined]
+
+    visit.page.on("response", weigh)
+    visit.open("/")
+    visit.live()
+    assert len(weights) >= 5
+    assert sum(weights.values()) < _MOST

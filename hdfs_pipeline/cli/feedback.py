@@ -84,7 +84,7 @@ def feedback(  # noqa: PLR0917 - options, which are given by name
     elif group is not None:
         about = {"kind": group} | ({"withdrawn": True} if withdraw else {"verdict": verdict})
         if withdraw:
-            row = about | {"items": take_back_group(store, kind, group)}
+            row = about | {"items": take_back_group(store, settings, kind, group)}
         else:
             row = about | {
                 "items": give_feedback_on_group(store, settings, kind, group, verdict or "", note=note, by=login)
@@ -98,7 +98,7 @@ def feedback(  # noqa: PLR0917 - options, which are given by name
             terminal.out.print(feedback_table(rows, kind.item))
         return
     elif withdraw:
-        row = {"item": take_back(store, kind, item), "withdrawn": True}
+        row = {"item": take_back(store, settings, kind, item), "withdrawn": True}
         sentence = f"{row['item']}: withdrawn; the next training forgets it"
     else:
         row = give_feedback(store, settings, kind, item, verdict or "", note=note, by=login)

@@ -1,12 +1,13 @@
 """Incidents: anomalous items of one entity that belong together. Only what detectors flagged decides."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 
+from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.feedback import Word
 from hdfs_pipeline.scoring.runs import Persistence, Run, find_runs
 from hdfs_pipeline.scoring.severity import CRITICAL, MAJOR, SEVERITIES, WARNING, Kind
@@ -167,10 +168,22 @@ def _incident(
     )
 
 
-def with_words(incidents: Sequence[Incident], words: Sequence[Word]) -> list[Incident]:
-    """The incidents. One that meets a stretch of time on which people gave a word is suppressed, unless it is real."""
+def with_words(
+    incidents: Sequence[Incident], words: Sequence[Word], key_of: Callable[[str], Any] = str
+) -> list[Incident]:
+    """The incidents with what people said of them; `key_of` gives the key of an item's id.
+
+    One that meets a stretch of time on which they gave a word is suppressed, and so is one of whose items they called
+    each a false alarm or expected. A word that something was real suppresses nothing.
+    """
+    no_news = {
+        key for key, verdict in {w.key: w.verdict for w in words if w.key is not None}.items() if verdict != _REAL
+    }
     judged = []
     for incident in incidents:
+        if no_news and incident.items and all(_is_among(no_news, item, key_of) for item in incident.items):
+            judged.append(replace(incident, status=SUPPRESSED))
+            continue
         verdicts = [
             word.verdict
             for word in words
@@ -181,6 +194,13 @@ def with_words(incidents: Sequence[Incident], words: Sequence[Word]) -> list[Inc
         ]
         judged.append(replace(incident, status=SUPPRESSED) if verdicts and verdicts[-1] != _REAL else incident)
     return judged
+
+
+def _is_among(keys: set[Any], item: str, key_of: Callable[[str], Any]) -> bool:
+    try:
+        return key_of(item) in keys
+    except DataError:  # an incident may be made of what is no item of its domain, as of polls
+        return False
 
 
 def _runs(times: np.ndarray, rule: Persistence, step_s: float) -> list[Run]:

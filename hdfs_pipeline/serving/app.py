@@ -14,8 +14,9 @@ from hdfs_pipeline.serving.document import complete_document
 from hdfs_pipeline.serving.guard import Guard
 from hdfs_pipeline.serving.home import Home
 from hdfs_pipeline.serving.live import Live
-from hdfs_pipeline.serving.pages import docs, now, signing
+from hdfs_pipeline.serving.pages import docs, groups, now, signing
 from hdfs_pipeline.serving.pages import incidents as incident_pages
+from hdfs_pipeline.serving.pages import items as item_pages
 from hdfs_pipeline.serving.pages.render import STATIC, shown_problem
 from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
 from hdfs_pipeline.serving.routes import incidents, items, live, score, state
@@ -56,8 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.home, app.state.live = home, feed
     tell_problems(app, shown_problem)
-    for page in (now.router, incident_pages.router, docs.router, signing.router):
-        app.include_router(page)
+    for page in (now, incident_pages, groups, item_pages, docs, signing):
+        app.include_router(page.router)
     app.mount("/static", Files(directory=STATIC), name="static")
     for router in (
         state.router,

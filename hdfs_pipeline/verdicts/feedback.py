@@ -16,6 +16,7 @@ from hdfs_pipeline.scoring.labels import STRETCHES, WORDS
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, count, dicts, publish_into
 from hdfs_pipeline.verdicts.groups import find_groups
+from hdfs_pipeline.verdicts.incidents import publish_incidents
 from hdfs_pipeline.verdicts.score import score_selection
 
 SAME: Final = """(domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) IN (
@@ -70,6 +71,7 @@ def give_feedback(
     row: dict[str, Any] = {"domain": domain.name, "item": item, "entity": "", "verdict": verdict, "note": note}
     row |= {"given_by": by, "kind": "", "given_at": datetime.now(UTC)} | dict(zip(_NAMES, model, strict=True))
     _keep(store, row)
+    _regroup(store, settings, domain)
     return row
 
 
@@ -103,6 +105,7 @@ def give_feedback_on_group(
         columns[name] = [values[row] for row in rows.tolist()]
     with store.write() as con:
         publish_into(con, "feedback", with_times(pa.table(columns)), replace=SAME)
+    _regroup(store, settings, domain)
     return len(rows)
 
 
@@ -129,6 +132,14 @@ def give_feedback_on_stretch(
     row = {"domain": domain.name, "item": "", "entity": entity, "from_at": begin, "to_at": end, "verdict": verdict}
     row |= {"note": note, "given_by": by, "kind": "", "given_at": datetime.now(UTC)}
     return row | {"incidents": _keep(store, row)}
+
+
+def _regroup(store: Store, settings: Settings, domain: Domain) -> None:
+    """Let the home's incidents follow what was said: one of whose items each is no news is suppressed, or no longer."""
+    with store.read() as con:
+        there = con.execute("SELECT count(*) FROM incidents WHERE domain = ?", [domain.name]).fetchall()[0][0]
+    if there:
+        publish_incidents(store, settings, domain)
 
 
 def _keep(store: Store, row: dict[str, Any]) -> int:
@@ -167,17 +178,18 @@ def _verdict_now(store: Store, settings: Settings, domain: Domain, key: Key) -> 
     return name, scorer.card.version, score, score >= scorer.card.threshold
 
 
-def take_back(store: Store, domain: Domain, text: str) -> str:
+def take_back(store: Store, settings: Settings, domain: Domain, text: str) -> str:
     """Withdraw the word on an item; the item's id. Raises: NotFoundError where there is no word on it."""
     item = domain.item.show(domain.item.parse(text))
     with store.write() as con:
         gone = count(con.execute("DELETE FROM feedback WHERE domain = ? AND item = ?", [domain.name, item]))
     if not gone:
         raise NotFoundError(f"nobody has said anything of {item}: `hdfs-pipeline feedback` lists the verdicts")
+    _regroup(store, settings, domain)
     return item
 
 
-def take_back_group(store: Store, domain: Domain, kind: str) -> int:
+def take_back_group(store: Store, settings: Settings, domain: Domain, kind: str) -> int:
     """Withdraw the word on a group from all items on which nothing was said since; how many these are.
 
     Raises: NotFoundError where there is no such word.
@@ -188,6 +200,7 @@ def take_back_group(store: Store, domain: Domain, kind: str) -> int:
     if not gone:
         told = unknown("word on a group", kind, kinds) if kinds else f"nobody has said anything of a group {kind!r}"
         raise NotFoundError(told)
+    _regroup(store, settings, domain)
     return gone
 
 

@@ -33,7 +33,7 @@ def with_people(
     heard_until = (now or datetime.now(UTC)).timestamp() - settings.incident_expiry_h * 3600
     return [
         replace(incident, status=_status(incident, *last.get(incident.id, ("", False, 0.0)), heard_until))
-        for incident in with_words(incidents, words_of(con, domain.name, domain.item.parse))
+        for incident in with_words(incidents, words_of(con, domain.name, domain.item.parse), domain.item.parse)
     ]
 
 

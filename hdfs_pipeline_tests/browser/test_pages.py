@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from hdfs_pipeline_tests.browser.conftest import Visit
-from hdfs_pipeline_tests.browser.test_walks import one
+from hdfs_pipeline_tests.browser.test_walks import a_block, one
 from hdfs_pipeline_tests.homes import Home
 
 PAGES = {
@@ -14,7 +14,11 @@ PAGES = {
     "now, an empty window": "/?from=2001-01-01&to=2001-01-02",
     "incidents": "/incidents",
     "incidents, none fits": "/incidents?kind=nothing+like+it",
-    "incident": "/incidents/{}",
+    "incident": "/incidents/{incident}",
+    "groups": "/groups",
+    "groups, none": "/groups?domain=namenode",
+    "item": "/items/blocks/{block}",
+    "no such item": "/items/blocks/blk_1",
     "no such incident": "/incidents/nonsense",
     "wrong address": "/nothing/here",
     "wrong question": "/incidents?since=yesterday",
@@ -33,7 +37,7 @@ def test_nothing_serious_stands_in_anybodys_way(visitor: Callable[..., Visit], j
     from axe_playwright_python.sync_playwright import Axe
 
     visit = visitor()
-    page = visit.open(PAGES[name].format(one(judged)))
+    page = visit.open(PAGES[name].format(incident=one(judged), block=a_block(judged)))
     axe = Axe()
     found: list[tuple[str, int, str, list[str]]] = []
     for theme in ("light", "dark"):

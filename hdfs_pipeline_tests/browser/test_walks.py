@@ -12,7 +12,7 @@ from hdfs_pipeline_tests.homes import Home
 _FOCUSED = """() => {
     const at = document.activeElement;
     if (!at || at === document.body) return null;
-    const drawn = at instanceof SVGElement ? getComputedStyle(at.querySelector(".bar")) : null;
+    const drawn = at instanceof SVGElement ? getComputedStyle(at.querySelector(".bar, .step")) : null;
     const style = getComputedStyle(at);
     const box = at.getBoundingClientRect();
     return {
@@ -62,12 +62,14 @@ def test_what_somebody_else_does_shows_at_once_and_leaves_the_note_alone(
     assert page.evaluate("document.activeElement.name") == "note"
 
 
-@pytest.mark.parametrize("path", ["/", "/incidents", "incident"])
+@pytest.mark.parametrize("path", ["/", "/incidents", "/groups", "incident", "item"])
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit, judged: Home, path: str) -> None:
-    page = visit.open(path if path.startswith("/") else f"/incidents/{one(judged)}")
-    missing = set(page.evaluate(_REACHABLE))
+    others = {"incident": f"/incidents/{one(judged)}", "item": f"/items/blocks/{a_block(judged)}"}
+    page = visit.open(others.get(path, path))
+    reachable = page.evaluate(_REACHABLE)
+    missing = set(reachable)
     assert len(missing) > 8
-    for _ in range(2 * len(missing)):
+    for _ in range(len(reachable) + 9):
         page.keyboard.press("Tab")
         at = page.evaluate(_FOCUSED)
         if at is None:
@@ -132,6 +134,39 @@ def test_a_page_says_that_the_server_is_gone_and_goes_on_when_it_is_back(
     finally:
         server.start()
     visit.live()
+
+
+def test_a_word_on_a_group_takes_its_incidents_from_now(visit: Visit, judged: Home) -> None:
+    kind, title = judged.rows(
+        """SELECT kind, any_value(title) FROM incidents WHERE domain = 'blocks' AND status = 'open'
+        GROUP BY kind HAVING count(*) = 1 AND any_value(len(json_keys(kinds))) = 1 ORDER BY any_value(items), kind"""
+    )[0]
+    page = visit.open("/")
+    now = page.get_by_role("link", name=title, exact=True)
+    assert now.count() == 1
+    now.click()
+    page.locator("table", has_text="Examples").get_by_role("link").first.click()
+    assert kind in page.locator("h1").inner_text()
+    page.locator(".step.telling").first.click()
+    assert page.locator("li:target .soft").inner_text().endswith("tells why")
+    page.get_by_role("link", name="Groups", exact=True).first.click()
+    group = page.locator("section.group").filter(has=page.get_by_role("heading", name=kind, exact=True))
+    group.get_by_label("Your name").fill("ada")
+    group.get_by_role("button", name="False alarms").click()
+    group.get_by_text("Said so far").wait_for()
+    page.get_by_role("link", name="Now", exact=True).click()
+    page.locator("h1").wait_for()
+    assert not page.locator("section", has_text="Open, the gravest").get_by_role("link", name=title, exact=True).count()
+    page.get_by_role("link", name="Groups", exact=True).first.click()
+    group.get_by_role("button", name="Take it back").click()
+    group.get_by_text("Said so far").wait_for(state="detached")
+    page.get_by_role("link", name="Now", exact=True).click()
+    page.get_by_role("link", name=title, exact=True).wait_for()
+
+
+def a_block(home: Home) -> str:
+    """Id of an anomalous block."""
+    return str(home.rows("SELECT item FROM anomalies WHERE domain = 'blocks' ORDER BY score DESC, item")[0][0])
 
 
 def one(home: Home, status: str = "%") -> str:

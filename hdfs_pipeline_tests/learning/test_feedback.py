@@ -101,7 +101,7 @@ def test_verdicts_are_honoured_and_forgotten_when_withdrawn(home: Home, name: st
     assert load_scorer(home.settings, BLOCKS, name).card.feedback == done.feedback
     assert changed_feedback(home.store, home.settings, BLOCKS, name) == 0
     for row in (false, real):
-        take_back(home.store, BLOCKS, str(data.matrix("events").keys[row]))
+        take_back(home.store, home.settings, BLOCKS, str(data.matrix("events").keys[row]))
     assert changed_feedback(home.store, home.settings, BLOCKS, name) == 2
     done = retrain(home.store, home.settings, BLOCKS, name, at_least=0)
     assert done.status == "promoted", done.verdict

@@ -30,10 +30,10 @@ def test_one_word_per_item_the_newest(home: Home) -> None:
     assert [(row["item"], row["verdict"]) for row in known] == [(other, "false"), (one, "expected")], "oldest first"
     assert known == [row | {"from_at": None, "to_at": None} for row in given[1:]]
     assert [row["verdict"] for row in words(home.store, BLOCKS, one)] == ["expected"]
-    assert take_back(home.store, BLOCKS, one.removeprefix("blk_")) == one
+    assert take_back(home.store, home.settings, BLOCKS, one.removeprefix("blk_")) == one
     assert [row["item"] for row in words(home.store, BLOCKS)] == [other]
     with pytest.raises(DataError, match=f"nobody has said anything of {one}"):
-        take_back(home.store, BLOCKS, one)
+        take_back(home.store, home.settings, BLOCKS, one)
 
 
 def test_one_word_per_stretch_of_an_entity(home: Home) -> None:

@@ -126,7 +126,7 @@ def test_a_group_with_a_word_stays_together_whatever_a_later_model_calls_its_ite
     assert found["new here: a"] == ["blk_1", "blk_2", "blk_3"]
     assert found["new here: b"] == ["blk_4"]
     assert found[NEVER_STORED] == before, "a rule gives its kind"
-    take_back_group(home.store, BLOCKS, "new here: a")
+    take_back_group(home.store, home.settings, BLOCKS, "new here: a")
     assert items_of(home)["new here: b"] == ["blk_1", "blk_2", "blk_4"]
 
 
@@ -167,7 +167,7 @@ def test_a_word_on_a_group_is_a_word_on_exactly_its_items(fresh: Home, data: st.
     assert items_of(fresh)[kind] == groups[kind], "the word changes no group"
     shown = {group.kind: group for group in report_groups(fresh.store, fresh.settings, BLOCKS)[1]}
     assert shown[kind].words == {verdict: count}
-    assert take_back_group(fresh.store, BLOCKS, kind) == count
+    assert take_back_group(fresh.store, fresh.settings, BLOCKS, kind) == count
     assert words(fresh.store, BLOCKS) == []
 
 
@@ -177,9 +177,9 @@ def test_a_newer_word_on_an_item_stays_when_the_groups_word_is_withdrawn(home: H
     assert give_feedback_on_group(home.store, home.settings, BLOCKS, NEVER_STORED, "expected") == count
     give_feedback(home.store, home.settings, BLOCKS, item, "false")
     assert [row["kind"] for row in words(home.store, BLOCKS, item)] == [""]
-    assert take_back_group(home.store, BLOCKS, NEVER_STORED) == count - 1
+    assert take_back_group(home.store, home.settings, BLOCKS, NEVER_STORED) == count - 1
     assert [(row["item"], row["verdict"]) for row in words(home.store, BLOCKS)] == [(item, "false")]
-    take_back(home.store, BLOCKS, item)
+    take_back(home.store, home.settings, BLOCKS, item)
 
 
 def test_what_is_no_group_or_no_word_is_refused_with_the_nearest(home: Home) -> None:
@@ -188,10 +188,10 @@ def test_what_is_no_group_or_no_word_is_refused_with_the_nearest(home: Home) -> 
     with pytest.raises(DataError, match="no verdict 'maintenance'"):
         give_feedback_on_group(home.store, home.settings, BLOCKS, NEVER_STORED, "maintenance")
     with pytest.raises(DataError, match=f"nobody has said anything of a group '{NEVER_STORED}'"):
-        take_back_group(home.store, BLOCKS, NEVER_STORED)
+        take_back_group(home.store, home.settings, BLOCKS, NEVER_STORED)
     give_feedback_on_group(home.store, home.settings, BLOCKS, NEVER_STORED, "real")
     with pytest.raises(DataError, match=f"no word on a group 'allocated'; .*{NEVER_STORED}"):
-        take_back_group(home.store, BLOCKS, "allocated")
+        take_back_group(home.store, home.settings, BLOCKS, "allocated")
     with pytest.raises(DataError, match="this home has no groups"):
         give_feedback_on_group(home.store, home.settings, domain_named("namenode"), "pause", "real")
 

@@ -16,7 +16,7 @@ from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.contract import ENTITY
 from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.store.store import publish_into
-from hdfs_pipeline.verdicts.feedback import give_feedback_on_stretch
+from hdfs_pipeline.verdicts.feedback import give_feedback, give_feedback_on_stretch, take_back
 from hdfs_pipeline.verdicts.incidents import incident_json, publish_incidents
 from hdfs_pipeline.verdicts.listing import whole_incident
 from hdfs_pipeline.verdicts.live import update_incidents
@@ -207,6 +207,27 @@ def test_trouble_after_a_person_called_it_resolved_opens_it_again(home: Home) ->
     later = (datetime.now(UTC) - START).total_seconds()  # `NOW` may be half an hour ago by now
     rows = [anomaly(10 + number, at_s=at) for number, at in enumerate(range(0, int(later) + 900, 20))]
     assert [row["status"] for row in incidents(home, *rows)] == ["open"]
+
+
+def test_an_incident_of_whose_items_each_is_no_news_is_none(home: Home) -> None:
+    """Whoever says so item by item, or of a group, has it suppressed; a word that one is real brings it back."""
+
+    def states() -> list[str]:
+        with home.store.read() as con:
+            return [status for (status,) in con.execute("SELECT status FROM incidents ORDER BY started_at").fetchall()]
+
+    rows = [anomaly(1), anomaly(2), anomaly(3, at_s=5000)]
+    incidents(home, *(row | {"origin": "aggregated_events"} for row in rows))
+    assert states() == ["resolved", "open"]
+    give_feedback(home.store, home.settings, BLOCKS, "blk_1", "false")
+    assert states() == ["resolved", "open"]
+    give_feedback(home.store, home.settings, BLOCKS, "blk_2", "expected")
+    assert states() == ["suppressed", "open"]
+    give_feedback(home.store, home.settings, BLOCKS, "blk_2", "real")
+    assert states() == ["resolved", "open"]
+    give_feedback(home.store, home.settings, BLOCKS, "blk_2", "false")
+    take_back(home.store, home.settings, BLOCKS, "blk_1")
+    assert states() == ["resolved", "open"]
 
 
 def test_maintenance_suppresses(home: Home) -> None:

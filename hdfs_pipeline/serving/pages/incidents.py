@@ -105,6 +105,7 @@ def _whole(home: Home, identity: str) -> dict[str, Any]:
         "traits": _traits(found),
         "does": _DOES[found["status"]],
         "formats": [*FORMATS],
+        "has_items": found["domain"] in DOMAINS,
     }
 
 

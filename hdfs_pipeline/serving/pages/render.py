@@ -30,7 +30,7 @@ class Page(NamedTuple):
     name: str
 
 
-NAVIGATION: Final = (Page("/", "Now"), Page("/incidents", "Incidents"), Page("/docs", "API"))
+NAVIGATION: Final = (Page("/", "Now"), Page("/incidents", "Incidents"), Page("/groups", "Groups"), Page("/docs", "API"))
 
 
 def _moment(text: str | datetime) -> str:
@@ -69,11 +69,18 @@ def html(request: Request, name: str, **values: Any) -> str:
         .render(
             values,
             theme=theme if theme in _THEMES else "",
-            here=next((page.path for page in NAVIGATION[1:] if request.url.path.startswith(page.path)), "/"),
+            here=_here(request.url.path),
             signed_in=bool(request.cookies.get(COOKIE)),
             address=f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path,
         )
     )
+
+
+def _here(path: str) -> str:
+    """The entry of the navigation that a page belongs to."""
+    if path.startswith("/items/"):
+        return "/groups"
+    return next((page.path for page in NAVIGATION[1:] if path.startswith(page.path)), "/")
 
 
 async def respond(

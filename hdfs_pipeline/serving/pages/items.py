@@ -1,0 +1,86 @@
+"""The page of one item, such as a block: its verdict and why, its life by server, its raw records, what people say."""
+
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains.champions import serving_detector
+from hdfs_pipeline.errors import NotFoundError, UsageError
+from hdfs_pipeline.scoring.labels import WORDS
+from hdfs_pipeline.serving.cache import STORE_S
+from hdfs_pipeline.serving.home import Home, TheHome, needs, speaker
+from hdfs_pipeline.serving.pages.life import life_of
+from hdfs_pipeline.serving.pages.render import form, respond
+from hdfs_pipeline.verdicts.explain import explain_item
+from hdfs_pipeline.verdicts.feedback import give_feedback, take_back
+from hdfs_pipeline.verdicts.listing import Wanted, list_incidents
+
+router = APIRouter(prefix="/items", include_in_schema=False)
+
+WITHDRAW: Final = "withdraw"
+"""In place of a verdict: take the word on the item back."""
+_NEAR: Final = timedelta(minutes=1)  # around an item's life, in which incidents may be its own
+_INCIDENTS: Final = 5
+
+
+@router.get("/{domain}", dependencies=[needs("read")])
+async def find(home: TheHome, domain: str, id: str = "") -> Response:  # noqa: ARG001 - of every page
+    """The page of the item that somebody has typed."""
+    kind = domain_named(domain)
+    return RedirectResponse(f"/items/{kind.name}/{quote(kind.item.shown(id.strip()), safe='')}", 303)
+
+
+@router.get("/{domain}/{identity:path}", dependencies=[needs("read")])
+async def one(request: Request, home: TheHome, domain: str, identity: str, detector: str = "") -> Response:
+    """An item, by the verdict of a detector, by default the one that serves."""
+    return await respond(request, home, "item.html", lambda: _values(home, domain, identity, detector), STORE_S)
+
+
+def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, Any]:
+    kind = domain_named(domain)
+    if not home.settings.store_path.is_file():
+        raise NotFoundError(f"this home has no {kind.item.plural} yet: `hdfs-pipeline ingest PATH` reads some")
+    name = detector or serving_detector(home.settings, kind)
+    report = explain_item(home.store, home.settings, kind, identity, name).to_json(everything=True)
+    around = Wanted(
+        domain=kind.name,
+        kind=report["explanation"].get("kind") or "",
+        since=report["first_time"] - _NEAR,
+        until=report["last_time"] + _NEAR,
+    )
+    return {
+        "domain": kind.name,
+        "item": kind.item,
+        "report": report,
+        "life": life_of(report["lines"]),
+        "lasted": (report["last_time"] - report["first_time"]).total_seconds(),
+        "incidents": list_incidents(home.store, around, _INCIDENTS)[1] if report["is_anomaly"] else [],
+        "verdicts": [*WORDS],
+        "withdraw": WITHDRAW,
+        "detector": detector,
+    }
+
+
+@router.post("/{domain}/{identity:path}", dependencies=[needs("feedback")])
+async def say(request: Request, home: TheHome, domain: str, identity: str) -> Response:
+    """Say what the item really was, or take that back, and show it again."""
+    fields, kind = await form(request), domain_named(domain)
+    verdict, note = fields.get("verdict", ""), fields.get("note", "")[:2000]
+    if verdict not in (*WORDS, WITHDRAW):
+        raise UsageError(f"{verdict!r} is no word on a {kind.item.noun}; there are {', '.join(WORDS)}")
+    by = speaker(request, fields.get("by", "")[:200])
+
+    def keep() -> None:
+        if verdict == WITHDRAW:
+            take_back(home.store, home.settings, kind, identity)
+        else:
+            give_feedback(home.store, home.settings, kind, identity, verdict, note=note, by=by)
+
+    await to_thread.run_sync(keep)
+    home.cache.clear()
+    return RedirectResponse(f"/items/{kind.name}/{quote(identity, safe='')}", 303)

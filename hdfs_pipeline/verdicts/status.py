@@ -80,14 +80,19 @@ class Status:
     commands: list[str] = field(default_factory=list)
 
     @property
+    def gravity(self) -> str:
+        """How many incidents of each severity are open, the gravest first; '' for none."""
+        counts = ((name, self.severities.get(name, 0)) for name in reversed(SEVERITIES))
+        return ", ".join(f"{count:,} {name}" for name, count in counts if count)
+
+    @property
     def headline(self) -> str:
         """The answer in one sentence."""
         if self.open:
             gravest = self.open[0]
-            counts = [f"{self.severities[name]:,} {name}" for name in reversed(SEVERITIES) if self.severities.get(name)]
             if self.number_open == 1:
                 return f"One incident is open ({gravest['severity']}): {gravest['title']}"
-            return f"{self.number_open:,} incidents are open ({', '.join(counts)}), the gravest: {gravest['title']}"
+            return f"{self.number_open:,} incidents are open ({self.gravity}), the gravest: {gravest['title']}"
         if self.finished and self.number_ended:
             plural = "incidents" if self.number_ended != 1 else "incident"
             return f"Nothing is open; {self.number_ended:,} {plural} before the records end"
@@ -97,12 +102,12 @@ class Status:
     def times(self) -> str:
         """Of when the latest record is, and since when changes are told."""
         if self.until is None:
-            return f"Since {_minute(self.since)} UTC. There are no records."
+            return f"Since {minute(self.since)} UTC. There are no records."
         ago = duration(max((self.now - self.until).total_seconds(), 0.0))
-        latest = f"The latest record is of {_minute(self.until)} UTC, {ago} ago"
+        latest = f"The latest record is of {minute(self.until)} UTC, {ago} ago"
         if self.finished:
             return f"{latest}: changes are told from {duration((self.until - self.since).total_seconds())} before it."
-        return f"{latest}. Changes are told since {_minute(self.since)} UTC."
+        return f"{latest}. Changes are told since {minute(self.since)} UTC."
 
     @property
     def alarming(self) -> bool:
@@ -138,6 +143,16 @@ def parse_since(text: str, now: datetime) -> Since:
         ) from None
 
 
+def minute(time: datetime) -> str:
+    """A time to the minute, as people read it."""
+    return f"{time:%Y-%m-%d %H:%M}"
+
+
+def open_severities(con: Connection) -> dict[str, int]:
+    """How many incidents of each severity are open or acknowledged."""
+    return dict(con.execute(f"SELECT severity, count(*) FROM incidents WHERE {_OPEN} GROUP BY 1").fetchall())
+
+
 def home_status(
     store: Store, settings: Settings, since: Since, *, now: datetime | None = None, most: int | None = None
 ) -> Status:
@@ -153,7 +168,7 @@ def home_status(
         start = until - (now - since.time) if finished and until is not None else since.time
         named = ("opened", "grown", "acknowledged", "resolved", "expired", "suppressed", "reopened")
         changed = dict(zip(named, con.execute(_CHANGED, [start]).fetchall()[0], strict=True))
-        severities = dict(con.execute(f"SELECT severity, count(*) FROM incidents WHERE {_OPEN} GROUP BY 1").fetchall())
+        severities = open_severities(con)
         still = rows(con, f"WHERE {_OPEN} ORDER BY {BY_GRAVITY}", limit=most)
         ended, number = _ended(con, start, None if most is None else max(most - len(still), 0))
         if until is None and not still and not number:
@@ -175,10 +190,6 @@ def home_status(
         lacks=lacks,
         commands=commands,
     )
-
-
-def _minute(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def _until(heard: Sequence[Heard], now: datetime) -> datetime | None:

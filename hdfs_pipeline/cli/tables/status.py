@@ -1,7 +1,6 @@
 """The state of a home on one screen: what is wrong, what changed, what the watcher lacks, and what to type next."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -9,8 +8,7 @@ from rich.text import Text
 
 from hdfs_pipeline.cli.tables.incidents import incidents_table
 from hdfs_pipeline.cli.tables.style import facts
-from hdfs_pipeline.scoring.severity import SEVERITIES
-from hdfs_pipeline.verdicts.status import CHANGES, Status
+from hdfs_pipeline.verdicts.status import CHANGES, Status, minute
 
 
 def status_parts(status: Status) -> Iterator[RenderableType]:
@@ -36,19 +34,14 @@ def status_parts(status: Status) -> Iterator[RenderableType]:
 
 
 def _headline(status: Status) -> str:
-    at = f"{escape(status.home)}, {_minute(status.now)} UTC: "
-    counts = [f"{status.severities[name]:,} {name}" for name in reversed(SEVERITIES) if status.severities.get(name)]
-    if not counts:
+    at = f"{escape(status.home)}, {minute(status.now)} UTC: "
+    if not status.gravity:
         return f"[bold]{at}[green]no open incident[/][/]"
     what = "open incident" if status.number_open == 1 else "open incidents"
     colour = "red" if status.alarming else "yellow"
-    return f"[bold]{at}[{colour}]{status.number_open:,} {what} ({', '.join(counts)})[/][/]"
+    return f"[bold]{at}[{colour}]{status.number_open:,} {what} ({status.gravity})[/][/]"
 
 
 def _commands(status: Status) -> Iterator[str]:
     for at, command in enumerate(status.commands):
         yield f"[bold]{'' if at else 'Next':<10}[/]   {escape(command)}"
-
-
-def _minute(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M}"

@@ -8,19 +8,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from hdfs_pipeline.domains import DOMAINS, domain_named
-from hdfs_pipeline.errors import DataError, UsageError
-from hdfs_pipeline.scoring.labels import WORDS
+from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.serving.cache import STORE_S
-from hdfs_pipeline.serving.home import Home, TheHome, needs, speaker
+from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.render import form, respond
+from hdfs_pipeline.serving.pages.saying import WITHDRAW, word_of
 from hdfs_pipeline.verdicts.feedback import give_feedback_on_group, take_back_group
 from hdfs_pipeline.verdicts.groups import GroupReport, report_groups
 
 router = APIRouter(prefix="/groups", include_in_schema=False)
 
 _MOST: Final = 100
-WITHDRAW: Final = "withdraw"
-"""In place of a verdict: take the word on the group back."""
 
 
 @router.get("", dependencies=[needs("read")])
@@ -43,13 +41,9 @@ def _values(home: Home, name: str) -> dict[str, Any]:
         "domains": [*DOMAINS],
         "item": kind.item,
         "total": total,
-        "groups": [
-            group.to_json() | {"first_time": group.first_time, "last_time": group.last_time} for group in groups
-        ],
+        "groups": [group.to_json() for group in groups],
         "why": why,
         "filled_by": kind.filled_by,
-        "verdicts": [*WORDS],
-        "withdraw": WITHDRAW,
     }
 
 
@@ -57,20 +51,14 @@ def _values(home: Home, name: str) -> dict[str, Any]:
 async def say(request: Request, home: TheHome) -> Response:
     """Say what all items of a group really were, or take that back, and show the groups again."""
     fields = await form(request)
-    kind, group, verdict = (
-        domain_named(fields.get("domain") or None),
-        fields.get("group", ""),
-        fields.get("verdict", ""),
-    )
-    if verdict not in (*WORDS, WITHDRAW):
-        raise UsageError(f"{verdict!r} is no word on a group; there are {', '.join(WORDS)}")
-    note, by = fields.get("note", "")[:2000], speaker(request, fields.get("by", "")[:200])
+    kind, group = domain_named(fields.get("domain") or None), fields.get("group", "")
+    word = word_of(request, fields, "group")
 
     def keep() -> None:
-        if verdict == WITHDRAW:
+        if word.verdict == WITHDRAW:
             take_back_group(home.store, home.settings, kind, group)
         else:
-            give_feedback_on_group(home.store, home.settings, kind, group, verdict, note=note, by=by)
+            give_feedback_on_group(home.store, home.settings, kind, group, word.verdict, note=word.note, by=word.by)
 
     await to_thread.run_sync(keep)
     home.cache.clear()

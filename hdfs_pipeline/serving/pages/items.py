@@ -10,26 +10,24 @@ from fastapi.responses import RedirectResponse
 
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.champions import serving_detector
-from hdfs_pipeline.errors import NotFoundError, UsageError
-from hdfs_pipeline.scoring.labels import WORDS
+from hdfs_pipeline.errors import NotFoundError
 from hdfs_pipeline.serving.cache import STORE_S
-from hdfs_pipeline.serving.home import Home, TheHome, needs, speaker
+from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.life import life_of
 from hdfs_pipeline.serving.pages.render import form, respond
+from hdfs_pipeline.serving.pages.saying import WITHDRAW, word_of
 from hdfs_pipeline.verdicts.explain import explain_item
 from hdfs_pipeline.verdicts.feedback import give_feedback, take_back
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents
 
 router = APIRouter(prefix="/items", include_in_schema=False)
 
-WITHDRAW: Final = "withdraw"
-"""In place of a verdict: take the word on the item back."""
 _NEAR: Final = timedelta(minutes=1)  # around an item's life, in which incidents may be its own
 _INCIDENTS: Final = 5
 
 
 @router.get("/{domain}", dependencies=[needs("read")])
-async def find(home: TheHome, domain: str, id: str = "") -> Response:  # noqa: ARG001 - of every page
+async def find(domain: str, id: str = "") -> Response:
     """The page of the item that somebody has typed."""
     kind = domain_named(domain)
     return RedirectResponse(f"/items/{kind.name}/{quote(kind.item.shown(id.strip()), safe='')}", 303)
@@ -60,26 +58,20 @@ def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, 
         "life": life_of(report["lines"]),
         "lasted": (report["last_time"] - report["first_time"]).total_seconds(),
         "incidents": list_incidents(home.store, around, _INCIDENTS)[1] if report["is_anomaly"] else [],
-        "verdicts": [*WORDS],
-        "withdraw": WITHDRAW,
-        "detector": detector,
     }
 
 
 @router.post("/{domain}/{identity:path}", dependencies=[needs("feedback")])
 async def say(request: Request, home: TheHome, domain: str, identity: str) -> Response:
     """Say what the item really was, or take that back, and show it again."""
-    fields, kind = await form(request), domain_named(domain)
-    verdict, note = fields.get("verdict", ""), fields.get("note", "")[:2000]
-    if verdict not in (*WORDS, WITHDRAW):
-        raise UsageError(f"{verdict!r} is no word on a {kind.item.noun}; there are {', '.join(WORDS)}")
-    by = speaker(request, fields.get("by", "")[:200])
+    kind = domain_named(domain)
+    word = word_of(request, await form(request), kind.item.noun)
 
     def keep() -> None:
-        if verdict == WITHDRAW:
+        if word.verdict == WITHDRAW:
             take_back(home.store, home.settings, kind, identity)
         else:
-            give_feedback(home.store, home.settings, kind, identity, verdict, note=note, by=by)
+            give_feedback(home.store, home.settings, kind, identity, word.verdict, note=word.note, by=word.by)
 
     await to_thread.run_sync(keep)
     home.cache.clear()

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hdfs_pipeline.scoring.labels import WORDS
 from hdfs_pipeline.serving.cache import FRESH_S
 from hdfs_pipeline.serving.home import COOKIE, Home
 from hdfs_pipeline.serving.problems import Problem
@@ -56,7 +57,7 @@ def _environment() -> Environment:
         finalize=lambda value: plain(value) if type(value) is str else value,  # no signs that hide or turn text
     )
     environment.filters |= {"moment": _moment, "duration": duration}
-    environment.globals |= {"static": _static, "counted": counted, "navigation": NAVIGATION}
+    environment.globals |= {"static": _static, "counted": counted, "navigation": NAVIGATION, "verdicts": [*WORDS]}
     return environment
 
 

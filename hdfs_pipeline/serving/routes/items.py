@@ -1,5 +1,6 @@
 """Items of each domain: what the home knows of one, groups of like ones, and what people say of them."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -62,12 +63,10 @@ def feedback(request: Request, home: TheHome, word: Feedback) -> Kept:
 
 
 def _time(text: str) -> datetime:
-    try:
+    with suppress(ValueError, OverflowError):  # what is no time is told below, as one without a zone is
         time = datetime.fromisoformat(text)
         if time.tzinfo is not None:
             return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
     raise UsageError(f"{text!r} is no time with its zone: write 2026-11-21T08:00:00Z")
 
 

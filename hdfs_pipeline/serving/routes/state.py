@@ -13,7 +13,7 @@ from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.problems import problem
 from hdfs_pipeline.serving.shapes import HomeHealth, HomeStatus
 from hdfs_pipeline.verdicts.health import ILL, WELL, Health, health_of, store_part
-from hdfs_pipeline.verdicts.status import DAY, home_status, parse_since
+from hdfs_pipeline.verdicts.status import DAY, home_status, open_severities, parse_since
 
 router = APIRouter(prefix="/api", tags=["state"])
 bare = APIRouter(tags=["state"])
@@ -61,7 +61,7 @@ def _figures(home: Home) -> bytes:
     found: Health = health_of(home.store, home.settings)
     severities: dict[str, int] = {}
     if found.parts[0].state == WELL:
-        with suppress(PipelineError):  # somebody writes meanwhile: what is known of the parts is told all the same
-            now = datetime.now(UTC)
-            severities = home_status(home.store, home.settings, parse_since(DAY, now), now=now, most=1).severities
+        # Somebody may write meanwhile: what is known of the parts is told all the same.
+        with suppress(PipelineError), home.store.read() as con:
+            severities = open_severities(con)
     return home.figures.text(found, severities)

@@ -1,6 +1,7 @@
 """A look at the first records of a stream, which shows by which catalogue its events are to be counted."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,11 +14,13 @@ from hdfs_pipeline.domains.blocks.parse import best_catalogue
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.records import LogFormat
 from hdfs_pipeline.domains.contract import Batch
+from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
 
 _ENOUGH: Final = 2_000  # records that carry a block
 _PATIENCE_S: Final = 3.0  # from the first of them on
+_SEEN: Final = ["layout", "message", "block_ids"]
 
 
 class FirstLook:
@@ -44,15 +47,19 @@ class FirstLook:
             return
         if not self._records:
             self._since = time.monotonic()
-        self._found.append(found.batch.select(["layout", "message", "block_ids"]))
+        self._found.append(found.batch.select(_SEEN))
         self._records += int(carrying)
 
     def best(self) -> str:
         """The label of the catalogue that matches most of what was seen; '' while that is too little."""
         if not self._records or (self._records < _ENOUGH and time.monotonic() - self._since < _PATIENCE_S):
             return ""
-        seen = pa.Table.from_batches(self._found)
-        layouts = set(seen["layout"].unique().to_pylist())
-        with connect(threads=1) as con:
-            con.register("seen", seen)
-            return best_catalogue(con, "seen", catalogues(self._settings.catalogues), layouts).label
+        return best_of(self._found, catalogues(self._settings.catalogues)).label
+
+
+def best_of(batches: Sequence[pa.RecordBatch], known: Mapping[str, Catalogue]) -> Catalogue:
+    """Of the `known` catalogues the one that matches most of some records (one batch at least)."""
+    seen = pa.Table.from_batches([batch.select(_SEEN) for batch in batches])
+    with connect(threads=1) as con:
+        con.register("seen", seen)
+        return best_catalogue(con, "seen", known, set(seen["layout"].unique().to_pylist()))

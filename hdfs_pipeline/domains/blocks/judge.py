@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.champion import Champion
+from hdfs_pipeline.domains.blocks.first_look import best_of
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kept_catalogue import kept_label
-from hdfs_pipeline.domains.blocks.kernel import EventMatcher, connect, event_matrix
+from hdfs_pipeline.domains.blocks.kernel import EventMatcher, event_matrix
 from hdfs_pipeline.domains.blocks.messages import read_messages
-from hdfs_pipeline.domains.blocks.parse import best_catalogue
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.records import LogFormat
 from hdfs_pipeline.domains.contract import Domain, Judgement, Opinion
@@ -50,7 +50,7 @@ class BlockJudge:
             pieces = pieces or [(0, self._read([]))]
             unread = dict(bad) | {start + index: why for start, (_, faults) in pieces for index, why in faults}
             batches = [batch for _, (batch, _) in pieces]
-            catalogue = self._own() or self._best(batches)
+            catalogue = self._own() or best_of(batches, self._known)
             counted = pa.concat_tables([self._counted(batch, catalogue) for batch in batches])
             matrix = event_matrix(counted, catalogue)
             keys = matrix["block_id"].to_numpy()
@@ -138,13 +138,6 @@ class BlockJudge:
         if label not in self._known:
             raise UsageError(unknown("catalogue", label, self._known))
         return self._known[label]
-
-    def _best(self, batches: Sequence[pa.RecordBatch]) -> Catalogue:
-        """The catalogue that matches most of some records."""
-        seen = pa.Table.from_batches([batch.select(["layout", "message", "block_ids"]) for batch in batches])
-        with connect(threads=1) as con:
-            con.register("seen", seen)
-            return best_catalogue(con, "seen", self._known, set(seen["layout"].unique().to_pylist()))
 
     def _matcher(self, catalogue: Catalogue) -> EventMatcher:
         if catalogue.fingerprint not in self._matchers:

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from hdfs_pipeline.serving.home import Home, TheHome, needs, speaker
-from hdfs_pipeline.serving.shapes import Action, Incidents, Said, Shape, Status, WholeIncident
+from hdfs_pipeline.serving.shapes.base import Shape
+from hdfs_pipeline.serving.shapes.incidents import Action, Incidents, Said, Status, WholeIncident
 from hdfs_pipeline.verdicts.false_alarms import call_false
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents, whole_incident
 from hdfs_pipeline.verdicts.status import parse_since

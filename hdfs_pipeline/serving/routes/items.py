@@ -11,7 +11,7 @@ from hdfs_pipeline.domains.champions import serving_detector
 from hdfs_pipeline.errors import UsageError
 from hdfs_pipeline.serving.cache import STORE_S
 from hdfs_pipeline.serving.home import TheHome, needs, speaker
-from hdfs_pipeline.serving.shapes import Feedback, Groups, Kept
+from hdfs_pipeline.serving.shapes.items import Feedback, Groups, Kept
 from hdfs_pipeline.verdicts.explain import explain_item
 from hdfs_pipeline.verdicts.feedback import give_feedback, give_feedback_on_group, give_feedback_on_stretch
 from hdfs_pipeline.verdicts.groups import report_groups

@@ -12,7 +12,7 @@ from hdfs_pipeline.domains.contract import Judge, Judgement, Opinion
 from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.serving.columns import MEDIA_TYPE, read_counts, write_verdicts
 from hdfs_pipeline.serving.home import TheHome, needs
-from hdfs_pipeline.serving.shapes import CountVector, ToScore, Verdicts
+from hdfs_pipeline.serving.shapes.score import CountVector, ToScore, Verdicts
 
 router = APIRouter(prefix="/api/score", tags=["score"])
 

@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.problems import problem
-from hdfs_pipeline.serving.shapes import HomeHealth, HomeStatus
+from hdfs_pipeline.serving.shapes.state import HomeHealth, HomeStatus
 from hdfs_pipeline.verdicts.health import ILL, WELL, Health, health_of, store_part
 from hdfs_pipeline.verdicts.status import DAY, home_status, open_severities, parse_since
 

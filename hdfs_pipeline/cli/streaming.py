@@ -103,6 +103,9 @@ def produce_raw_command(
         bool, typer.Option("--loop", help="Send them again and again, with fresh block ids and later times.")
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use new block ids in the first round already.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="With --speed: as if they were written now, at that pace.")
+    ] = False,
     throttle_group: Annotated[
         str | None, typer.Option(help="Stay behind this consumer group; the workers' on the embedded broker.")
     ] = None,
@@ -114,6 +117,8 @@ def produce_raw_command(
 
     if rate and speed:
         raise typer.BadParameter("either --rate or --speed")
+    if now and not speed:
+        raise typer.BadParameter("--now needs a --speed")
     settings = load_settings()
 
     def work(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
@@ -126,6 +131,7 @@ def produce_raw_command(
             speed=speed,
             loop=loop,
             fresh=fresh,
+            now=now,
             group=throttle_group,
             on_progress=on_progress,
             say=_say,

@@ -47,9 +47,10 @@ def up(
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=1_000, help="Stream workers; metrics on consecutive ports.")] = 1,
-    rate: Annotated[
-        float, typer.Option(callback=terminal.finite, min=0.001, help="Records a second of the replay.")
-    ] = 500.0,
+    speed: Annotated[
+        float,
+        typer.Option(callback=terminal.finite, min=0.001, help="How many times as fast as it was the sample goes on."),
+    ] = 600.0,
 ) -> None:
     """Start everything: Kafka if none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
 
@@ -58,7 +59,7 @@ def up(
     """
     from hdfs_pipeline.running.up import up as run
 
-    raise typer.Exit(run(load_settings(), replay=replay, workers=workers, rate=rate, say=Lines()))
+    raise typer.Exit(run(load_settings(), replay=replay, workers=workers, speed=speed, say=Lines()))
 
 
 @app.command()

@@ -569,12 +569,17 @@ class Domain(ABC):
         """What judges items that are not the home's. Raises: NotTrainedError, SetupError, DataError."""
         raise DataError(f"{self.name} judges only what the home holds")
 
-    def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback | None:
-        """What plays a sample of the domain, `rate` records a second of it; None where there is nothing to play."""
+    def playback(self, settings: Settings, speed: float, free_port: Callable[[], int]) -> Playback | None:
+        """What plays a sample of the domain, `speed` times as fast as it was; None where there is nothing to play."""
         return None
 
-    def replay(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> Replay:
-        """The records of log files, for `records_topic`; with `fresh` already the first round has items of its own."""
+    def replay(
+        self, settings: Settings, files: Sequence[LogFile], *, fresh: bool, speed: float | None = None
+    ) -> Replay:
+        """The records of log files, for `records_topic`; with `fresh` already the first round has items of its own.
+
+        With a `speed` they are as if they were written from now on, so many times as fast as they were.
+        """
         raise DataError(f"{self.name} sends no log files")
 
     def shipping(self, settings: Settings, max_bytes: int) -> Shipping:

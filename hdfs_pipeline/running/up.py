@@ -29,7 +29,7 @@ _NO_MODEL: Final = (
 _LOCAL: Final = ("localhost", "127.", "[::1]", "::1")
 
 
-def up(settings: Settings, *, replay: bool | None, workers: int, rate: float, say: Say) -> int:
+def up(settings: Settings, *, replay: bool | None, workers: int, speed: float, say: Say) -> int:
     """Run everything until SIGINT, SIGTERM or SIGHUP. Returns the exit code.
 
     With `replay` None, `own_cluster` decides whether the sample is replayed.
@@ -37,10 +37,10 @@ def up(settings: Settings, *, replay: bool | None, workers: int, rate: float, sa
     Raises: SetupError where a port is taken, or where the sample that is to be replayed is missing.
     """
     with stop_on_signals() as stopped:
-        return supervise(processes(settings, replay=replay, workers=workers, rate=rate, say=say), stopped, say)
+        return supervise(processes(settings, replay=replay, workers=workers, speed=speed, say=say), stopped, say)
 
 
-def processes(settings: Settings, *, replay: bool | None, workers: int, rate: float, say: Say) -> list[Process]:
+def processes(settings: Settings, *, replay: bool | None, workers: int, speed: float, say: Say) -> list[Process]:
     """The processes to run, in the order in which they start."""
     own, sample = own_cluster(settings), domain_named().sample
     if replay is None:
@@ -63,7 +63,7 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, rate: fl
         needs = ("broker",) if is_embedded(settings) else ()
         later.append(with_(_command("notify", "notify", "--follow"), needs=needs, patience_s=15.0))
     for domain in all_domains() if replay else []:
-        playback = domain.playback(settings, rate, _free_port)
+        playback = domain.playback(settings, speed, _free_port)
         if playback is not None:
             say(_NAME, playback.about)
             dagster = with_(dagster, environment={**dagster.environment, **playback.settings})

@@ -58,7 +58,7 @@ def make(
 
 def names(settings: Settings, *, replay: bool | None = None, workers: int = 1) -> tuple[list[str], list[str]]:
     said: list[str] = []
-    found = processes(settings, replay=replay, workers=workers, rate=500.0, say=lambda _, line: said.append(line))
+    found = processes(settings, replay=replay, workers=workers, speed=600.0, say=lambda _, line: said.append(line))
     return [process.name for process in found], said
 
 
@@ -140,7 +140,7 @@ def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., 
 
 def test_a_recorded_namenode_is_polled_where_there_is_no_other(make: Callable[..., Home]) -> None:
     def polled(settings: Settings, replay: bool) -> str | None:
-        found = {p.name: p for p in processes(settings, replay=replay, workers=1, rate=5.0, say=lambda *_: None)}
+        found = {p.name: p for p in processes(settings, replay=replay, workers=1, speed=5.0, say=lambda *_: None)}
         address = found["dagster"].environment.get(f"{PREFIX}NAMENODE_URLS")
         assert ("namenode" in found) == (address is not None)
         if address is not None:
@@ -155,7 +155,7 @@ def test_a_recorded_namenode_is_polled_where_there_is_no_other(make: Callable[..
 
 def test_workers_have_a_port_for_their_metrics_each(make: Callable[..., Home]) -> None:
     settings = make(bare=True).settings
-    found = processes(settings, replay=False, workers=2, rate=500.0, say=lambda *_: None)
+    found = processes(settings, replay=False, workers=2, speed=600.0, say=lambda *_: None)
     ports = {process.name: process.environment.get(f"{PREFIX}METRICS_PORT") for process in found}
     assert ports["worker 1"] == str(settings.metrics_port) and ports["worker 2"] == str(settings.metrics_port + 1)
     assert names(settings, replay=False, workers=0)[0] == ["broker", "dagster", "serve", "incidents"]
@@ -165,16 +165,16 @@ def test_whoever_is_set_is_told_of_incidents_by_a_process_of_its_own(make: Calla
     assert "notify" not in names(make("none", bare=True).settings)[0]
     for setting in ("alertmanager_url", "webhook_url"):
         settings = make(setting, bare=True, **{setting: "http://127.0.0.1:9"}).settings
-        found = {p.name: p for p in processes(settings, replay=False, workers=0, rate=5.0, say=lambda *_: None)}
+        found = {p.name: p for p in processes(settings, replay=False, workers=0, speed=5.0, say=lambda *_: None)}
         assert list(found["notify"].command[-2:]) == ["notify", "--follow"] and found["notify"].needs == ("broker",)
     elsewhere = make("elsewhere", bare=True, webhook_url="http://127.0.0.1:9", kafka_bootstrap_servers="localhost:9")
-    found = {p.name: p for p in processes(elsewhere.settings, replay=False, workers=0, rate=5.0, say=print)}
+    found = {p.name: p for p in processes(elsewhere.settings, replay=False, workers=0, speed=5.0, say=print)}
     assert found["notify"].needs == (), "Kafka's outage does not keep the others waiting"
 
 
 def test_where_others_can_reach_the_pages_they_wait_for_a_token(make: Callable[..., Home]) -> None:
     def pages(settings: Settings) -> Any:
-        found = processes(settings, replay=False, workers=0, rate=5.0, say=lambda *_: None)
+        found = processes(settings, replay=False, workers=0, speed=5.0, say=lambda *_: None)
         return next(process for process in found if process.name == "serve")
 
     settings = make("open", bare=True, serve_host="0.0.0.0").settings
@@ -204,11 +204,11 @@ def test_a_sample_that_is_missing_is_a_setup_error(
 
 def test_who_needs_kafka_waits_for_the_broker_and_nobody_for_a_model(make: Callable[..., Home]) -> None:
     settings = make(bare=True).settings
-    found = {process.name: process for process in processes(settings, replay=True, workers=1, rate=5.0, say=print)}
+    found = {process.name: process for process in processes(settings, replay=True, workers=1, speed=5.0, say=print)}
     assert {name for name, process in found.items() if process.needs == ("broker",)} == {"worker", "replay"}
     assert not found["broker"].ready() and found["worker"].after() and not found["incidents"].needs
     elsewhere = make("elsewhere", bare=True, kafka_bootstrap_servers="localhost:9").settings
-    found = {process.name: process for process in processes(elsewhere, replay=True, workers=1, rate=5.0, say=print)}
+    found = {process.name: process for process in processes(elsewhere, replay=True, workers=1, speed=5.0, say=print)}
     assert not found["worker"].after() and found["worker"].waits_for == "Kafka at localhost:9"
 
 

@@ -255,20 +255,23 @@ class Blocks(Domain):
         home = self._home_catalogue(store, settings) if store.path.is_file() else None
         return BlockJudge(settings, self, home)
 
-    def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback:
+    def playback(self, settings: Settings, speed: float, free_port: Callable[[], int]) -> Playback:
         """See `Domain.playback`: the sample over and over, each time with blocks of its own."""
         destination = "" if is_embedded(settings) else f" of {settings.kafka_bootstrap_servers}"
         description = (
-            f"the sample goes to {RAW_LOGS}{destination}, {rate:g} records a second, over and over (--no-replay)"
+            f"the sample goes to {RAW_LOGS}{destination} as if it were written now, {speed:g} times as fast, over and "
+            "over (--no-replay)"
         )
-        send = ("produce", "raw", str(self.sample), "--rate", f"{rate:g}", "--loop", "--fresh")
+        send = ("produce", "raw", str(self.sample), "--speed", f"{speed:g}", "--now", "--loop", "--fresh")
         return Playback(description, (Player("replay", send, streams=True),))
 
-    def replay(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> Replay:
+    def replay(
+        self, settings: Settings, files: Sequence[LogFile], *, fresh: bool, speed: float | None = None
+    ) -> Replay:
         """See `Domain.replay`."""
         from hdfs_pipeline.domains.blocks.replay import LogReplay
 
-        return LogReplay(settings, files, fresh=fresh)
+        return LogReplay(settings, files, fresh=fresh, speed=speed)
 
     def shipping(self, settings: Settings, max_bytes: int) -> Shipping:
         """See `Domain.shipping`."""

@@ -7,14 +7,16 @@ taken from the compiled scan, and nothing goes through Arrow.
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import repeat
 from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, Cut, LogFormat, Tally, scans
-from hdfs_pipeline.domains.blocks.rounds import Rounds
+from hdfs_pipeline.domains.blocks.rounds import Lapse, Rounds
 from hdfs_pipeline.domains.blocks.scan import WINDOW
 from hdfs_pipeline.domains.contract import Outgoing
 from hdfs_pipeline.settings import Settings
@@ -120,10 +122,15 @@ def merged(sources: Sequence[Source], rounds: Rounds) -> Iterator[tuple[Source, 
 class LogReplay:
     """Log files as records, each once for each block that it names. See `Replay`."""
 
-    def __init__(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool) -> None:
+    def __init__(self, settings: Settings, files: Sequence[LogFile], *, fresh: bool, speed: float | None) -> None:
         log_format = LogFormat.of(settings)
         self._sources = [Source(file, log_format) for file in files]
-        self._rounds = Rounds(fresh=fresh, pause_s=settings.stream_idle_s + 1)
+        lapse = None
+        if speed is not None:
+            written = datetime.now(ZoneInfo(settings.log_timezone)).replace(tzinfo=UTC)  # the digits of its clocks
+            first = min((source.begins for source in self._sources if source.begins), default=0)
+            lapse = Lapse(first, int(written.timestamp() * 1e6), speed)
+        self._rounds = Rounds(fresh=fresh, pause_s=settings.stream_idle_s + 1, lapse=lapse)
 
     def records(self) -> Iterator[Outgoing]:
         """See `Replay.records`. A record that names no block, and what is no record, has no key."""

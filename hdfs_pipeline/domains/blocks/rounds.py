@@ -4,6 +4,7 @@ import random
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -18,19 +19,39 @@ _LONG: Final = 10  # digits from which an id keeps its length; shorter ones are 
 _SECOND: Final = 1_000_000
 
 
+@dataclass(frozen=True)
+class Lapse:
+    """A time lapse: what happened from `first` on happens from `begin` on, `speed` times as fast; microseconds.
+
+    Texts are right to the second, for a stamp keeps the fraction that it has.
+    """
+
+    first: int
+    begin: int
+    speed: float
+
+    def moved(self, times: Any) -> Any:
+        """Times (a number or an array) as the time lapse has them."""
+        return self.begin + np.asarray((times - self.first) // self.speed, np.int64)
+
+
 class Rounds:
     """What changes from round to round: block ids everywhere in the text, and time stamps.
 
     In the first round ids change only with `fresh`, and times stay. An id keeps its sign and its number of digits (ids
     with fewer than 10 get 19). Ids that daemons count up stay neighbours; those of a round follow those of the round
     before. Ids drawn from all 64 bits are moved at random, which repeats none in practice. Times move by a round's
-    span and `pause_s`, so that what closes blocks by idle time sees the rounds apart.
+    span and `pause_s`, so that what closes blocks by idle time sees the rounds apart. With a `lapse` times are other
+    ones in the first round already.
     """
 
-    def __init__(self, *, fresh: bool = False, pause_s: float = 0.0, seed: int | None = None) -> None:
+    def __init__(
+        self, *, fresh: bool = False, pause_s: float = 0.0, lapse: "Lapse | None" = None, seed: int | None = None
+    ) -> None:
         self.number = 0
         self._fresh = fresh
         self._pause = int(np.ceil(pause_s)) * _SECOND
+        self._lapse = lapse
         self._random = random.Random(f"{seed} {time.time_ns()}" if seed is None else seed)  # noqa: S311 - no secret
         self._base = {digits: self._random.randrange(_size(digits)) if fresh else 0 for digits in range(_LONG, 20)}
         self._spans: dict[int, tuple[int, int]] = {}  # of the numbers with so many digits
@@ -71,7 +92,7 @@ class Rounds:
 
     def moved(self, times: Any) -> Any:
         """Times (microseconds, a number or an array) as the present round has them."""
-        return times + self._delay if self.number else times
+        return self._lapse.moved(times + self._delay) if self._lapse else times + self._delay
 
     def with_fresh_ids(self, text: bytes) -> bytes:
         """The text with the block ids of the present round."""
@@ -102,12 +123,12 @@ class Rounds:
 
         `places` (n,) is where they stand (-1: none), `times` (n,) what they say, `form` (n,) their index in `forms`.
         """
-        if not self.number or not (places >= 0).any():
+        if not (self.number or self._lapse) or not (places >= 0).any():
             return text
         buffer = np.frombuffer(text, np.uint8).copy()
         for code in np.unique(form[places >= 0]):
             own = (places >= 0) & (form == code)
-            _write(buffer, places[own], times[own] + self._delay, shape_of(forms[code]))
+            _write(buffer, places[own], self.moved(times[own]), shape_of(forms[code]))
         return buffer.tobytes()
 
 

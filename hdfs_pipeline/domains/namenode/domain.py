@@ -168,7 +168,7 @@ class NameNode(Domain):
         version = champion_version(settings, self.name, serving)
         return None if version is None else read_card(settings, self.name, serving, version).facts.get("role")
 
-    def playback(self, settings: Settings, rate: float, free_port: Callable[[], int]) -> Playback | None:
+    def playback(self, settings: Settings, speed: float, free_port: Callable[[], int]) -> Playback | None:
         """See `Domain.playback`: a recorded NameNode, if no NameNode is configured."""
         if settings.namenode_urls:
             return None

@@ -25,6 +25,7 @@ def produce_logs(
     speed: float | None = None,
     loop: bool = False,
     fresh: bool = False,
+    now: bool = False,
     group: str | None = None,
     on_progress: Callable[[Report], None] = lambda _: None,
     say: Tell = lambda _: None,
@@ -34,8 +35,8 @@ def produce_logs(
     A record goes once for each item that it names, with the item as key; one that names none, and what is no record,
     goes once without a key. `rate` is in records a second; `speed` 10 is ten times as fast as they were written. With
     `loop` it goes on until `stopped` is set, each round with items of its own and later times; `fresh` gives the first
-    round fresh items too. The sender stays behind the consumer group `group`, which is by default the workers' where
-    the broker is the embedded one.
+    round fresh items too. With `now` the time of each record becomes that at which `speed` lets it go. The sender stays
+    behind the consumer group `group`, which is by default the workers' where the broker is the embedded one.
 
     Raises: DataError where there is nothing to read; SetupError where there is no broker.
     """
@@ -46,14 +47,16 @@ def produce_logs(
         found = find_files(paths, Path(spool))
         if found.unread:
             raise DataError("; ".join(found.unread))
-        replay = domain.replay(settings, found.files, fresh=fresh)
+        replay = domain.replay(settings, found.files, fresh=fresh, speed=speed if now else None)
         linger = LOW_LINGER_MS if slow else LINGER_MS
         sender = Sender(settings, domain.records_topic, stopped, linger_ms=linger, on_progress=on_progress)
         try:
             if group:
                 topic, idle = domain.records_topic, sender.idle
                 sender.throttle = Throttle(settings, topic, group, stopped=stopped, idle=idle, say=say)
-            pace = Pace(stopped, sender.idle, rate, speed) if rate is not None or speed is not None else None
+            pace = None
+            if rate is not None or speed is not None:
+                pace = Pace(stopped, sender.idle, rate, 1.0 if now else speed)
             with fewer_collections():
                 _send_rounds(sender, replay, pace, stopped, loop=loop)
         finally:

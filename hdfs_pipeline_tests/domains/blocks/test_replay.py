@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from hdfs_pipeline.domains.blocks.records import batch_of, split_records
 from hdfs_pipeline.domains.blocks.replay import Record, Source, merged
-from hdfs_pipeline.domains.blocks.rounds import Rounds
+from hdfs_pipeline.domains.blocks.rounds import Lapse, Rounds
 from hdfs_pipeline.settings import PROJECT
 from hdfs_pipeline.sources.files import LogFile
 from hdfs_pipeline.sources.finding import find_files
@@ -191,6 +192,22 @@ def test_time_stamps_move_over_midnight_and_new_year(stamp: str, moved: str, tmp
     rounds._last += 1_000_000
     rounds.next()
     assert [record.text.split(b" INFO")[0].decode() for _, record in replayed([path], rounds)] == [moved, moved]
+
+
+@pytest.mark.parametrize("layout", HEADS)
+def test_a_time_lapse_begins_now_and_keeps_the_order(layout: str, tmp_path: Path) -> None:
+    path = head_of(HEADS[layout], tmp_path, 3000)
+    plain = [record for _, record in replayed([path])]
+    begin = int(datetime(2026, 12, 31, 23, 59, 58, tzinfo=UTC).timestamp()) * 1_000_000
+    rounds = Rounds(pause_s=60, lapse=Lapse(plain[0].time, begin, 60))
+    found = [record for _, record in replayed([path], rounds)]
+    assert [record.time for record in found] == [begin + (record.time - plain[0].time) // 60 for record in plain]
+    written = batch_of(b"\n".join(record.text for record in found) + b"\n", log_format())["time"].to_pylist()
+    told = [datetime.fromtimestamp(record.time / 1e6, UTC) for record in found]
+    assert all(abs(time - own) < timedelta(seconds=1) for own, time in zip(written, told, strict=True))
+    rounds.next()
+    later = [record for _, record in replayed([path], rounds)]
+    assert 1_000_000 <= later[0].time - found[-1].time < 2_000_000, "a minute's pause, sixty times as fast"
 
 
 def test_lines_of_a_container_are_sent_without_what_stands_around_them(tmp_path: Path) -> None:

@@ -270,6 +270,13 @@ def test_incidents_arrive_in_an_empty_home_and_nothing_is_left(empty: Home, tmp_
     try:
         heard("hdfs-pipeline incidents show")
 
+        def now() -> bool:
+            asking = f"http://127.0.0.1:{settings.serve_port}/api/status"
+            with urllib.request.urlopen(asking, timeout=20) as answer:
+                return bool(json.load(answer)["number_open"])
+
+        wait_for(now, FIRST_S, "the page Now shows what goes wrong in the replay")
+
         def known() -> bool:
             return any(v.detector == "lifecycle" and v.status == "final" and v.kind for v in verdicts(empty))
 

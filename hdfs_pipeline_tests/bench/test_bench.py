@@ -183,5 +183,6 @@ def test_serve(trained):
     assert json.loads(json.dumps(result)) == result
     assert result["errors"] == 0 and result["writes"] >= 1 and result["home_blocks"] == 400
     assert all(result[name] > 0 for name in ("one_p50_ms", "one_p99_ms", "many_per_s", "list_p95_ms", "list_per_s"))
+    assert {"/", "/incidents", "/groups"} <= result["pages_p95_ms"].keys() and all(result["pages_p95_ms"].values())
     assert "blocks/s in one request" in _text(serve_table(result))
     assert trained.rows("SELECT count(*) FROM scores") == before, "the home itself is not written"

@@ -82,7 +82,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _excerpt(folder: Path) -> None:
+def excerpt(folder: Path) -> None:
     """The logs of one block in twenty-four, of each server, and what is not usual of those that name no block."""
     rows = (SAMPLE / "labels.csv").read_text().splitlines()[1:]
     wanted = {row.split(",")[0].encode() for row in rows[::24]}
@@ -102,7 +102,7 @@ def _is_wanted(line: bytes, blocks: set[bytes]) -> bool:
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with an excerpt of the logs of a cluster of today, judged by what needs no training; to be copied."""
     folder = tmp_path_factory.mktemp("judged")
-    _excerpt(folder / "logs")
+    excerpt(folder / "logs")
     home = open_home(folder / "home", **SETTINGS)
     read_for_all(home.store, home.settings, BLOCKS, [str(folder / "logs")], propose=False)
     for domain in (BLOCKS, domain_named("daemons")):

@@ -19,8 +19,10 @@ FRESH_S: Final = 5.0
 STORE_S: Final = 60.0
 """The same of an answer that depends on the store, and on models and settings, which change seldom."""
 _LEAST_S: Final = 0.5  # for which an answer is good, however often the store changes
+_LEAST_COSTS: Final = 4  # or so many times as long as it took to make, so that no answer keeps the machine busy
 _PATIENCE_S: Final = 0.03  # for which a client waits for a newer answer while there is an older one
 _OLDEST_S: Final = 10.0  # an older answer than this is no longer given in place of a newer one
+_OLDEST_COSTS: Final = 10  # nor one that is so many times as old as it took to make
 _KEPT: Final = 256
 
 State = tuple[int, ...]
@@ -29,13 +31,14 @@ State = tuple[int, ...]
 
 @dataclass
 class Answer:
-    """An answer, of which state of the store it is, and when it was made (monotonic seconds)."""
+    """An answer, of which state of the store it is, when it was begun (monotonic seconds), and how long that took."""
 
     body: bytes
     kind: str
     tag: str
     state: State
-    made_at: float
+    begun_at: float
+    took_s: float
 
 
 class Cache:
@@ -69,16 +72,17 @@ class Cache:
     async def _answer(self, question: Hashable, make: Callable[[], Any], fresh_s: float) -> Answer:
         state, now = self.state(), time.monotonic()
         answer = self._answers.get(question)
-        good_s = fresh_s if answer is not None and answer.state == state else _LEAST_S
-        if answer is not None and now - answer.made_at < good_s:
-            self._answers.move_to_end(question)
-            return answer
+        if answer is not None:
+            least_s = max(_LEAST_S, _LEAST_COSTS * answer.took_s)
+            if now - answer.begun_at < (max(fresh_s, least_s) if answer.state == state else least_s):
+                self._answers.move_to_end(question)
+                return answer
         task = self._asked.get(question)
         if task is None:
             task = asyncio.create_task(self._make(question, state, make))
             self._asked[question] = task
             task.add_done_callback(lambda done: self._done(question, done))
-        if answer is None or now - answer.made_at > _OLDEST_S:
+        if answer is None or now - answer.begun_at > max(_OLDEST_S, _OLDEST_COSTS * answer.took_s):
             return await asyncio.shield(task)
         done, _ = await asyncio.wait({task}, timeout=_PATIENCE_S)
         return task.result() if done else answer
@@ -90,9 +94,10 @@ class Cache:
             task.exception()  # whoever waits has it; asyncio shall not complain where nobody did
 
     async def _make(self, question: Hashable, state: State, make: Callable[[], Any]) -> Answer:
+        begun_at = time.monotonic()
         body, kind = await to_thread.run_sync(lambda: _encoded(make()))
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        answer = Answer(body, kind, tag, state, time.monotonic())
+        answer = Answer(body, kind, tag, state, begun_at, time.monotonic() - begun_at)
         self._answers[question] = answer
         self._answers.move_to_end(question)
         if len(self._answers) > _KEPT:

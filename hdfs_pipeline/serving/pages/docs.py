@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
+from hdfs_pipeline.serving.cache import STORE_S
 from hdfs_pipeline.serving.document import SCOPE
-from hdfs_pipeline.serving.home import needs
-from hdfs_pipeline.serving.pages.render import page
+from hdfs_pipeline.serving.home import TheHome, needs
+from hdfs_pipeline.serving.pages.render import respond
 
 router = APIRouter(include_in_schema=False)
 
@@ -16,13 +17,19 @@ _PROBLEMS: Final = "400"  # statuses from here on have one shape
 
 
 @router.get("/docs", dependencies=[needs("read")])
-def docs(request: Request) -> Response:
+async def docs(request: Request, home: TheHome) -> Response:
     """Every route with its parameters, bodies, answers and scope, and every shape."""
-    document = request.app.openapi()
-    shapes = {name: list(_fields(shape)) for name, shape in document["components"]["schemas"].items()}
-    about = {name: shape.get("description", "") for name, shape in document["components"]["schemas"].items()}
-    operations = list(_operations(document))
-    return page(request, "docs.html", info=document["info"], operations=operations, shapes=shapes, about=about)
+    return await respond(request, home, "docs.html", lambda: _values(request.app.openapi()), STORE_S)
+
+
+def _values(document: Mapping[str, Any]) -> dict[str, Any]:
+    schemas = document["components"]["schemas"]
+    return {
+        "info": document["info"],
+        "operations": list(_operations(document)),
+        "shapes": {name: list(_fields(shape)) for name, shape in schemas.items()},
+        "about": {name: shape.get("description", "") for name, shape in schemas.items()},
+    }
 
 
 def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

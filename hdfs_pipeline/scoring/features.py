@@ -141,6 +141,14 @@ def repeats(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.isin(inverse[len(known) :], inverse[: len(known)])
 
 
+def held(keys: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """Which of `keys` (n,) are among `ordered` (m,), which are in their order: (n,) bool. For few keys among many."""
+    if not len(ordered) or not len(keys):
+        return np.zeros(len(keys), bool)
+    places = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
+    return np.asarray(ordered[places] == keys, bool)
+
+
 @dataclass(frozen=True)
 class Distinct:
     """Distinct rows of a matrix.

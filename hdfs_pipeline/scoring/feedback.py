@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.scoring.dataset import Dataset, Feedback
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, STRETCHES, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.store.store import Connection
@@ -58,7 +59,7 @@ def overlay(data: Dataset, words: Sequence[Word]) -> Dataset:
     # Not with the dtype of `data.keys`: that would cut a longer text off, which would then name another item.
     keys = np.array([word.key for word in on_items])
     labels = np.array([WORDS[word.verdict] for word in on_items], np.int8)
-    present = np.isin(keys, data.keys)
+    present = held(keys, data.keys)
     rows, labels = np.searchsorted(data.keys, keys[present]), labels[present]
     if not len(rows):
         return data

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hdfs_pipeline.scoring.features import Unfinished
+from hdfs_pipeline.scoring.features import Unfinished, distinct_rows
 from hdfs_pipeline.scoring.normals import event_counts
 
 
@@ -58,13 +58,13 @@ class _Life:
 def _lives(values: np.ndarray, unfinished: Unfinished) -> Sequence[_Life]:
     rows = np.flatnonzero(unfinished.code)
     pairs = np.column_stack([values[rows], unfinished.code[rows].astype(np.float32)])
-    distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    order = np.argsort(inverse.reshape(-1), kind="stable")
-    groups = np.split(rows[order], np.cumsum(np.bincount(inverse.reshape(-1)))[:-1])
-    kinds = [unfinished.kinds[int(pair[-1]) - 1] for pair in distinct]
+    found = distinct_rows(pairs)
+    order = np.argsort(found.inverse, kind="stable")
+    groups = np.split(rows[order], np.cumsum(found.weights)[:-1])
+    kinds = [unfinished.kinds[int(pair[-1]) - 1] for pair in pairs[found.first]]
     return [
         _Life(group, pair[:-1], kind.outside, kind.begins_before)
-        for group, pair, kind in zip(groups, distinct, kinds, strict=True)
+        for group, pair, kind in zip(groups, pairs[found.first], kinds, strict=True)
     ]
 
 

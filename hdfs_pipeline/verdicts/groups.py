@@ -14,6 +14,7 @@ from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.groups import Group, group_items, rare_kinds
 from hdfs_pipeline.scoring.knowledge import Knowledge, failed, worst
 from hdfs_pipeline.settings import Settings
@@ -142,19 +143,19 @@ def _by_knowledge(
 
 def _found(store: Store, settings: Settings, domain: Domain) -> tuple[Members, Knowledge | None]:
     """The items that belong to a group: those of the home's features, and the recorded anomalies that these lack."""
-    held, members, knowledge = np.zeros(0, np.int64), None, None
+    known, members, knowledge = np.zeros(0, np.int64), None, None
     if domain.day_one:
         serving = serving_detector(settings, domain)
         ready = ready_detectors(settings, domain)
         names = [name for name in domain.voices(settings, serving) if name in ready]
         data = domain.features(store, settings, families(domain, names))
-        held, knowledge = data.keys, domain.knowledge(settings, data.main.source)
+        known, knowledge = data.keys, domain.knowledge(settings, data.main.source)
         if knowledge is not None:
             members = _judged(settings, domain, data, knowledge, names)
     with store.read() as con:
         recorded = [item for (item,) in con.execute(_RECORDED, [domain.name]).fetchall()]
         keys = np.array([domain.item.parse(item) for item in recorded])
-        others = [recorded[row] for row in np.flatnonzero(~np.isin(keys, held))]
+        others = [recorded[row] for row in np.flatnonzero(~held(keys, known))]
         rows = con.execute(_ROWS, [domain.name, others]).fetchall() if others else []
     streamed = _recorded(rows)
     return (streamed if members is None else members + streamed), knowledge

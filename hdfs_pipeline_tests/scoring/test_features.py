@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows
+from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows, held
 
 counts = st.integers(0, 2).map(float) | st.floats(0, 1e9, width=32)
 matrices = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=30), elements=counts)
@@ -110,3 +110,11 @@ def test_distinct_rows_of_whole_numbers_give_back_the_matrix(values: np.ndarray)
 def test_large_whole_numbers_are_told_apart() -> None:
     values = np.array([[2**53], [2**53 + 1], [2**53]], np.int64)
     assert distinct_rows(values).inverse.tolist() in ([0, 1, 0], [1, 0, 1])
+
+
+@pytest.mark.parametrize("kind", [int, str])
+@given(data=st.data())
+def test_keys_are_found_among_those_in_order(kind: type, data: st.DataObject) -> None:
+    some = st.lists(st.integers(-9, 9).map(kind), max_size=12)
+    keys, others = data.draw(some), sorted(set(data.draw(some)))
+    assert held(np.array(keys, kind), np.array(others, kind)).tolist() == [key in others for key in keys]

@@ -11,9 +11,10 @@ from fastapi.responses import RedirectResponse
 from hdfs_pipeline.domains import DOMAINS
 from hdfs_pipeline.errors import NotFoundError, UsageError
 from hdfs_pipeline.scoring.incidents import STATUSES
-from hdfs_pipeline.serving.home import Home, TheHome, needs, speaker
+from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.bars import bars_of
 from hdfs_pipeline.serving.pages.render import form, page, respond
+from hdfs_pipeline.serving.pages.saying import note_of
 from hdfs_pipeline.serving.routes.incidents import Does, do
 from hdfs_pipeline.verdicts.incidents import WATCHER
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents, whole_incident
@@ -24,7 +25,6 @@ from hdfs_pipeline.verdicts.tickets import FORMATS
 router = APIRouter(prefix="/incidents", include_in_schema=False)
 
 PER_PAGE: Final = 50
-_LONGEST: Final = 2000  # characters of a note
 _SPANS: Final = ("1h", "24h", "7d", "4w")
 # What can be done with an incident of each status, the likeliest first.
 _OVER: Final[tuple[Does, ...]] = ("reopen", "suppress", "false_alarm")
@@ -121,9 +121,6 @@ async def act(request: Request, home: TheHome, identity: str, does: str) -> Resp
     """Do what a form of the page asks for, and show the page again."""
     if does not in get_args(Does):
         raise UsageError(f"nothing called {does!r} can be done with an incident")
-    fields = await form(request)
-    note, by = fields.get("note", "").strip(), speaker(request, fields.get("by", "").strip())
-    if len(note) > _LONGEST or len(by) > _LONGEST:
-        raise UsageError(f"a note has at most {_LONGEST:,} characters")
+    note, by = note_of(request, await form(request))
     said = await to_thread.run_sync(lambda: do(home, identity, does, note, by))  # type: ignore[arg-type]
     return RedirectResponse(f"/incidents/{said['id']}", 303)

@@ -72,7 +72,15 @@ def test_what_is_not_there_is_a_page_that_says_so(home: Home, path: str, status:
     assert shown.status_code == status and said in shown.text and "<h1>" in shown.text
 
 
-@pytest.mark.parametrize("form", [{"group": "x", "verdict": "nonsense"}, {"group": "no such group", "verdict": "real"}])
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"group": "x", "verdict": "nonsense"},
+        {"group": "no such group", "verdict": "real"},
+        {"group": "x", "verdict": "real", "note": "x" * 2001},
+        {"group": "x", "verdict": "real", "by": "x" * 201},
+    ],
+)
 def test_a_word_that_cannot_be_kept_changes_nothing(home: Home, form: dict[str, str]) -> None:
     assert asks(home)("/groups", **form).status_code in (400, 404)
     assert words(home.store, BLOCKS) == []

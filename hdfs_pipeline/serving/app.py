@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Any, Final
 
+from anyio import to_thread
 from fastapi import FastAPI, Response
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
@@ -17,9 +18,10 @@ from hdfs_pipeline.serving.live import Live
 from hdfs_pipeline.serving.pages import docs, groups, now, signing
 from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
+from hdfs_pipeline.serving.pages import namenode as namenode_pages
 from hdfs_pipeline.serving.pages.render import STATIC, shown_problem
 from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
-from hdfs_pipeline.serving.routes import incidents, items, live, score, state
+from hdfs_pipeline.serving.routes import anomalies, incidents, items, jobs, live, namenode, score, state
 from hdfs_pipeline.settings import Settings
 
 ABOUT: Final = """What is wrong on an HDFS cluster, where, since when and why.
@@ -43,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
+            await to_thread.run_sync(home.jobs.end)
 
     app = FastAPI(
         title="hdfs_pipeline",
@@ -57,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.home, app.state.live = home, feed
     tell_problems(app, shown_problem)
-    for page in (now, incident_pages, groups, item_pages, docs, signing):
+    for page in (now, incident_pages, groups, item_pages, namenode_pages, docs, signing):
         app.include_router(page.router)
     app.mount("/static", Files(directory=STATIC), name="static")
     for router in (
@@ -67,6 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
         items.router,
         score.router,
         live.router,
+        namenode.router,
+        anomalies.router,
+        jobs.router,
         *items.of_domains,
     ):
         app.include_router(router)

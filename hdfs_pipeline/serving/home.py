@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from hdfs_pipeline.serving.cache import Cache
 from hdfs_pipeline.serving.figures import Figures
+from hdfs_pipeline.serving.jobs import Jobs
 from hdfs_pipeline.serving.tokens import Scope, Tokens, are_needed
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
@@ -29,15 +30,15 @@ class Home:
     tokens: Tokens
     figures: Figures
     judges: Judges
+    jobs: Jobs
     guarded: bool
 
     @classmethod
     def of(cls, settings: Settings) -> "Home":
         """The home of these settings."""
         store = Store.open(settings)
-        return cls(
-            settings, store, Cache(store), Tokens(settings), Figures(), Judges(store, settings), are_needed(settings)
-        )
+        judges, guarded = Judges(store, settings), are_needed(settings)
+        return cls(settings, store, Cache(store), Tokens(settings), Figures(), judges, Jobs(), guarded)
 
 
 async def the_home(request: Request) -> Home:  # not blocking, and a plain `def` would cost each request a thread

@@ -9,7 +9,7 @@ import pytest
 from hdfs_pipeline_tests.browser.conftest import Server, Visit
 from hdfs_pipeline_tests.homes import Home
 
-_FOCUSED = """() => {
+FOCUSED = """() => {
     const at = document.activeElement;
     if (!at || at === document.body) return null;
     const drawn = at instanceof SVGElement ? getComputedStyle(at.querySelector(".bar, .step")) : null;
@@ -21,7 +21,7 @@ _FOCUSED = """() => {
         within: box.width > 0 && box.bottom > 0 && box.top < innerHeight,
     };
 }"""
-_REACHABLE = """() => [...document.querySelectorAll(
+REACHABLE = """() => [...document.querySelectorAll(
         "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")]
     .filter((each) => each.checkVisibility()).map((each) => each.outerHTML.slice(0, 90))"""
 
@@ -66,12 +66,12 @@ def test_what_somebody_else_does_shows_at_once_and_leaves_the_note_alone(
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit, judged: Home, path: str) -> None:
     others = {"incident": f"/incidents/{one(judged)}", "item": f"/items/blocks/{a_block(judged)}"}
     page = visit.open(others.get(path, path))
-    reachable = page.evaluate(_REACHABLE)
+    reachable = page.evaluate(REACHABLE)
     missing = set(reachable)
     assert len(missing) > 8
     for _ in range(len(reachable) + 9):
         page.keyboard.press("Tab")
-        at = page.evaluate(_FOCUSED)
+        at = page.evaluate(FOCUSED)
         if at is None:
             break
         assert at["seen"] and at["within"], at
@@ -179,6 +179,6 @@ def tab_to(page: Any, wanted: Callable[[dict[str, Any]], bool]) -> None:
     """Press Tab until it is at the wanted element."""
     for _ in range(200):
         page.keyboard.press("Tab")
-        if (at := page.evaluate(_FOCUSED)) and wanted(at):
+        if (at := page.evaluate(FOCUSED)) and wanted(at):
             return
     raise AssertionError("Tab does not reach it")

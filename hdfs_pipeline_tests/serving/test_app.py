@@ -66,7 +66,9 @@ def test_the_routes_are_found() -> None:
 def test_every_route_needs_exactly_one_scope(route: Route) -> None:
     assert len(route.scopes) == 1 and route.scopes[0] in SCOPES
     if route.scopes == ("read",):
-        assert route.method == "GET" or route.path.startswith("/api/score")  # what changes something needs more
+        assert route.method == "GET" or route.path.startswith(
+            ("/api/score", "/api/report")
+        )  # what changes something needs more
 
 
 @pytest.fixture(scope="module")

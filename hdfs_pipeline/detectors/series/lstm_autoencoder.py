@@ -50,7 +50,7 @@ class LstmAutoencoder(ScaledDetector):
         super().__init__(seed=seed, **params)
         self._trained: Tensors = {}  # parameters of the network
         self._usual = np.zeros(0, np.float32)  # (u,) mean squared error of each used column in the baseline
-        self._history: list[float] = []  # validation loss of each epoch
+        self._history: list[tuple[float, float]] = []  # loss of training and of validation, by epoch
 
     def fit(self, values: Frame, labels: np.ndarray | None, weights: np.ndarray) -> Self:
         """Learn the normal steps. See `Detector.fit`. Raises: DataError where no window of them is whole."""
@@ -124,9 +124,14 @@ class LstmAutoencoder(ScaledDetector):
         super()._restore(tensors)
 
     def facts(self) -> dict[str, Any]:
-        """Columns, epochs, and the validation loss of the best one."""
-        best = min(self._history, default=None)
-        return {"metrics": int(self.scale.used.sum()), "epochs_run": len(self._history), "validation_loss": best}
+        """Columns, epochs, the validation loss of the best one, and `losses` of training and validation by epoch."""
+        validation = [held for _, held in self._history]
+        return {
+            "metrics": int(self.scale.used.sum()),
+            "epochs_run": len(self._history),
+            "validation_loss": min(validation, default=None),
+            "losses": {"training": [learned for learned, _ in self._history], "validation": validation},
+        }
 
 
 def _windows(rows: np.ndarray, last: np.ndarray, length: int) -> np.ndarray:
@@ -154,8 +159,11 @@ def _network(metrics: int, params: Mapping[str, Any]) -> Any:
     return Network()
 
 
-def _learn(windows: np.ndarray, params: Mapping[str, Any], seed: int) -> tuple[Tensors, list[float]]:
-    """Weights of the epoch with the least validation loss, and the loss of each; validation is the last in time."""
+def _learn(windows: np.ndarray, params: Mapping[str, Any], seed: int) -> tuple[Tensors, list[tuple[float, float]]]:
+    """Weights of the epoch with the least validation loss, and the losses of training and validation by epoch.
+
+    Validation is the last in time.
+    """
     import torch
 
     kept = max(1, round(len(windows) * params["validation_split"]))
@@ -163,13 +171,14 @@ def _learn(windows: np.ndarray, params: Mapping[str, Any], seed: int) -> tuple[T
     known = ~torch.isnan(targets)
     targets = torch.nan_to_num(targets)
     inputs = torch.where(targets.abs() <= STRANGE, targets, 0.0)
-    history: list[float] = []
+    history: list[tuple[float, float]] = []
     with repeatable(seed):
         network = _network(windows.shape[2], params)
         best = {name: value.clone() for name, value in network.state_dict().items()}
         optimiser = torch.optim.Adam(network.parameters(), lr=params["learning_rate"])
         learn = max(1, len(windows) - kept)
         for _ in range(params["epochs"]):
+            learned = []
             for rows in torch.randperm(learn).split(params["batch_size"]):
                 shown = torch.rand(len(rows), 1, windows.shape[2]) >= params["hidden_share"]
                 loss = _loss(network(inputs[rows] * shown), targets[rows], known[rows])
@@ -177,6 +186,7 @@ def _learn(windows: np.ndarray, params: Mapping[str, Any], seed: int) -> tuple[T
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimiser.step()
+                learned.append(loss.item())
             with torch.no_grad():
                 parts = range(len(windows) - kept, len(windows), _ROWS)
                 losses = [
@@ -184,10 +194,10 @@ def _learn(windows: np.ndarray, params: Mapping[str, Any], seed: int) -> tuple[T
                     for at in parts
                 ]
             loss_now = float(np.mean(losses))
-            if loss_now < min(history, default=np.inf) - 1e-4:
+            if loss_now < min((held for _, held in history), default=np.inf) - 1e-4:
                 best = {name: value.clone() for name, value in network.state_dict().items()}
-            history.append(loss_now)
-            if len(history) - int(np.argmin(history)) > params["patience"]:
+            history.append((float(np.mean(learned)), loss_now))
+            if len(history) - int(np.argmin([held for _, held in history])) > params["patience"]:
                 break
     return {name: value.detach().numpy().copy() for name, value in best.items()}, history
 

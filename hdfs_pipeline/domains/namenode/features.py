@@ -78,15 +78,28 @@ def load_baseline(
     Incidents (unless `with_incidents`) and marked stretches stay in it, labelled so that nothing is learned from them.
     Raises: DataError if too little is left.
     """
+    _, data = baseline_steps(store, settings, namenode=namenode, start=start, end=end, with_incidents=with_incidents)
+    learned = data.take(data.labels == UNLABELLED)
+    require(learned.main.inputs, settings.namenode_sequence_length)
+    return data
+
+
+def baseline_steps(
+    store: Store,
+    settings: Settings,
+    *,
+    namenode: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    with_incidents: bool = False,
+) -> tuple[Series, Dataset]:
+    """The samples of a stretch, and their steps as `load_baseline` has them, however few those are."""
     name = the_namenode(store, namenode)
     until = end.timestamp() if end else last_sample(store, name) + 1
     since = start.timestamp() if start else until - settings.namenode_baseline_hours * 3600
     series = load_series(store, name, since, until, users=True)
     stretches = left_out(store, name, since, until, with_incidents=with_incidents)
-    data = dataset(series, settings, stretches, given=words(store))
-    learned = data.take(data.labels == UNLABELLED)
-    require(learned.main.inputs, settings.namenode_sequence_length)
-    return data
+    return series, dataset(series, settings, stretches, given=words(store))
 
 
 def dataset(

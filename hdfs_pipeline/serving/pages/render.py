@@ -31,7 +31,13 @@ class Page(NamedTuple):
     name: str
 
 
-NAVIGATION: Final = (Page("/", "Now"), Page("/incidents", "Incidents"), Page("/groups", "Groups"), Page("/docs", "API"))
+NAVIGATION: Final = (
+    Page("/", "Now"),
+    Page("/incidents", "Incidents"),
+    Page("/groups", "Groups"),
+    Page("/namenode", "NameNode"),
+    Page("/docs", "API"),
+)
 
 
 def _moment(text: str | datetime) -> str:

@@ -14,6 +14,8 @@ from hdfs_pipeline.domains.namenode.detectors import LEARNING, MAIN, RULES
 from hdfs_pipeline.domains.namenode.metrics import COLUMNS
 from hdfs_pipeline.domains.namenode.plots import metrics_png, scores_png
 from hdfs_pipeline.domains.namenode.reports import (
+    analysis_report,
+    baseline_report,
     list_incidents,
     metric_series,
     model_status,
@@ -124,6 +126,44 @@ def test_a_report_with_another_threshold_recounts(trained: Home) -> None:
     assert scores_png(plain).startswith(b"\x89PNG")
 
 
+def test_an_analysis_ranks_anomalies_and_causes_and_draws_what_is_chosen(trained: Home) -> None:
+    names = ["GetListingAvgTime", "CallQueueLength"]
+    found = analysis_report(trained.store, trained.settings, metrics=names, start=when(STORM.start - 400))
+    assert found["steps"] == len(found["times"]) == 95 and list(found["series"]["metrics"]) == names
+    listing = found["series"]["metrics"]["GetListingAvgTime"]
+    assert max(each for each in listing["high"] if each) > 5 > max(each for each in listing["expected"] if each)
+    beyond = [
+        max(about["score"] / about["threshold"] for about in each["detectors"].values() if about["opened"])
+        for each in found["incidents"]
+    ]
+    assert len(beyond) == 5 and beyond == sorted(beyond, reverse=True)
+    assert [each["name"] for each in found["causes"]] == [each["cause"]["name"] for each in found["incidents"]]
+    assert found["causes"][0]["metrics"][0]["actual"] > found["causes"][0]["metrics"][0]["expected"]
+    calls = [user["calls"] - user["usual"] for user in found["users"]]
+    assert calls == sorted(calls, reverse=True) and 0 < len(calls) <= 10
+    few = analysis_report(trained.store, trained.settings, metrics=names, start=when(STORM.start - 400), points=9)
+    assert len(few["series"]["times"]) == 9 and len(few["times"]) == 95
+    with pytest.raises(DataError, match="no metric 'Nonsense'"):
+        analysis_report(trained.store, trained.settings, metrics=["Nonsense"])
+
+
+def test_a_window_that_is_too_long_is_told(trained: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, ask in (("MOST_STEPS", analysis_report), ("MOST_SAMPLES", baseline_report)):
+        monkeypatch.setattr(f"hdfs_pipeline.domains.namenode.reports.{limit}", 90)
+        with pytest.raises(DataError, match="95 polls are in this window, and 90 can be looked at"):
+            ask(trained.store, trained.settings, start=when(STORM.start - 400))
+
+
+def test_the_health_of_a_baseline_is_known_before_a_training(trained: Home) -> None:
+    good = baseline_report(trained.store, trained.settings, end=when(STORM.start))
+    assert (good["samples"], good["steps"], good["gaps"], good["why_not"]) == (30, 30, 0, "") and json.dumps(good)
+    assert {each["kind"] for each in good["findings"]} == {"short", "idle operations"}
+    short = baseline_report(trained.store, trained.settings, end=when(STORM.start - 185))
+    assert short["why_not"].startswith("needs 30 steps without a gap, has 12")
+    none = baseline_report(trained.store, trained.settings, start=when(0.0), end=when(1.0))
+    assert none["samples"] == 0 and none["from"] is None and none["why_not"]
+
+
 def test_metrics_with_what_was_expected(trained: Home) -> None:
     names = ["GetListingAvgTime", "RpcProcessingRate"]
     found = metric_series(
@@ -134,7 +174,7 @@ def test_metrics_with_what_was_expected(trained: Home) -> None:
     assert len(listing["values"]) == len(listing["expected"]) == len(found["times"])
     assert max(each for each in listing["values"] if each) > 5 > max(each for each in listing["expected"] if each)
     assert metrics_png(found, names, (found["times"][3], found["times"][5])).startswith(b"\x89PNG")
-    with pytest.raises(DataError, match="no metric Nonsense"):
+    with pytest.raises(DataError, match="no metric 'Nonsense'"):
         metric_series(trained.store, trained.settings, metrics=["Nonsense"])
 
 

@@ -517,6 +517,11 @@ class Settings(BaseSettings):
         return self.home / "incoming"
 
     @property
+    def dagster_address(self) -> str:
+        """Where Dagster's web page answers, http(s)://host:port."""
+        return (self.dagster_url or f"http://{self.dagster_host}:{self.dagster_port}").rstrip("/")
+
+    @property
     def tracking_uri(self) -> str:
         """MLflow's SQLite backend."""
         return f"sqlite:///{self.home.resolve()}/mlflow.db".replace("%", "%25")

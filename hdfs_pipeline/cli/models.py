@@ -1,6 +1,6 @@
 """Models: retrain them on new items, see their versions, go back to an earlier one."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -8,11 +8,6 @@ from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Detector, Domain, Json
 from hdfs_pipeline.errors import DataError, PipelineError
-
-if TYPE_CHECKING:
-    from hdfs_pipeline.domains import contract
-    from hdfs_pipeline.scoring.scorer import Card
-    from hdfs_pipeline.settings import Settings
 
 app = typer.Typer()
 
@@ -103,27 +98,22 @@ def models(detector: Detector = "all", domain: Domain = None, as_json: Json = Fa
     """
     from hdfs_pipeline.cli.tables.detectors import models_table
     from hdfs_pipeline.domains import domain_named
-    from hdfs_pipeline.domains.champions import BEST, named_detectors, ready_detectors, serving_detector
-    from hdfs_pipeline.learning.judgement import policy_of
+    from hdfs_pipeline.domains.champions import named_detectors, ready_detectors
     from hdfs_pipeline.scoring.feedback import feedback_sentence
-    from hdfs_pipeline.scoring.models import cards, champion_version, read_choice
+    from hdfs_pipeline.verdicts.models import choice_of, versions_of
 
     settings, kind = existing_home(), domain_named(domain)
-    rows = [
-        (card, card.version == (champion_version(settings, kind.name, name) or 0))
-        for name in named_detectors(kind, [detector], ready_detectors(settings, kind))
-        for card in cards(settings, kind.name, name) or _untrained(settings, kind, name)
-    ]
+    rows = versions_of(settings, kind, named_detectors(kind, [detector], ready_detectors(settings, kind)))
     if as_json:
-        terminal.print_json([card.to_json() | {"serves": serves} for card, serves in rows], kind.item)
+        terminal.print_json([row.to_json() for row in rows], kind.item)
         return
     if rows:
         terminal.out.print(models_table(rows, kind.item.plural))
     if not any(card.version for card, _ in rows):
         terminal.out.print(f"no model yet: `hdfs-pipeline train` makes one from the {kind.item.plural} of this home")
-    choice = read_choice(settings, kind.name) if kind.champion(settings) == BEST else None
-    policy, serving = policy_of(settings, kind), serving_detector(settings, kind)
-    lines = [f"Policy: {policy}. Verdicts come from {serving}."]
+    chosen = choice_of(settings, kind)
+    choice = chosen["choice"]
+    lines = [f"Policy: {chosen['policy']}. Verdicts come from {chosen['serving']}."]
     lines += [f"Chosen on {choice['decided_at'][:10]}: {choice['verdict']}"] if choice else []
     lines += [
         f"feedback: {card.detector} version {card.version}: {feedback_sentence(card.feedback)}"
@@ -132,10 +122,3 @@ def models(detector: Detector = "all", domain: Domain = None, as_json: Json = Fa
     ]
     for line in lines:
         terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _untrained(settings: "Settings", kind: "contract.Domain", name: str) -> "list[Card]":
-    """The card of a detector that needs no training; none of any other."""
-    from hdfs_pipeline.domains.champions import load_scorer
-
-    return [load_scorer(settings, kind, name).card] if name in kind.untrained else []

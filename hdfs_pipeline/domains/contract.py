@@ -375,6 +375,8 @@ class Domain(ABC):
     """Families whose columns are the same whatever was read; those of all others come from a source."""
     countable: ClassVar[frozenset[str]] = frozenset()
     """Families whose rows tell how often each event happened, which is what rules are judged on."""
+    labelled: ClassVar[str] = ""
+    """SQL of the items that have a label from outside: columns `item` and `label`; '' where none can have one."""
     topics: ClassVar[tuple[Topic, ...]] = ()
     ways: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Topics at which a stream worker may begin, each with those where it may end."""

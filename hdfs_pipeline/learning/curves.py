@@ -7,6 +7,7 @@ from itertools import cycle
 import numpy as np
 
 from hdfs_pipeline.learning.training import Tested
+from hdfs_pipeline.scoring.evaluation import Steps
 
 
 def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
@@ -41,9 +42,4 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
 
 def curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision, recall and share of normal items flagged at each distinct score, from the highest down."""
-    distinct, place = np.unique(-scores, return_inverse=True)
-    hits = np.bincount(place, weights=labels, minlength=len(distinct)).cumsum()
-    flagged = np.bincount(place, minlength=len(distinct)).cumsum()
-    normal = max(int((labels == 0).sum()), 1)
-    recall = np.append(0, hits / max(int(labels.sum()), 1))
-    return np.append(1, hits / flagged), recall, np.append(0, (flagged - hits) / normal)
+    return Steps.of(scores, labels == 1).curve()

@@ -239,8 +239,12 @@ class RolledBack:
     alias_moved: bool
 
 
-def roll_back(settings: Settings, domain: Domain, name: str, to: int | None = None) -> RolledBack:
+def roll_back(
+    settings: Settings, domain: Domain, name: str, to: int | None = None, *, by: str = "", note: str = ""
+) -> RolledBack:
     """Let version `to` serve, by default the one that served before the champion, also in MLflow.
+
+    `by` says who wants it, and `note` why.
 
     Raises: NotTrainedError if there is no such version, or it is damaged; DataError if none served before, or if it
     serves already.
@@ -249,7 +253,7 @@ def roll_back(settings: Settings, domain: Domain, name: str, to: int | None = No
     version = previous_version(settings, domain.name, name) if to is None else to
     if version == champion_version(settings, domain.name, name):
         raise DataError(f"version {version} of {name} serves already: `hdfs-pipeline models` shows what there is")
-    before = promote_model(settings, domain.name, name, version, back=True)
+    before = promote_model(settings, domain.name, name, version, back=True, by=by, note=note)
     return RolledBack(name, before, version, move_alias(settings, domain.name, name, version))
 
 

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -17,6 +20,14 @@ from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
 
+MLFLOW_UI: Final = "http://127.0.0.1:5000"
+"""Where `mlflow ui` answers unless told otherwise."""
+# By version of ours, those of a number that was used twice in their order. Dagster's run tells its id to its own run.
+_RUNS: Final = """SELECT t.value, v.run_id, coalesce(d.value, '') FROM model_version_tags t
+    JOIN model_versions v ON v.name = t.name AND v.version = t.version
+    LEFT JOIN tags p ON p.run_uuid = v.run_id AND p.key = 'mlflow.parentRunId'
+    LEFT JOIN tags d ON d.run_uuid = p.value AND d.key = 'dagster_run_id'
+    WHERE t.name = ? AND t.key = 'version' AND v.run_id IS NOT NULL ORDER BY v.version"""
 _FEEDBACK = ("verdicts", "real", "false", "expected", "judged", "agrees")
 FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
 
@@ -24,6 +35,11 @@ FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_1
 def experiment_of(domain: str) -> str:
     """Name of a domain's experiment in MLflow; the names of its registered models begin with it."""
     return f"hdfs_{domain}"
+
+
+def ui_command(settings: Settings) -> str:
+    """The command that shows the home's runs at `MLFLOW_UI`."""
+    return f"mlflow ui --backend-store-uri {settings.tracking_uri}"
 
 
 def start_tracking(settings: Settings, domain: str) -> str:
@@ -125,6 +141,26 @@ def move_alias(settings: Settings, domain: str, name: str, version: int) -> bool
     newest = max(fitting, key=lambda candidate: int(candidate.version))
     client.set_registered_model_alias(model, "champion", newest.version)
     return True
+
+
+class Run(NamedTuple):
+    """A training in MLflow, by the id of its run, and the Dagster run that it was part of, '' for none."""
+
+    mlflow: str
+    dagster: str
+
+
+def tracked_runs(settings: Settings, domain: str, name: str) -> dict[int, Run]:
+    """The runs of the versions of a detector's model, as far as the home's MLflow knows them.
+
+    Its tables are read directly: MLflow itself takes seconds to import, and a page has only milliseconds.
+    """
+    path = settings.home.resolve() / "mlflow.db"
+    address = f"file:{quote(str(path))}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(address, uri=True, timeout=1)) as con:
+        rows = con.execute(_RUNS, [f"{experiment_of(domain)}_{name}"]).fetchall()
+        return {int(version): Run(run, dagster) for version, run, dagster in rows if version.isdigit()}
+    return {}  # there is no file, or one of another release of MLflow
 
 
 def publish_model(store: Store, settings: Settings, card: Card) -> None:

@@ -52,21 +52,7 @@ def evaluate(
     `kinds` (n,) str; `seen` (n,) bool, whether the item's vector occurs in training; `samples` bootstrap resamples.
     """
     flagged, anomaly = scores >= threshold, labels == 1
-    counts = _confusion(flagged, anomaly)
-    figures: dict[str, Any] = _figures(counts)
-    steps = _Steps.of(scores, anomaly)
-    both = 0 < anomaly.sum() < len(labels)
-    result = Evaluation(
-        items=len(labels),
-        anomalies=int(anomaly.sum()),
-        threshold=float(threshold),
-        **figures,
-        pr_auc=float(_average_precision(steps.positives, steps.negatives)) if both else None,
-        roc_auc=float(_roc_auc(steps.positives, steps.negatives)) if both else None,
-        confusion=counts,
-        false_alarms_per_10k=counts["false_positives"] / max(len(labels), 1) * 10_000,
-        intervals=_bootstrap(steps, threshold, samples, seed) if both and samples else {},
-    )
+    result = evaluate_steps(Steps.of(scores, anomaly), threshold, samples=samples, seed=seed)
     if seen is not None:
         fresh = _confusion(flagged[~seen], anomaly[~seen])
         result.unseen.update({"items": int((~seen).sum()), **fresh, **_figures(fresh)})
@@ -74,6 +60,32 @@ def evaluate(
         result.recall_by_kind.update(_by_kind(flagged, kinds, anomaly))
         result.false_alarm_rate_by_kind.update(_by_kind(flagged, kinds, ~anomaly))
     return result
+
+
+def evaluate_steps(steps: "Steps", threshold: float, *, samples: int = 0, seed: int = 7) -> Evaluation:
+    """Figures of items whose scores and labels `steps` tell; without those by kind and of unseen ones."""
+    flagged = steps.scores >= threshold
+    hits, false = int(steps.positives[flagged].sum()), int(steps.negatives[flagged].sum())
+    anomalies, normal = int(steps.positives.sum()), int(steps.negatives.sum())
+    counts = {
+        "true_positives": hits,
+        "false_positives": false,
+        "false_negatives": anomalies - hits,
+        "true_negatives": normal - false,
+    }
+    both = bool(anomalies and normal)
+    figures: dict[str, Any] = _figures(counts)
+    return Evaluation(
+        items=anomalies + normal,
+        anomalies=anomalies,
+        threshold=float(threshold),
+        **figures,
+        pr_auc=float(_average_precision(steps.positives, steps.negatives)) if both else None,
+        roc_auc=float(_roc_auc(steps.positives, steps.negatives)) if both else None,
+        confusion=counts,
+        false_alarms_per_10k=false / max(anomalies + normal, 1) * 10_000,
+        intervals=_bootstrap(steps, threshold, samples, seed) if both and samples else {},
+    )
 
 
 def _confusion(flagged: np.ndarray, anomaly: np.ndarray) -> dict[str, int]:
@@ -102,18 +114,29 @@ def _by_kind(flagged: np.ndarray, kinds: np.ndarray, rows: np.ndarray) -> dict[s
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """Anomalous and normal items at each distinct score, highest first: (k,) each."""
+class Steps:
+    """Anomalous and normal items at each distinct score, highest first: (k,) each.
+
+    Items whose scores lie next to each other may stand together, at the least of these.
+    """
 
     scores: np.ndarray
     positives: np.ndarray
     negatives: np.ndarray
 
     @classmethod
-    def of(cls, scores: np.ndarray, anomaly: np.ndarray) -> "_Steps":
+    def of(cls, scores: np.ndarray, anomaly: np.ndarray) -> "Steps":
+        """Those of items with `scores` (n,), of which some are an `anomaly` (n,) bool."""
         distinct, place = np.unique(-scores, return_inverse=True)
         positives = np.bincount(place, weights=anomaly, minlength=len(distinct))
         return cls(-distinct, positives, np.bincount(place, minlength=len(distinct)) - positives)
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Precision, recall and share of normal items flagged, (k + 1,) each: of nothing, then from each score on."""
+        hits, false = self.positives.cumsum(), self.negatives.cumsum()
+        precision = hits / np.maximum(hits + false, 1)
+        recall, share = (part / max(int(part[-1]) if len(part) else 0, 1) for part in (hits, false))
+        return np.append(1, precision), np.append(0, recall), np.append(0, share)
 
 
 def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
@@ -129,7 +152,7 @@ def _roc_auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
     return (negatives * above).sum(-1) / (positives.sum(-1) * negatives.sum(-1))
 
 
-def _bootstrap(steps: _Steps, threshold: float, samples: int, seed: int) -> dict[str, tuple[float, float]]:
+def _bootstrap(steps: Steps, threshold: float, samples: int, seed: int) -> dict[str, tuple[float, float]]:
     """95 % intervals by resampling items; items of one score and label are alike, so their counts are drawn."""
     cells = np.concatenate([steps.positives, steps.negatives])
     drawn = np.random.default_rng(seed).multinomial(int(cells.sum()), cells / cells.sum(), samples)

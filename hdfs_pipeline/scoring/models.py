@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
@@ -127,9 +127,19 @@ def _publish(card: Card, staging: Path, folder: Path) -> Card:
 
 
 def promote_model(
-    settings: Settings, domain: str, name: str, version: int, *, instead_of: int | None = None, back: bool = False
+    settings: Settings,
+    domain: str,
+    name: str,
+    version: int,
+    *,
+    instead_of: int | None = None,
+    back: bool = False,
+    by: str = "",
+    note: str = "",
 ) -> int | None:
     """Make a version the champion (`back`: again). Returns the version that served before, None if there was none.
+
+    `by` says which person wants it, '' for a training, and `note` why.
 
     A reader of the pointer finds either the old or the new version. With `instead_of`, only if that version still
     serves. Raises: NotTrainedError for a version that is missing or damaged; DataError if another one serves by now.
@@ -144,10 +154,10 @@ def promote_model(
                 "serves: nothing was changed; run `hdfs-pipeline retrain` again"
             )
         if before is not None and not (folder / _SERVED).exists():  # a model of an older release
-            _remember(folder, before, back=False)
+            _remember(folder, Served(before, _now(), back=False))
         write_whole(folder / _CHAMPION, str(version))
         # After the pointer: if the process ends between the two, `rollback` still knows what served before.
-        _remember(folder, version, back=back)
+        _remember(folder, Served(version, _now(), back, by, note))
     return before
 
 
@@ -161,22 +171,41 @@ def write_whole(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _remember(folder: Path, version: int, *, back: bool) -> None:
-    at = datetime.now(UTC).isoformat(timespec="seconds")
+class Served(NamedTuple):
+    """A version that began to serve: when (ISO 8601, UTC), whether it had served before, who wanted it and why."""
+
+    version: int
+    at: str = ""
+    back: bool = False
+    by: str = ""
+    note: str = ""
+
+
+def served_versions(settings: Settings, domain: str, name: str) -> list[Served]:
+    """What has served of a detector's model, the oldest first."""
+    return _served(detector_folder(settings, domain, name))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _remember(folder: Path, entry: Served) -> None:
     path = folder / _SERVED
     cut_off = path.exists() and not (path.read_bytes() or b"\n").endswith(b"\n")
     with path.open("a") as file:
-        file.write("\n" * cut_off + json.dumps({"version": version, "at": at, "back": back}) + "\n")
+        file.write("\n" * cut_off + json.dumps(entry._asdict()) + "\n")
 
 
-def _served(folder: Path) -> list[tuple[int, bool]]:
-    """The versions that have served, oldest first, and whether each was brought back; broken lines are skipped."""
+def _served(folder: Path) -> list[Served]:
+    """As `served_versions`; broken lines are skipped."""
     entries = []
     path = folder / _SERVED
     for line in path.read_bytes().splitlines() if path.exists() else []:
-        with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             entry = json.loads(line)
-            entries.append((int(entry["version"]), bool(entry["back"])))
+            at, by, note = (str(entry.get(name, "")) for name in ("at", "by", "note"))
+            entries.append(Served(int(entry["version"]), at, bool(entry["back"]), by, note))
     return entries
 
 
@@ -206,7 +235,7 @@ def previous_version(settings: Settings, domain: str, name: str) -> int:
     serving = int(model_folder(settings, domain, name).name)
     folder = detector_folder(settings, domain, name)
     saved = set(_versions(folder))
-    entries = [(version, back) for version, back in _served(folder) if version in saved]
+    entries = [(entry.version, entry.back) for entry in _served(folder) if entry.version in saved]
     stack: list[int] = []
     for version, back in [*entries, (serving, True)]:
         if back and version in stack:

@@ -18,10 +18,11 @@ from hdfs_pipeline.serving.live import Live
 from hdfs_pipeline.serving.pages import docs, groups, now, signing
 from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
+from hdfs_pipeline.serving.pages import models as model_pages
 from hdfs_pipeline.serving.pages import namenode as namenode_pages
 from hdfs_pipeline.serving.pages.render import STATIC, shown_problem
 from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
-from hdfs_pipeline.serving.routes import anomalies, incidents, items, jobs, live, namenode, score, state
+from hdfs_pipeline.serving.routes import anomalies, incidents, items, jobs, live, models, namenode, score, state
 from hdfs_pipeline.settings import Settings
 
 ABOUT: Final = """What is wrong on an HDFS cluster, where, since when and why.
@@ -60,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.home, app.state.live = home, feed
     tell_problems(app, shown_problem)
-    for page in (now, incident_pages, groups, item_pages, namenode_pages, docs, signing):
+    for page in (now, incident_pages, groups, item_pages, namenode_pages, model_pages, docs, signing):
         app.include_router(page.router)
     app.mount("/static", Files(directory=STATIC), name="static")
     for router in (
@@ -68,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
         state.bare,
         incidents.router,
         items.router,
+        models.router,
         score.router,
         live.router,
         namenode.router,

@@ -98,6 +98,8 @@ class Cache:
         body, kind = await to_thread.run_sync(lambda: _encoded(make()))
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         answer = Answer(body, kind, tag, state, begun_at, time.monotonic() - begun_at)
+        if self._asked.get(question) is not asyncio.current_task():  # answers were cleared: this one is of before
+            return answer
         self._answers[question] = answer
         self._answers.move_to_end(question)
         if len(self._answers) > _KEPT:

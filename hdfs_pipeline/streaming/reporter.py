@@ -28,8 +28,7 @@ class Reporter:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, asset: str, every_s: float = EVERY_S) -> None:
-        base = settings.dagster_url or f"http://{settings.dagster_host}:{settings.dagster_port}"
-        self._url = f"{base.rstrip('/')}/report_asset_materialization/{asset}"
+        self._url = f"{settings.dagster_address}/report_asset_materialization/{asset}"
         self._metrics, self._every_s = metrics, every_s
         self._ended = threading.Event()
         self._answers: bool | None = None

@@ -9,9 +9,9 @@ import pytest
 
 from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.learning.challenge import train_and_track
-from hdfs_pipeline.learning.tracking import experiment_of, publish_evaluations, start_tracking
+from hdfs_pipeline.learning.tracking import Run, experiment_of, publish_evaluations, start_tracking, tracked_runs
 from hdfs_pipeline.scoring.models import model_folder
-from hdfs_pipeline_tests.homes import BLOCKS, FAST, Home, copy_home
+from hdfs_pipeline_tests.homes import BLOCKS, FAST, Home, copy_home, open_home
 
 SPLITS = ("random", "chronological")
 FIGURES = ("precision", "recall", "f1", "pr_auc", "roc_auc", "false_alarms_per_10k")
@@ -41,6 +41,26 @@ def artifacts(home: Home, run_id: str, folder: str = "") -> set[str]:
 
 def test_each_training_is_a_run(trained: Home) -> None:
     assert set(runs(trained)) == set(FAST)
+
+
+def test_the_run_of_a_version_is_found_without_mlflow(trained: Home, tmp_path: Path) -> None:
+    import mlflow
+
+    found = tracked_runs(trained.settings, "blocks", "exact_match")
+    assert found == {1: Run(runs(trained)["exact_match"].info.run_id, "")}
+    assert tracked_runs(trained.settings, "blocks", "pca") == {}
+    for content in (None, b"", b"no database"):
+        home = open_home(tmp_path / str(content))
+        if content is not None:
+            home.settings.home.mkdir()
+            (home.settings.home / "mlflow.db").write_bytes(content)
+        assert tracked_runs(home.settings, "blocks", "exact_match") == {}
+    copied = copy_home(trained, tmp_path / "home")
+    shutil.copy(trained.settings.home / "mlflow.db", copied.settings.home)
+    parents = client(copied)
+    parent = parents.create_run(start_tracking(copied.settings, "blocks"), tags={"dagster_run_id": "d1"})
+    parents.set_tag(found[1].mlflow, mlflow.utils.mlflow_tags.MLFLOW_PARENT_RUN_ID, parent.info.run_id)
+    assert tracked_runs(copied.settings, "blocks", "exact_match") == {1: Run(found[1].mlflow, "d1")}
 
 
 @pytest.mark.parametrize("name", FAST)

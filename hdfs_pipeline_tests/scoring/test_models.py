@@ -18,6 +18,7 @@ from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.models import (
+    Served,
     cards,
     champion_version,
     known_feedback,
@@ -28,6 +29,7 @@ from hdfs_pipeline.scoring.models import (
     previous_version,
     promote_model,
     save_model,
+    served_versions,
     trained_detectors,
 )
 from hdfs_pipeline.scoring.scorer import Card, Scorer
@@ -318,6 +320,19 @@ def test_what_served_before(settings: Settings) -> None:
         previous_version(settings, "blocks", name)
     promote_model(settings, "blocks", name, 2, back=True)
     assert previous_version(settings, "blocks", name) == 1
+
+
+def test_who_let_a_version_serve_and_why_is_kept(settings: Settings) -> None:
+    for rows in (1, 2):
+        save_model(make_scorer(rows), settings)
+    promote_model(settings, "blocks", "exact_match", 1, back=True, by="ada", note="2 floods us")
+    told = served_versions(settings, "blocks", "exact_match")
+    assert [entry[0::2] for entry in told] == [(1, False, ""), (2, False, ""), (1, True, "2 floods us")]
+    assert told[-1].by == "ada" and told[-1].at
+    path = settings.models / "blocks" / "exact_match" / "served.jsonl"
+    path.write_text('{"version": 2, "at": "then", "back": false}\n[]\n"x"\n')  # an older release knew no people
+    assert served_versions(settings, "blocks", "exact_match") == [Served(2, "then")]
+    assert served_versions(settings, "blocks", "pca") == []
 
 
 def test_what_served_before_in_a_home_of_an_older_release(settings: Settings) -> None:

@@ -88,3 +88,21 @@ def test_an_answer_that_took_no_time_is_good_for_half_a_second(tmp_path: Path, c
         return told
 
     assert asyncio.run(walk()) == [b"0", b"0", b"1"]
+
+
+def test_an_answer_from_before_answers_were_cleared_is_not_kept(tmp_path: Path) -> None:
+    answers, begun, go_on = Cache(Store(tmp_path / "store.duckdb")), threading.Event(), threading.Event()
+
+    def held() -> bytes:
+        begun.set()
+        assert go_on.wait(30)
+        return b"before"
+
+    async def walk() -> list[bytes]:
+        waiting = asyncio.create_task(asked(answers, held))
+        assert await asyncio.to_thread(begun.wait, 30)
+        answers.clear()
+        go_on.set()
+        return [(await waiting).body, (await asked(answers, lambda: b"after")).body]
+
+    assert asyncio.run(walk()) == [b"before", b"after"]

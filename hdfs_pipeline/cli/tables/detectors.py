@@ -16,6 +16,7 @@ from hdfs_pipeline.scoring.evaluation import Evaluation
 from hdfs_pipeline.scoring.kinds import KindFit
 from hdfs_pipeline.scoring.plausibility import Doubt
 from hdfs_pipeline.scoring.scorer import Card
+from hdfs_pipeline.verdicts.models import judged_on
 
 _COLUMNS = 6  # detectors that fit side by side into a terminal
 
@@ -121,10 +122,10 @@ def models_table(rows: Iterable[tuple[Card, bool]], plural: str) -> Listing:
     about = (number("version"), name("serves"), name("made at"), number(plural), number("F1"))
     table = Listing("Models", (name("detector"), *about, Column("how it was judged")))
     for card, serves in rows:
-        split = next((split for split in ("latest", "chronological", "random") if split in card.metrics), "")
+        split, figures = judged_on(card) or ("", {})
         judged = card.judgement.get("verdict") or (f"{split} split" if split else "no labels to judge by")
         judged = judged if card.version else "needs no training"
-        f1 = _figure(card.metrics[split]["f1"] if split else None)
+        f1 = _figure(figures.get("f1"))
         made = card.created_at[:16].replace("T", " ") or "–"
         table.add_row(
             card.detector, str(card.version), "yes" if serves else "", made, f"{card.items:,}", f1, escape(judged)

@@ -9,11 +9,11 @@ from urllib.request import url2pathname
 import dagster as dg
 
 from hdfs_pipeline.defs.common.metadata import markdown, picture
+from hdfs_pipeline.learning.tracking import MLFLOW_UI, ui_command
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
 
 _PLOTTED = ("f1", "precision", "recall", "pr_auc", "roc_auc", "false_alarms_per_10k")
-_MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` answers unless told otherwise
 
 
 def mlflow_metadata(settings: Settings, run_id: str) -> dict[str, Any]:
@@ -23,9 +23,9 @@ def mlflow_metadata(settings: Settings, run_id: str) -> dict[str, Any]:
     run = mlflow.get_run(run_id)
     return {
         "mlflow run": dg.MetadataValue.text(run_id),
-        "mlflow link": dg.MetadataValue.url(f"{_MLFLOW_UI}/#/experiments/{run.info.experiment_id}/runs/{run_id}"),
+        "mlflow link": dg.MetadataValue.url(f"{MLFLOW_UI}/#/experiments/{run.info.experiment_id}/runs/{run_id}"),
         "mlflow files": dg.MetadataValue.path(url2pathname(urlparse(run.info.artifact_uri).path)),
-        "mlflow page": dg.MetadataValue.md(f"`mlflow ui --backend-store-uri {settings.tracking_uri}`"),
+        "mlflow page": dg.MetadataValue.md(f"`{ui_command(settings)}`"),
     }
 
 

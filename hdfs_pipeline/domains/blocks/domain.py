@@ -80,6 +80,7 @@ class Blocks(Domain):
     filled_by = "hdfs-pipeline ingest /var/log/hadoop-hdfs/"
     countable = frozenset({"events", "sequences"})
     unknown = UNKNOWN
+    labelled = "SELECT 'blk_' || block_id AS item, label FROM labels"
     topics = TOPICS
     ways = WAYS
     records_topic = RAW_LOGS

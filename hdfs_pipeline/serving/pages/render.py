@@ -36,6 +36,7 @@ NAVIGATION: Final = (
     Page("/incidents", "Incidents"),
     Page("/groups", "Groups"),
     Page("/namenode", "NameNode"),
+    Page("/models", "Models"),
     Page("/docs", "API"),
 )
 

@@ -12,6 +12,7 @@ from hdfs_pipeline.defs.blocks.checks import champion_above_keywords, conservati
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.learning.tracking import tracked_runs
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.defs.conftest import LINES, STANDARD, TAUGHT, Ran
@@ -76,6 +77,8 @@ def test_trainings_are_nested_in_one_finished_mlflow_run(ran: Ran) -> None:
     assert len(runs) == 1 + len(TAUGHT)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.data.tags.get("mlflow.parentRunId", parents[0].info.run_id) for run in runs} == {parents[0].info.run_id}
+    for name in TAUGHT:
+        assert tracked_runs(ran.settings, "blocks", name)[1].dagster == ran.run.run_id
 
 
 def test_checks_tell_what_is_missing(ran: Ran) -> None:

@@ -1,4 +1,4 @@
-"""How fast the server answers: one block, many at once, and what many clients poll while a process writes."""
+"""How fast the server answers: one block, many, what many clients poll while a process writes, the live feed."""
 
 import asyncio
 import multiprocessing
@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from hdfs_pipeline.bench.feed import embedded_broker, feed_times
 from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.errors import SetupError
@@ -35,7 +36,7 @@ _WARM_UP: Final = 20
 _PAUSE_S: Final = 0.2  # of the writer between two batches
 _ROWS: Final = 1_000
 _LIMIT_S: Final = 120.0
-_ONE_MS, _MANY_PER_S, _LIST_MS, _PAGE_MS = 10.0, 3e5, 50.0, 200.0
+_ONE_MS, _MANY_PER_S, _LIST_MS, _PAGE_MS, _FEED_MS = 10.0, 3e5, 50.0, 200.0, 1e3
 _LIST: Final = "/api/incidents"
 _LINK: Final = re.compile(r'<li><a href="(/[a-z]*)"')
 _ADDRESSES: Final = """SELECT '/incidents/' || (SELECT id FROM incidents ORDER BY items DESC, id LIMIT 1)
@@ -48,7 +49,13 @@ _WRITE: Final = f"""INSERT INTO scores BY NAME SELECT 'bench' AS domain, '' AS e
 
 
 def bench_serve(
-    settings: Settings, *, seconds: float = 60.0, blocks: int = 300_000, calls: int = 1_000, clients: int = CLIENTS
+    settings: Settings,
+    *,
+    seconds: float = 60.0,
+    blocks: int = 300_000,
+    calls: int = 1_000,
+    clients: int = CLIENTS,
+    verdicts: int = 100,
 ) -> dict[str, Any]:
     """Start the server on a copy of a home's store and measure it over REST.
 
@@ -59,21 +66,25 @@ def bench_serve(
         blocks: how many are judged in one request, drawn from the home's with replacement.
         calls: how many single blocks are judged, one request each.
         clients: connections at once.
+        verdicts: how many are produced to an embedded broker, one after the other, while a process writes.
 
     Returns a JSON-able dict: `one_p50_ms`, `one_p99_ms`; `many_per_s`, best of three; `list_p50_ms`, `list_p95_ms`,
-    `list_per_s`; `pages_p95_ms` by address; `errors` among these answers, `writes` committed meanwhile; `targets`;
-    `machine`. Raises: DataError where the home has no blocks, SetupError where the server does not start.
+    `list_per_s`; `pages_p95_ms` by address; `errors` among these answers; `feed_p50_ms`, `feed_p95_ms` from producing
+    a verdict to its event; `writes` committed meanwhile; `targets`; `machine`. Raises: DataError where the home has no
+    blocks, SetupError where the server or the broker does not start.
     """
     store = Store.open(settings)
     domain = domain_named("blocks")
     matrix = domain.features(store, settings).main
     draw = np.random.default_rng(settings.seed)
-    with _copied(settings, store) as home, _served(home) as address:
+    with _copied(settings, store) as home, embedded_broker(home), _served(home) as address:
         one = asyncio.run(_one(address, matrix, draw, calls))
         many_s = asyncio.run(_many(address, matrix, draw, blocks))
         with _written(home) as writes:
             polled, errors = asyncio.run(_polled(address, [_LIST], seconds, clients))
             pages, more_errors = asyncio.run(_polled(address, _pages(address, store), seconds, clients))
+            own = settings.model_copy(update={"home": home, "kafka_bootstrap_servers": ""})
+            feed = feed_times(own, domain, address, verdicts)
     times = polled[_LIST]
     result = {
         "home_blocks": len(matrix),
@@ -89,6 +100,9 @@ def bench_serve(
         "list_per_s": len(times) / seconds,
         "pages_p95_ms": {path: float(np.percentile(took, 95)) for path, took in pages.items()},
         "errors": errors + more_errors,
+        "verdicts": verdicts,
+        "feed_p50_ms": float(np.percentile(feed, 50)),
+        "feed_p95_ms": float(np.percentile(feed, 95)),
         "writes": writes.value,
         "machine": machine(),
     }
@@ -102,7 +116,7 @@ def _copied(settings: Settings, store: Store) -> Iterator[Path]:
         home = Path(folder)
         store.backup(home / store.path.name)
         for path in settings.home.resolve().iterdir():
-            if not path.name.startswith(store.path.name):
+            if not path.name.startswith(store.path.name) and path != settings.broker.resolve():
                 (home / path.name).symlink_to(path)
         yield home
 
@@ -110,7 +124,7 @@ def _copied(settings: Settings, store: Store) -> Iterator[Path]:
 @contextmanager
 def _served(home: Path) -> Iterator[str]:
     """The address of the home's server, a process of its own."""
-    given = {"serve_port": "0", "serve_host": "127.0.0.1", "serve_tokens": "false"}
+    given = {"serve_port": "0", "serve_host": "127.0.0.1", "serve_tokens": "false", "kafka_bootstrap_servers": ""}
     process = subprocess.Popen(
         [sys.executable, "-m", "hdfs_pipeline", "--home", str(home), "serve"],
         env=os.environ | {f"{PREFIX}{name.upper()}": value for name, value in given.items()},
@@ -252,10 +266,12 @@ def _targets(result: dict[str, Any]) -> list[dict[str, Any]]:
     pages = result["pages_p95_ms"]
     slowest = max(pages, key=pages.__getitem__)
     polled = f"GET {_LIST} by {result['clients']} clients while a process writes"
+    feed = result["feed_p95_ms"]
     return [
         {"what": "ms for one block (p99), below", **_below(p99, _ONE_MS)},
         {"what": "blocks/s in one request, at least", "value": speed, "aim": _MANY_PER_S, "met": speed >= _MANY_PER_S},
         {"what": f"ms for {polled} (p95), below", **_below(p95, _LIST_MS)},
         {"what": f"ms for the slowest page ({slowest}) likewise (p95), below", **_below(pages[slowest], _PAGE_MS)},
         {"what": "errors among these", "value": errors, "aim": 0, "met": errors == 0},
+        {"what": "ms from a verdict to its event (p95), below", "value": feed, "aim": _FEED_MS, "met": feed < _FEED_MS},
     ]

@@ -95,7 +95,7 @@ def bench_serve_command(
     blocks: Annotated[int, typer.Option(min=1, max=10**7, help="Blocks to judge in one request.")] = 300_000,
     as_json: Json = False,
 ) -> None:
-    """The server on a copy of a home: one block, many at once, and what 50 clients ask for during writes."""
+    """The server on a copy of a home: one block, many, what 50 clients poll while a process writes, the live feed."""
     from hdfs_pipeline.bench.serve import bench_serve
     from hdfs_pipeline.cli.tables.bench import serve_table
 

@@ -21,6 +21,7 @@ from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.severity import Kind
@@ -502,6 +503,14 @@ class Domain(ABC):
 
     def nearest(self, store: Store, key: Key) -> Key | None:
         """The item of the home whose id is nearest to one that it does not have, where it can be a slip of the hand."""
+        return None
+
+    def lives_near(self, store: Store, settings: Settings, key: Key, most: int) -> FeatureMatrix | None:
+        """Rows of the main family: an item's own, then those of whole items that began within a day of it.
+
+        There are `most` of these at most, the nearest in time first. None where items have no life of steps that two
+        of them could be compared by.
+        """
         return None
 
     def heard(self, store: Store) -> list[Heard]:

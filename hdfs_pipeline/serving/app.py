@@ -15,7 +15,7 @@ from hdfs_pipeline.serving.document import complete_document
 from hdfs_pipeline.serving.guard import Guard
 from hdfs_pipeline.serving.home import Home
 from hdfs_pipeline.serving.live import Live
-from hdfs_pipeline.serving.pages import docs, groups, now, signing
+from hdfs_pipeline.serving.pages import docs, feed, groups, now, signing
 from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
 from hdfs_pipeline.serving.pages import models as model_pages
@@ -35,11 +35,11 @@ send it back as `If-None-Match`, and an answer that has not changed is 304 witho
 def create_app(settings: Settings) -> FastAPI:
     """The application for a home, without its `Guard`."""
     home = Home.of(settings)
-    feed = Live(home.store, settings, home.cache)
+    live_feed = Live(home.store, settings, home.cache)
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(feed.watch())
+        watching = asyncio.create_task(live_feed.watch())
         try:
             yield
         finally:
@@ -59,9 +59,9 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/openapi.json",
         generate_unique_id_function=_name,
     )
-    app.state.home, app.state.live = home, feed
+    app.state.home, app.state.live = home, live_feed
     tell_problems(app, shown_problem)
-    for page in (now, incident_pages, groups, item_pages, namenode_pages, model_pages, docs, signing):
+    for page in (now, incident_pages, groups, feed, item_pages, namenode_pages, model_pages, docs, signing):
         app.include_router(page.router)
     app.mount("/static", Files(directory=STATIC), name="static")
     for router in (

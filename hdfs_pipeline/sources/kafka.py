@@ -39,7 +39,7 @@ def bootstrap_servers(settings: Settings) -> str:
     if settings.kafka_bootstrap_servers:
         return settings.kafka_bootstrap_servers
     try:
-        address = (settings.broker / ADDRESS_FILE).read_text().strip()
+        address = embedded_address(settings)
         host, port = address.rsplit(":", 1)
         with socket.create_connection((host, int(port)), timeout=5):  # one that was killed leaves its address behind
             return address
@@ -65,6 +65,14 @@ def client_config(settings: Settings, **extra: Any) -> dict[str, Any]:
     }
     callbacks = {name for name in extra if name.startswith("on_") or name.endswith("_cb")}
     return config | {name if name in callbacks else name.replace("_", "."): value for name, value in extra.items()}
+
+
+def embedded_address(settings: Settings) -> str:
+    """The address that the home's embedded broker wrote down; '' where none did, or where it has ended since."""
+    try:
+        return (settings.broker / ADDRESS_FILE).read_text().strip()
+    except OSError:
+        return ""
 
 
 @contextmanager

@@ -3,18 +3,28 @@
 import time
 from collections.abc import Callable, Iterator
 from threading import Event
-from typing import Final
+from typing import Final, NamedTuple
 
-from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import ANOMALIES, consumer
-from hdfs_pipeline.sources.ranges import watermarks
+from hdfs_pipeline.sources.kafka import ANOMALIES, consumer, embedded_address, is_embedded
+from hdfs_pipeline.sources.ranges import Watermarks, watermarks
 from hdfs_pipeline.sources.undecodable import Undecodable
 from hdfs_pipeline.sources.wire import Verdict, decode_verdict
 from hdfs_pipeline.streaming.topics import ensure_topics, item_readers
 
 _WAIT_S: Final = 0.2
+_FETCH_MS: Final = 100  # the embedded broker answers a fetch of nothing only then, whatever comes meanwhile
 _WORDS: Final = {"final": "anomaly", "provisional": "anomaly so far", "withdrawn": "withdrawn"}
+
+
+class Arrived(NamedTuple):
+    """A verdict, and where its message stands; `earlier` is true of one that was there before reading began."""
+
+    verdict: Verdict
+    partition: int
+    offset: int
+    earlier: bool
 
 
 def verdicts(
@@ -22,32 +32,53 @@ def verdicts(
 ) -> Iterator[Verdict]:
     """Verdicts as they arrive, until `stopped` is set; with `everything` also those that are there already.
 
-    `ready` is called once nothing that arrives is missed. Belongs to no consumer group and commits nothing, so that it
-    disturbs nobody. What cannot be read is passed over. Raises: SetupError where no broker answers.
+    `ready` is called once nothing that arrives is missed. Raises: SetupError as `arriving` does.
+    """
+    last = None if everything else 0
+    return (each.verdict for each in arriving(settings, stopped, last=last, begun=lambda _marks: ready()))
+
+
+def arriving(
+    settings: Settings, stopped: Event, *, last: int | None, begun: Callable[[Watermarks], None]
+) -> Iterator[Arrived]:
+    """Verdicts as they arrive, until `stopped` is set, after the `last` offsets of each partition, or all where None.
+
+    `begun` hears where the topic ended when reading began; from then on nothing that arrives is missed. Belongs to no
+    consumer group and commits nothing, so that it disturbs nobody. What cannot be read is passed over. Raises:
+    SetupError where no broker answers, and where the embedded broker has ended: the next one has another address.
     """
     from confluent_kafka import TopicPartition
 
     ensure_topics(settings, [ANOMALIES])
+    address = embedded_address(settings)
     items = item_readers()
     marks, undecodable = watermarks(settings, ANOMALIES), Undecodable(settings, ANOMALIES)
-    begin = marks.low if everything else marks.high
+    begin = {
+        part: low if last is None else max(low, marks.high[part] - last) for part, low in sorted(marks.low.items())
+    }
     client = consumer(
         settings,
         group_id=f"{settings.stream_group}.watch",
         enable_auto_commit=False,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
+        fetch_wait_max_ms=_FETCH_MS,
     )
     try:
         client.assign([TopicPartition(ANOMALIES, part, offset) for part, offset in begin.items()])
-        ready()
+        begun(marks)
         while not stopped.is_set():
-            for message in client.consume(500, _WAIT_S):
+            messages = client.consume(500, _WAIT_S)
+            if not messages and is_embedded(settings) and embedded_address(settings) != address:
+                raise SetupError("the embedded broker has ended: start it with `hdfs-pipeline broker`, then this again")
+            for message in messages:
                 if message.error() is None:
                     try:
-                        yield decode_verdict(message.value(), message.key(), items)
+                        verdict = decode_verdict(message.value(), message.key(), items)
                     except DataError:
                         continue
+                    part, offset = message.partition(), message.offset()
+                    yield Arrived(verdict, part, offset, offset < marks.high.get(part, 0))
                 elif gap := undecodable.gap(message):
                     client.seek(TopicPartition(ANOMALIES, gap.partition, gap.end))
     finally:

@@ -15,6 +15,7 @@ from hdfs_pipeline.scoring.explain import Broken, Explanation
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.beside import Beside, nearest_normal
 from hdfs_pipeline.verdicts.feedback import feedback_json, words
 from hdfs_pipeline.verdicts.files import scored_store
 from hdfs_pipeline.verdicts.score import explain_rows_of
@@ -61,7 +62,8 @@ class ItemReport:
     file, a pipeline). `unfinished` is what of its life the records do not show. `feedback` is the item's row of that
     table, None without one. `scored` is true of an item of files that were scored and are not the home's own, and
     `also_scored` of one of the home's whose id these files have too. `findings` are the rules of its life that it
-    breaks, the gravest first, and `voices` what every detector that can serve says of it, the asked one first.
+    breaks, the gravest first, and `voices` what every detector that can serve says of it, the asked one first. `beside`
+    is the nearest normal item, where it was asked for and items have lives to be compared.
     """
 
     item: str
@@ -86,21 +88,31 @@ class ItemReport:
     also_scored: bool = False
     findings: tuple[Finding, ...] = ()
     voices: tuple[Voice, ...] = ()
+    beside: Beside | None = None
 
     def to_json(self, *, everything: bool) -> dict[str, Any]:
         """It for JSON; unless `everything`, of the raw records only the telling ones, and how many were `folded`."""
         lines = [line for line in self.lines if everything or line.get("telling")] or self.lines
         given = {"feedback": feedback_json(self.feedback)} if self.feedback else {}
         folded = {"lines": lines, "folded": self.records - len(lines)}
-        return asdict(self) | {"explanation": self.explanation.to_json()} | folded | given
+        plain = {name: value for name, value in asdict(self).items() if name != "beside" or value is not None}
+        return plain | {"explanation": self.explanation.to_json()} | folded | given
 
 
 def explain_item(
-    store: Store, settings: Settings, domain: Domain, text: str, name: str, *, scored: bool = False
+    store: Store,
+    settings: Settings,
+    domain: Domain,
+    text: str,
+    name: str,
+    *,
+    scored: bool = False,
+    beside: bool = False,
 ) -> ItemReport:
     """Score and explain one item with a detector's champion, by reading that item and what its features rest on.
 
     An item that the home does not have, or any item if `scored`, is looked for among the files that were scored last.
+    With `beside` an anomalous one is laid beside the nearest normal one.
     Raises: NotFoundError for an item that neither has.
     """
     key = domain.item.parse(text)
@@ -123,6 +135,9 @@ def explain_item(
     lines = domain.evidence(store, settings, key, _LINES, explanation.marked)
     if flagged and lines and not any(line.get("telling") for line in lines):
         lines[-1] = lines[-1] | {"telling": True}  # after it something should have happened
+    normal = None
+    if beside and flagged:
+        normal = nearest_normal(store, settings, domain, scorer, key, explanation, _LINES)
     place = domain.places(store, {key: explanation.telling}).get(key)
     return ItemReport(
         item=item,
@@ -147,6 +162,7 @@ def explain_item(
         also_scored=not elsewhere and _has(scored_store(settings), domain, key),
         findings=tuple(_finding(broken, lines) for broken in explanation.broken),
         voices=voices,
+        beside=normal,
     )
 
 

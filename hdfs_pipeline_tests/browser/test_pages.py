@@ -17,6 +17,7 @@ PAGES = {
     "incidents, none fits": "/incidents?kind=nothing+like+it",
     "incident": "/incidents/{incident}",
     "groups": "/groups",
+    "feed": "/feed",
     "groups, none": "/groups?domain=namenode",
     "item": "/items/blocks/{block}",
     "models": "/models",

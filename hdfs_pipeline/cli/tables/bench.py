@@ -132,4 +132,5 @@ def serve_table(result: Mapping[str, Any]) -> Listing:
     table.add_row("answers to these a second", f"{result['list_per_s']:,.0f}", "", "")
     for path, p95_ms in result["pages_p95_ms"].items():
         table.add_row(f"ms for the page {path} (p95)", f"{p95_ms:.1f}", "", "")
+    table.add_row("ms from a verdict to its event (p50)", f"{result['feed_p50_ms']:.1f}", "", "")
     return table

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks import explain
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, load_dataset
+from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, lives_near, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kept_catalogue import kept_label
@@ -44,6 +44,7 @@ from hdfs_pipeline.domains.contract import (
 from hdfs_pipeline.scoring.catalogue import FAILURE, NOTABLE, ROUTINE, UNKNOWN, Catalogue
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.incidents import Grouping
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.runs import Persistence
@@ -182,6 +183,10 @@ class Blocks(Domain):
     def nearest(self, store: Store, key: int) -> int | None:
         """See `Domain.nearest`."""
         return explain.nearest(store, key)
+
+    def lives_near(self, store: Store, settings: Settings, key: int, most: int) -> FeatureMatrix:
+        """See `Domain.lives_near`: by counts of events."""
+        return lives_near(store, settings, key, most)
 
     def grouping(self, settings: Settings) -> Grouping:
         """See `Domain.grouping`: each flagged block counts, and so does each detector."""

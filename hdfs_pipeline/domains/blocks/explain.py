@@ -1,7 +1,7 @@
 """What is shown of a block beside its score: the names of its events, its times and label, its raw records."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -31,6 +31,7 @@ _PLACES: Final = f"""SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp
         JOIN wanted_blocks USING (block_id) GROUP BY block_id
     ) JOIN raw_logs r ON r.source_id = first[3] AND r.position = first[4]
     JOIN sources s ON s.source_id = r.source_id""".replace("$telling", "telling")
+_LAYOUTS: Final = "SELECT DISTINCT layout FROM raw_logs WHERE list_contains(block_ids, ?)"
 _ADDRESS: Final = re.compile(r"(?<![\w.])[\w-]+(?:\.[\w-]+)*:\d{2,5}(?![\w.])")
 _ALLOCATED: Final = re.compile(r"allocateBlock: (?P<before>/.*?)\. (?:BP-|blk_)|allocate blk_.*? for (?P<after>/.*)")
 _COPIED: Final = re.compile(r"BLOCK\* ask .* to replicate|Starting thread to transfer")
@@ -77,17 +78,22 @@ def nearest(store: Store, block_id: int) -> int | None:
     return near[0][0] if near else None
 
 
-def _written_sql(local: str) -> str:
-    """SQL of a record's time stamp as its layout writes it, from the local time."""
+def _written_sql(local: str, used: Collection[str]) -> str:
+    """SQL of a record's time stamp as its layout, one of those `used`, writes it, from the local time.
+
+    DuckDB takes longer to read the SQL for all layouts than to find a block's records.
+    """
     layouts = known_layouts()
     names: dict[str, list[str]] = {}
     for name, written in zip(layouts.names, layouts.formats, strict=True):
-        names.setdefault(written, []).append(quoted(name))
+        if name in used:
+            names.setdefault(written, []).append(quoted(name))
     cases = (
         f"WHEN r.layout IN ({', '.join(own)}) THEN replace(strftime({local}, {quoted(form)}), '{{level}}', r.level)"
         for form, own in names.items()
     )
-    return f"CASE {' '.join(cases)} ELSE strftime({local}, {quoted(STAMPS[0].format)}) END"
+    plain = f"strftime({local}, {quoted(STAMPS[0].format)})"
+    return f"CASE {' '.join(cases)} ELSE {plain} END" if names else plain
 
 
 def evidence(
@@ -99,11 +105,12 @@ def evidence(
     telling ones come first.
     """
     with store.read() as con:
+        used = {name for (name,) in con.execute(_LAYOUTS, [block_id]).fetchall()}
         return dicts(
             con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
                 SELECT r.time, s.host, s.daemon, e.event_id,
-                    {_written_sql("timezone($timezone, r.time)")} || r.origin || r.message
+                    {_written_sql("timezone($timezone, r.time)", used)} || r.origin || r.message
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line,
                     {_TELLING} AS telling, r.source_id, r.position
                 FROM raw_logs r JOIN parsed_events e USING (source_id, position) JOIN sources s USING (source_id)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
-from hdfs_pipeline.domains.blocks.lives import recorded, unfinished_of, unfinished_words
+from hdfs_pipeline.domains.blocks.lives import DELETION, recorded, unfinished_of, unfinished_words
 from hdfs_pipeline.domains.blocks.parse import home_catalogue
 from hdfs_pipeline.domains.blocks.sequences import block_sequences
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
@@ -25,6 +25,18 @@ from hdfs_pipeline.store.quoting import quoted_list
 from hdfs_pipeline.store.store import Store, publish_into
 
 DOMAIN: Final = "blocks"
+# Looked for are the places of rows, by two small columns; only the rows that are chosen are read.
+_LIVES: Final = f"""WITH own AS (SELECT first_time AS began FROM event_matrix WHERE block_id = $block),
+    near AS (
+        SELECT rowid AS row, abs(epoch_us(first_time) - epoch_us(began)) AS apart FROM event_matrix, own
+        WHERE first_time BETWEEN began - INTERVAL 1 DAY AND began + INTERVAL 1 DAY
+            AND coalesce(unfinished, '') IN ('', '{DELETION}') AND block_id <> $block
+        ORDER BY apart LIMIT $most
+    )
+    SELECT block_id, counts, unfinished FROM (
+        SELECT block_id, counts, unfinished, -1 AS apart FROM event_matrix WHERE block_id = $block
+        UNION ALL SELECT block_id, counts, unfinished, apart FROM event_matrix m JOIN near ON m.rowid = near.row
+    ) ORDER BY apart, block_id"""
 
 
 def build_matrix(store: Store, settings: Settings) -> pa.Table:
@@ -70,6 +82,22 @@ def load_dataset(
     data = dataset(table, catalogue, knowledge_of(catalogue, settings), labels, kinds, unfinished)
     shown = {name: replace(matrix, unfinished=unfinished) for name, matrix in ordered.items()}
     return overlay(replace(data, matrices=data.matrices | shown), words)
+
+
+def lives_near(store: Store, settings: Settings, block_id: int, most: int) -> FeatureMatrix:
+    """Counts of events: a block's own, then those of up to `most` whole blocks that began within a day of it.
+
+    Empty where the home does not have the block. The nearest in time come first.
+    """
+    catalogue = home_catalogue(store, settings)
+    with store.read() as con:
+        about = {"block": block_id, "most": most}
+        table = con.sql(_LIVES, params=about).to_arrow_table()
+    width, keys = len(catalogue.columns), table["block_id"].to_numpy()
+    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width)
+    unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
+    source = (catalogue.label, catalogue.fingerprint)
+    return FeatureMatrix(counts.astype(np.float32), keys, catalogue.columns, *source, unfinished)
 
 
 def _condition(where: Selection) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from hdfs_pipeline.verdicts.listing import Wanted, list_incidents, whole_inciden
 from hdfs_pipeline.verdicts.status import parse_since
 from hdfs_pipeline.verdicts.telling import telling_parts
 from hdfs_pipeline.verdicts.tickets import FORMATS
+from hdfs_pipeline.verdicts.trend import with_trends
 
 router = APIRouter(prefix="/incidents", include_in_schema=False)
 
@@ -60,6 +61,7 @@ def _list(home: Home, states: list[str], asked: dict[str, str], number: int) -> 
     total, found = 0, list[dict[str, Any]]()
     if has_store := home.settings.store_path.is_file():
         total, found = list_incidents(home.store, wanted, PER_PAGE, (number - 1) * PER_PAGE)
+        found = with_trends(home.store, found)
 
     def address(**changes: Any) -> str:
         values = {"status": states} | asked | changes

@@ -16,7 +16,8 @@ from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.life import life_of
 from hdfs_pipeline.serving.pages.render import form, respond
 from hdfs_pipeline.serving.pages.saying import WITHDRAW, word_of
-from hdfs_pipeline.verdicts.explain import explain_item
+from hdfs_pipeline.verdicts.beside import surplus
+from hdfs_pipeline.verdicts.explain import ItemReport, explain_item
 from hdfs_pipeline.verdicts.feedback import give_feedback, take_back
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents
 
@@ -44,7 +45,9 @@ def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, 
     if not home.settings.store_path.is_file():
         raise NotFoundError(f"this home has no {kind.item.plural} yet: `hdfs-pipeline ingest PATH` reads some")
     name = detector or serving_detector(home.settings, kind)
-    report = explain_item(home.store, home.settings, kind, identity, name).to_json(everything=True)
+    with home.store.read():  # one view of the store for all questions
+        found = explain_item(home.store, home.settings, kind, identity, name, beside=True)
+    report = found.to_json(everything=True)
     around = Wanted(
         domain=kind.name,
         kind=report["explanation"].get("kind") or "",
@@ -55,9 +58,21 @@ def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, 
         "domain": kind.name,
         "item": kind.item,
         "report": report,
-        "life": life_of(report["lines"]),
+        **_lives(found),
         "lasted": (report["last_time"] - report["first_time"]).total_seconds(),
         "incidents": list_incidents(home.store, around, _INCIDENTS)[1] if report["is_anomaly"] else [],
+    }
+
+
+def _lives(report: ItemReport) -> dict[str, Any]:
+    """The picture of an item's life and of the normal one beside it, each with what only one of them has marked."""
+    beside = report.beside
+    if beside is None or not beside.item:
+        return {"life": life_of(report.lines), "normal": None, "beside": beside}
+    return {
+        "life": life_of(report.lines, surplus(report.lines, beside.extra), "extra here"),
+        "normal": life_of(beside.lines, surplus(beside.lines, beside.missing), "missing there"),
+        "beside": beside,
     }
 
 

@@ -19,13 +19,17 @@ _SHOWN: Final = 200  # characters of a record in its label
 
 
 class Step(NamedTuple):
-    """A record: its place, its number among the records, whether it tells, and what it is in words."""
+    """A record: its place, its number among the records, whether it tells, and what it is in words.
+
+    `marked` are those that another life does not have.
+    """
 
     x: float
     y: float
     number: int
     telling: bool
     label: str
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ class Life:
     left: int = _LEFT
 
 
-def life_of(lines: Sequence[Mapping[str, Any]]) -> Life:
+def life_of(lines: Sequence[Mapping[str, Any]], marked: Sequence[bool] = (), word: str = "") -> Life:
     """The life that raw records (`time`, `line`, and where known `host`, `daemon`, `telling`) tell, in their order.
 
+    Those that are `marked`, by their index, have `word` before their label.
     Places go by the order of records and not by the clock: a block is written in milliseconds and deleted days later.
     """
     drawn = lines[:_MOST]
@@ -57,7 +62,9 @@ def life_of(lines: Sequence[Mapping[str, Any]]) -> Life:
     for at, line in enumerate(drawn):
         place = round(_LEFT + 16 + at * apart, 1)
         label = f"{_time(line['time'])} {_name(line)}: {line['line'][:_SHOWN]}"
-        steps.append(Step(place, lanes[_name(line)], at + 1, bool(line.get("telling")), label))
+        own = at < len(marked) and marked[at]
+        label = f"{word}: {label}" if own else label
+        steps.append(Step(place, lanes[_name(line)], at + 1, bool(line.get("telling")), label, own))
     return Life(
         steps,
         [(place, name) for name, place in lanes.items()],

@@ -12,6 +12,7 @@ from hdfs_pipeline.serving.pages.lanes import lanes_of
 from hdfs_pipeline.serving.pages.render import respond
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents
 from hdfs_pipeline.verdicts.status import CHANGES, DAY, Status, home_status, parse_since
+from hdfs_pipeline.verdicts.trend import with_trends
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,6 +47,8 @@ def _values(home: Home, since: str, begin: str, end: str) -> dict[str, Any]:
         going_on = {row["id"] for row in status.open}
         ended = [row for row in drawn if row["id"] not in going_on]
         status = replace(status, ended=ended[:_LISTED], number_ended=len(ended))
+    listed = with_trends(home.store, [*status.open, *status.ended])
+    status = replace(status, open=listed[: len(status.open)], ended=listed[len(status.open) :])
     shown = _shown(drawn, start, until) if window is None else (start, until)
     edge = (shown[1] - shown[0]) * _EDGE
     return {

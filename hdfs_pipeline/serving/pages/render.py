@@ -86,7 +86,7 @@ def html(request: Request, name: str, **values: Any) -> str:
 
 def _here(path: str) -> str:
     """The entry of the navigation that a page belongs to."""
-    if path.startswith("/items/"):
+    if path.startswith(("/items/", "/feed")):
         return "/groups"
     return next((page.path for page in NAVIGATION[1:] if path.startswith(page.path)), "/")
 

@@ -13,6 +13,7 @@ from hdfs_pipeline.verdicts.false_alarms import call_false
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents, whole_incident
 from hdfs_pipeline.verdicts.status import parse_since
 from hdfs_pipeline.verdicts.tickets import FORMATS, export
+from hdfs_pipeline.verdicts.trend import with_trends
 from hdfs_pipeline.verdicts.words import say
 
 router = APIRouter(prefix="/api/incidents", tags=["incidents"])
@@ -49,6 +50,7 @@ async def many(request: Request, home: TheHome, asked: Annotated[Asked, Query()]
         total, found = 0, list[dict[str, Any]]()
         if home.settings.store_path.is_file():
             total, found = list_incidents(home.store, wanted, asked.limit, asked.offset)
+            found = with_trends(home.store, found)
         after = asked.offset + asked.limit
         following = request.url.include_query_params(limit=asked.limit, offset=after)
         address = f"{following.path}?{following.query}" if after < total else None

@@ -34,6 +34,19 @@ class Incident(Shape):
     related: list[str]
 
 
+class Trend(Shape):
+    """How the anomalies of an incident came over its time."""
+
+    counts: list[int] = Field(description="Anomalies in each twelfth of its time.")
+    word: str = Field(description="growing, steady or fading of one that goes on, else over.")
+
+
+class ListedIncident(Incident):
+    """An incident in a list."""
+
+    trend: Trend | None = Field(description="Null where the store has none of its anomalies.")
+
+
 class Incidents(Shape):
     """A page of incidents: `total` of them fit the question, and `next` is the address of the next page."""
 
@@ -41,7 +54,7 @@ class Incidents(Shape):
     limit: int
     offset: int
     next: str | None
-    incidents: list[Incident]
+    incidents: list[ListedIncident]
 
 
 class Word(Shape):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hdfs_pipeline.serving.tokens import Tokens
+from hdfs_pipeline.verdicts.explain import explain_item
 from hdfs_pipeline.verdicts.feedback import words
 from hdfs_pipeline.verdicts.groups import report_groups
 from hdfs_pipeline_tests.homes import BLOCKS, Excerpt, Home, copy_home, fill, open_home
@@ -47,7 +48,7 @@ def test_an_item_is_shown_and_takes_a_word(home: Home) -> None:
     block, kind = groups[0].example, groups[0].kind
     shown = ask(f"/items/blocks/{block}").text
     assert f"{block} is anomalous: {kind}" in shown and "Its life, record by record" in shown
-    assert "tells why" in shown and shown.count('class="step') == shown.count('<li id="r')
+    assert "tells why" in shown and shown.count('<a href="#r') == shown.count('<li id="r')
     assert ask(f"/items/blocks?id={block}").headers["location"] == f"/items/blocks/{block}"
     told = ask(f"/items/blocks/{block}", verdict="real", by="ada", note=HOSTILE)
     assert told.status_code == 303 and told.headers["location"] == f"/items/blocks/{block}"
@@ -55,6 +56,23 @@ def test_an_item_is_shown_and_takes_a_word(home: Home) -> None:
     assert "<strong>Real trouble</strong> by ada" in again and "<script>alert" not in again and "\x1b" not in again
     assert ask(f"/items/blocks/{block}", verdict="withdraw").status_code == 303
     assert words(home.store, BLOCKS) == []
+
+
+def test_an_anomalous_item_stands_beside_the_nearest_normal_one(home: Home) -> None:
+    ask, (_, groups) = asks(home), report_groups(home.store, home.settings, BLOCKS)
+    block = groups[0].example
+    found = explain_item(home.store, home.settings, BLOCKS, block, "lifecycle", beside=True).beside
+    assert found and found.item and (found.missing or found.extra)
+    shown = ask(f"/items/blocks/{block}").text
+    assert f'the nearest normal block, <a href="/items/blocks/{found.item}">' in shown
+    marks = {"missing there": found.missing, "extra here": found.extra}
+    for word, steps in marks.items():
+        assert shown.count(f'aria-label="{word}: ') == sum(step.count for step in steps)
+    assert shown.count(f'<a href="/items/blocks/{found.item}#r') == found.records
+    assert "the nearest normal block" not in ask(f"/items/blocks/{found.item}").text
+    with home.store.write() as con:  # nothing normal is left beside it
+        con.execute("DELETE FROM event_matrix WHERE 'blk_' || block_id <> ?", [block])
+    assert "No normal block of the day around it was found" in asks(home)(f"/items/blocks/{block}").text
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from hdfs_pipeline.serving.tokens import Tokens
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.verdicts.made_incidents import ago, incident, put
 from hdfs_pipeline_tests.verdicts.test_incidents import anomaly, cluster, incidents, record
+from hdfs_pipeline_tests.verdicts.test_trend import BEGAN, LASTS
+from hdfs_pipeline_tests.verdicts.test_trend import anomaly as of_an_incident
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>\x1b[31m"""
 ADDRESS = "http://127.0.0.1:8000"
@@ -192,3 +194,12 @@ def test_the_name_of_a_token_stands_for_whoever_shows_it(new_home: Callable[...,
     assert refused.status_code == 403 and "operate" in refused.text
     assert operates("/incidents/00000001/resolve", note="", by="eve").status_code == 303
     assert home.rows("SELECT given_by FROM incident_words") == [("operate-ada",)]
+
+
+def test_lists_say_the_trend(home: Home) -> None:
+    put(home, "incidents", incident(1, began=BEGAN, lasted=LASTS), incident(2, began=BEGAN - timedelta(days=1)))
+    put(home, "anomalies", *(of_an_incident(number, 100 + number) for number in range(9)))
+    for page in ("/incidents", f"/?since={BEGAN - timedelta(days=9):%Y-%m-%d}"):
+        shown = asks(home)(page).text
+        assert shown.count('class="spark growing"') == 1 and "</svg> growing</td>" in shown
+        assert shown.count('data-label="Trend">–</td>') == 1

@@ -42,3 +42,11 @@ def test_all_fits_into_the_picture(rows: list[tuple[float, str]]) -> None:
 
 def test_a_life_without_records_is_an_empty_picture() -> None:
     assert life_of([]).steps == []
+
+
+def test_what_another_life_lacks_is_marked_and_said() -> None:
+    found = life_of([record(0, "nn"), record(1, "dn1", telling=True)], [False, True], "extra here")
+    assert [(step.marked, step.label.startswith("extra here: ")) for step in found.steps] == [
+        (False, False),
+        (True, True),
+    ]

@@ -32,6 +32,10 @@ class UsageError(DataError):
     exit_code = 2
 
 
+class ConflictError(UsageError):
+    """What was asked for was done already, and is to be done once."""
+
+
 class NotTrainedError(PipelineError):
     """A model was asked for that has not been trained in this home, or whose files are damaged."""
 

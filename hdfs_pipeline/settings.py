@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
@@ -591,6 +592,29 @@ def _load(home: Path | None, environment: frozenset[tuple[str, str]]) -> Setting
         raise SetupError(f"setting: {error}; it takes JSON there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SetupError(f"settings.toml of the home cannot be read: {error}. Mend it, or move it away.") from None
+
+
+def origins(settings: Settings) -> dict[str, str]:
+    """Where each setting of a home came from: a variable of the environment, a file, `default`, or `given`.
+
+    `given` are those that differ from what the others say now: the home, and what a command was told.
+    """
+    layers: list[tuple[str, PydanticBaseSettingsSource]] = [
+        ("environment", EnvSettingsSource(Settings)),
+        (f"file in {SECRETS}", SecretsSettingsSource(Settings, os.environ.get(SECRETS))),
+        (str(settings_file(settings.home)), TomlConfigSettingsSource(Settings, settings_file(settings.home))),
+    ]
+    found = {}
+    for name in reversed([*Settings.model_fields]):
+        value = getattr(settings, name)
+        found[name] = (
+            "default" if value == Settings.model_fields[name].get_default(call_default_factory=True) else "given"
+        )
+    for label, source in reversed(layers):
+        found |= {name: label if label != "environment" else f"{PREFIX}{name.upper()}" for name in source()}
+    if found["kafka_bootstrap_servers"] == "default" and os.environ.get(BOOTSTRAP):
+        found["kafka_bootstrap_servers"] = BOOTSTRAP
+    return found
 
 
 def load_settings(home: Path | str | None = None) -> Settings:

@@ -187,6 +187,7 @@ KEPT = {
     "scoring/plausibility.py": "part of the daemons",
     "serving/app.py": "namenode",
     "serving/pages/render.py": 'Page("/namenode", "NameNode")',
+    "verdicts/housekeeping.py": "block_id",  # a name of DuckDB's
 }
 """Files that may name one: they say which there are, lead to its pages, or hold names that others read in models and
 reports."""

@@ -10,7 +10,6 @@ from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Json
 from hdfs_pipeline.settings import PREFIX, Settings, load_settings, settings_file
-from hdfs_pipeline.shown import HIDDEN, place_of, without_secrets
 
 app = typer.Typer()
 
@@ -41,21 +40,12 @@ def export(
 def settings(as_json: Json = False) -> None:
     """Show every setting with its value and meaning. Passwords and other secrets are hidden."""
     from hdfs_pipeline.cli.tables.style import Column, Listing, name
-    from hdfs_pipeline.domains.namenode.jmx import without_password
-    from hdfs_pipeline.sources.kafka import masked
+    from hdfs_pipeline.verdicts.configuration import shown_settings
 
     current = load_settings()
     if not current.home.is_dir():
         terminal.err.print(f"there is no home at {current.home} yet", markup=False, highlight=False, soft_wrap=True)
-    addresses = tuple(without_password(address) for address in current.namenode_urls)
-    hidden = {
-        "kafka": masked(current.kafka),
-        "namenode_urls": addresses,
-        "alertmanager_url": without_secrets(current.alertmanager_url),
-        "webhook_url": f"{place_of(current.webhook_url)}/{HIDDEN}" if current.webhook_url else "",
-        "webhook_secret": HIDDEN if current.webhook_secret else "",
-    }
-    shown = current.model_copy(update=hidden)
+    shown = shown_settings(current)
     if as_json:
         terminal.print_json(shown.model_dump(mode="json"))
         return

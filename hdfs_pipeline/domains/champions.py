@@ -7,7 +7,7 @@ import numpy as np
 
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import NotTrainedError
-from hdfs_pipeline.scoring.models import champion_version, load_model, read_choice, trained_detectors
+from hdfs_pipeline.scoring.models import champion_version, load_model, read_card, read_choice, trained_detectors
 from hdfs_pipeline.scoring.scorer import Card, Scorer
 from hdfs_pipeline.settings import Settings
 
@@ -24,9 +24,26 @@ def load_scorer(settings: Settings, domain: Domain, name: str, version: int | No
     if not version and champion_version(settings, domain.name, name) is None:
         if name in domain.untrained:
             return _untrained(settings, domain, name)
-        raise NotTrainedError(f"no {name} model in {settings.home}: run `{domain.trained_by.format(name)}`")
+        raise _not_trained(settings, domain, name)
     scorer = load_model(cls, settings, domain.name, version)
     return with_knowledge(scorer, domain, settings)
+
+
+def serving_version(settings: Settings, domain: Domain, name: str) -> int:
+    """Which version of a detector `load_scorer` gives, by its card and the digests of its files: no model is loaded.
+
+    Raises: as `load_scorer`.
+    """
+    version = champion_version(settings, domain.name, name)
+    if version is not None:
+        return read_card(settings, domain.name, name, version).version
+    if name in domain.untrained:
+        return 0
+    raise _not_trained(settings, domain, name)
+
+
+def _not_trained(settings: Settings, domain: Domain, name: str) -> NotTrainedError:
+    return NotTrainedError(f"no {name} model in {settings.home}: run `{domain.trained_by.format(name)}`")
 
 
 def with_knowledge(scorer: Scorer, domain: Domain, settings: Settings) -> Scorer:

@@ -139,6 +139,43 @@ class Heard(NamedTuple):
     note: str = ""
 
 
+class Collector(NamedTuple):
+    """A server that is polled: what it is, its role or state, when it was asked last and when it answered last, UTC.
+
+    `error` says why the last poll gave nothing, `note` what was odd; '' for nothing.
+    """
+
+    server: str
+    kind: str
+    role: str
+    polled_at: datetime | None
+    answered_at: datetime | None
+    error: str
+    note: str
+
+
+class Retention(NamedTuple):
+    """Rows of a table that are kept for `days`, as a setting says, and how many of them the next pruning takes."""
+
+    table: str
+    setting: str
+    days: float
+    rows: int
+
+
+class Again(NamedTuple):
+    """A record of a file that was read once more: its row for `table`, or the `reason` why it is none, with its text.
+
+    `note` is for people.
+    """
+
+    table: str
+    row: pa.Table
+    reason: str = ""
+    text: str = ""
+    note: str = ""
+
+
 @dataclass(frozen=True)
 class Topic:
     """A Kafka topic of a domain.
@@ -516,6 +553,26 @@ class Domain(ABC):
     def heard(self, store: Store) -> list[Heard]:
         """From whom the home has data, and until when."""
         return []
+
+    def collectors(self, store: Store) -> list[Collector]:
+        """The servers that are polled, by what they are and their names; a thousand at most."""
+        return []
+
+    def retention(self, store: Store, settings: Settings, now: datetime) -> list[Retention]:
+        """What is kept for some days, and how much of it a pruning takes that comes at `now`."""
+        return []
+
+    def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again | None:
+        """Read the record once more that a dead letter tells of: the file `path` from line `position` on.
+
+        `text` is what the letter has of it. None where the domain keeps no lines of files. Raises: DataError where
+        there is nothing left to read.
+        """
+        return None
+
+    def group(self, settings: Settings, topic: str) -> str:
+        """The consumer group of the workers that begin at a topic of `ways`."""
+        raise DataError(f"{self.name} has no stream stage")
 
     @abstractmethod
     def days(self, store: Store) -> dict[Any, int]:

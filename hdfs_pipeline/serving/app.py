@@ -20,9 +20,10 @@ from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
 from hdfs_pipeline.serving.pages import models as model_pages
 from hdfs_pipeline.serving.pages import namenode as namenode_pages
+from hdfs_pipeline.serving.pages import system as system_pages
 from hdfs_pipeline.serving.pages.render import STATIC, shown_problem
 from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
-from hdfs_pipeline.serving.routes import anomalies, incidents, items, jobs, live, models, namenode, score, state
+from hdfs_pipeline.serving.routes import anomalies, incidents, items, jobs, live, models, namenode, score, state, system
 from hdfs_pipeline.settings import Settings
 
 ABOUT: Final = """What is wrong on an HDFS cluster, where, since when and why.
@@ -61,7 +62,18 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.home, app.state.live = home, live_feed
     tell_problems(app, shown_problem)
-    for page in (now, incident_pages, groups, feed, item_pages, namenode_pages, model_pages, docs, signing):
+    for page in (
+        now,
+        incident_pages,
+        groups,
+        feed,
+        item_pages,
+        namenode_pages,
+        model_pages,
+        system_pages,
+        docs,
+        signing,
+    ):
         app.include_router(page.router)
     app.mount("/static", Files(directory=STATIC), name="static")
     for router in (
@@ -75,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         namenode.router,
         anomalies.router,
         jobs.router,
+        system.router,
         *items.of_domains,
     ):
         app.include_router(router)

@@ -7,13 +7,18 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from hdfs_pipeline.serving.cache import Cache
+from hdfs_pipeline.serving.cache import STORE_S, Cache
 from hdfs_pipeline.serving.figures import Figures
 from hdfs_pipeline.serving.jobs import Jobs
+from hdfs_pipeline.serving.kept import Kept
 from hdfs_pipeline.serving.tokens import Scope, Tokens, are_needed
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.health import Health, health_of
+from hdfs_pipeline.verdicts.housekeeping import store_facts
 from hdfs_pipeline.verdicts.outside import Judges
+from hdfs_pipeline.verdicts.schedules import schedules_of
+from hdfs_pipeline.verdicts.topics import topics_of
 
 COOKIE: Final = "hdfsp_token"
 """Cookie in which a browser keeps the token that somebody has signed in with."""
@@ -31,14 +36,30 @@ class Home:
     figures: Figures
     judges: Judges
     jobs: Jobs
+    health: Kept[Health]
+    topics: Kept[dict[str, Any]]
+    schedules: Kept[dict[str, Any]]
+    storage: Kept[dict[str, Any]]
     guarded: bool
 
     @classmethod
     def of(cls, settings: Settings) -> "Home":
         """The home of these settings."""
         store = Store.open(settings)
-        judges, guarded = Judges(store, settings), are_needed(settings)
-        return cls(settings, store, Cache(store), Tokens(settings), Figures(), judges, Jobs(), guarded)
+        return cls(
+            settings,
+            store,
+            Cache(store),
+            Tokens(settings),
+            Figures(),
+            Judges(store, settings),
+            Jobs(),
+            Kept(lambda: health_of(store, settings)),
+            Kept(lambda: topics_of(store, settings)),
+            Kept(lambda: schedules_of(settings)),
+            Kept(lambda: store_facts(store, settings), STORE_S),
+            are_needed(settings),
+        )
 
 
 async def the_home(request: Request) -> Home:  # not blocking, and a plain `def` would cost each request a thread

@@ -10,13 +10,22 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from hdfs_pipeline.errors import DataError, NotFoundError, NotTrainedError, PipelineError, SetupError, UsageError
+from hdfs_pipeline.errors import (
+    ConflictError,
+    DataError,
+    NotFoundError,
+    NotTrainedError,
+    PipelineError,
+    SetupError,
+    UsageError,
+)
 from hdfs_pipeline.shown import plain, without_secrets
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_S: Final = 2
 """Seconds after which a client may ask again where the store or a broker is away."""
 _STATUS: Final[tuple[tuple[type[PipelineError], int], ...]] = (  # the first that fits
+    (ConflictError, 409),
     (UsageError, 400),
     (NotFoundError, 404),
     (DataError, 422),

@@ -5,7 +5,7 @@ Nothing here remembers how far it has read, and no consumer group commits: the r
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -85,6 +85,17 @@ def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0) -> Water
 
     Raises: SetupError where no broker answers within `timeout_s`, or where it has no such topic.
     """
+    found = all_watermarks(settings, [topic], timeout_s)
+    if topic not in found:
+        raise SetupError(f"Kafka has no topic {topic}: make it with `hdfs-pipeline topics`")
+    return found[topic]
+
+
+def all_watermarks(settings: Settings, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, Watermarks]:
+    """Where those of `topics` that Kafka has begin and end, open transactions left out; one client asks for all.
+
+    Raises: SetupError where no broker answers within `timeout_s`.
+    """
     from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
     from confluent_kafka.admin import AdminClient, OffsetSpec
 
@@ -93,25 +104,31 @@ def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0) -> Water
     try:
         admin = AdminClient(config)
         metadata = admin.list_topics(timeout=timeout_s)  # of all topics: asking for one may make it
-        if topic not in metadata.topics or metadata.topics[topic].error is not None:
-            raise SetupError(f"Kafka has no topic {topic}: make it with `hdfs-pipeline topics`")
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)[topic].result(timeout_s)
-        places = [TopicPartition(topic, part) for part in metadata.topics[topic].partitions]
+        there = [name for name in topics if name in metadata.topics and metadata.topics[name].error is None]
+        if not there:
+            return {}
+        described = admin.describe_topics(TopicCollection(there), request_timeout=timeout_s)
+        ids = {name: str(future.result(timeout_s).topic_id) for name, future in described.items()}
+        places = [TopicPartition(name, part) for name in there for part in metadata.topics[name].partitions]
 
-        def edge(spec: OffsetSpec) -> dict[int, int]:
+        def edge(spec: OffsetSpec) -> dict[str, dict[int, int]]:
             futures = admin.list_offsets(
                 dict.fromkeys(places, spec),
                 isolation_level=IsolationLevel.READ_COMMITTED,  # the same as when they are read
                 request_timeout=timeout_s,
             )
-            return {place.partition: future.result(timeout_s).offset for place, future in sorted(futures.items())}
+            edges: dict[str, dict[int, int]] = {name: {} for name in there}
+            for place, future in sorted(futures.items()):
+                edges[place.topic][place.partition] = future.result(timeout_s).offset
+            return edges
 
         low, high = (patiently(partial(edge, spec), timeout_s) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
     except KafkaException as error:
-        raise explained(error, f"topic {topic}", settings=settings) from None
+        raise explained(error, f"topic {', '.join(topics)}", settings=settings) from None
     except TimeoutError:
-        raise SetupError(f"topic {topic}: Kafka gave no answer within {timeout_s:g} s") from None
-    return Watermarks(topic, metadata.cluster_id or "", str(described.topic_id), low, high)
+        raise SetupError(f"topic {', '.join(topics)}: Kafka gave no answer within {timeout_s:g} s") from None
+    cluster = metadata.cluster_id or ""
+    return {name: Watermarks(name, cluster, ids[name], low[name], high[name]) for name in there}
 
 
 def patiently(ask: Callable[[], _Answer], limit_s: float) -> _Answer:

@@ -46,9 +46,22 @@ def _is_busy(error: BaseException) -> bool:
     return isinstance(error, BlockingIOError)
 
 
-def _until(deadline: float, attempt: Callable[[], Any], busy: Callable[[BaseException], bool]) -> None:
-    """Repeat `attempt` while it fails with `busy` errors; at the deadline (monotonic seconds) raise the last one."""
-    stop = stop_after_delay(max(0.0, deadline - time.monotonic()))
+class Deadline:
+    """The time by which a unit must have the file: `limit_s` seconds after it began to wait."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._at = time.monotonic() + limit_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left, 0 where none are."""
+        return max(0.0, self._at - time.monotonic())
+
+
+def _until(deadline: Deadline, attempt: Callable[[], Any], busy: Callable[[BaseException], bool]) -> None:
+    """Repeat `attempt` while it fails with `busy` errors; at the deadline raise the last one."""
+    stop = stop_after_delay(deadline.left_s)
     # A random wait, because processes that wait in step would collide again and again.
     wait = wait_random(0.001, 0.02)
     Retrying(retry=retry_if_exception(busy), wait=wait, stop=stop, reraise=True)(attempt)
@@ -95,10 +108,11 @@ class Store:
         return _shared(settings.store_path.resolve(), settings.lock_timeout_s, settings.memory_limit)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self, limit_s: float | None = None) -> Iterator[Connection]:
         """A connection that can only read; other readers run beside it. Inside another unit, that unit's connection.
 
-        Fetch what you need inside the block: an Arrow reader that outlives it keeps the file, and shuts writers out.
+        With `limit_s` it waits at most that long for the file, in seconds, in place of `lock_timeout_s`. Fetch what you
+        need inside the block: an Arrow reader that outlives it keeps the file, and shuts writers out.
         Raises: SetupError, also if there is no store yet.
         """
         outer: Connection | None = getattr(self._thread, "connection", None)
@@ -107,10 +121,10 @@ class Store:
             return
         with ExitStack() as stack:
             try:
-                con = stack.enter_context(self._unit(write=False))
+                con = stack.enter_context(self._unit(write=False, limit_s=limit_s))
             except _OldSchemaError:
                 self._bring_up_to_date()
-                con = stack.enter_context(self._unit(write=False))
+                con = stack.enter_context(self._unit(write=False, limit_s=limit_s))
             stack.enter_context(in_plain_words(self.path, MIDWAY, (duckdb.Error,)))
             yield con
 
@@ -167,9 +181,9 @@ class Store:
         return files
 
     @contextmanager
-    def _unit(self, *, write: bool) -> Iterator[Connection]:
+    def _unit(self, *, write: bool, limit_s: float | None = None) -> Iterator[Connection]:
         """Lock, attach, lend the connection, detach, unlock. `in_plain_words` guards the way in only."""
-        deadline = time.monotonic() + self.lock_timeout_s
+        deadline = Deadline(self.lock_timeout_s if limit_s is None else limit_s)
         with ExitStack() as stack:
             with in_plain_words(nameable(self.path)):
                 if write:
@@ -183,7 +197,7 @@ class Store:
             yield con
 
     @contextmanager
-    def _locked(self, write: bool, deadline: float) -> Iterator[None]:
+    def _locked(self, write: bool, deadline: Deadline) -> Iterator[None]:
         """Hold `<file>.lock`, exclusive to write and shared to read, with this process's pid in it for messages."""
         # A writer keeps the gate while it waits, so readers that follow one another without a gap cannot starve it.
         gate = self._flock(".gate", write, deadline)
@@ -198,7 +212,7 @@ class Store:
         finally:
             _release(lock)
 
-    def _flock(self, suffix: str, write: bool, deadline: float) -> int:
+    def _flock(self, suffix: str, write: bool, deadline: Deadline) -> int:
         file = f"{self.path}{suffix}"
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -212,7 +226,7 @@ class Store:
         except BaseException as error:
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
-                raise self._held_by(self._lock_owner()) from None
+                raise self._held_by(self._lock_owner(), deadline) from None
             raise
         return descriptor
 
@@ -221,7 +235,7 @@ class Store:
             return int(Path(f"{self.path}.lock").read_text())
         return None
 
-    def _held_by(self, pid: int | None) -> SetupError:
+    def _held_by(self, pid: int | None, deadline: Deadline) -> SetupError:
         """The error that names the process which holds the file."""
         who = "another process" if pid is None else f"process {pid}"
         if pid is not None:
@@ -233,15 +247,18 @@ class Store:
             else ""
         )
         return SetupError(
-            f"{self.path} is in use by {who}; waited {self.lock_timeout_s:g} s.{own} Close that program (a DuckDB "
+            f"{self.path} is in use by {who}; waited {deadline.limit_s:g} s.{own} Close that program (a DuckDB "
             "shell or DBeaver keeps the file for as long as it is open), or wait and try again; the setting "
             "lock_timeout_s (HDFS_PIPELINE_LOCK_TIMEOUT_S) says how long to wait."
         )
 
     @contextmanager
-    def _attached(self, write: bool, deadline: float) -> Iterator[Connection]:
+    def _attached(self, write: bool, deadline: Deadline) -> Iterator[Connection]:
         """A connection whose default database is the file; the last unit of this process to leave detaches it."""
-        with self._mutex:
+        # Another thread may wait for the file for longer than this one may.
+        if not self._mutex.acquire(timeout=deadline.left_s):
+            raise self._held_by(None, deadline)
+        try:
             instance = self._instance()
             if write and not self.path.exists():
                 self._create(instance.base)
@@ -249,6 +266,8 @@ class Store:
                 self._attach(instance.base, write, deadline)
             instance.users += 1
             con = instance.base.cursor()
+        finally:
+            self._mutex.release()
         try:
             con.execute("USE store; SET enable_progress_bar = false")
             self._check_schema(con, write)
@@ -276,7 +295,7 @@ class Store:
             self._instances[pid] = _Instance(base)
         return self._instances[pid]
 
-    def _attach(self, base: Connection, write: bool, deadline: float) -> None:
+    def _attach(self, base: Connection, write: bool, deadline: Deadline) -> None:
         """Attach the file; wait for programs that hold DuckDB's own lock and do not use ours."""
         statement = "ATTACH ? AS store" if write else "ATTACH ? AS store (READ_ONLY)"
         try:
@@ -285,7 +304,7 @@ class Store:
             if not _is_locked(error):
                 raise
             holder = re.search(r"PID (\d+)", str(error))
-            raise self._held_by(int(holder[1]) if holder else os.getpid()) from error
+            raise self._held_by(int(holder[1]) if holder else os.getpid(), deadline) from error
 
     def _detach(self, instance: _Instance) -> None:
         try:

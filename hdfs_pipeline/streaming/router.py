@@ -56,6 +56,11 @@ def run_route(
     return router.done
 
 
+def router_group(settings: Settings) -> str:
+    """The consumer group of the routers."""
+    return f"{settings.stream_group}.route"
+
+
 class Router:
     """A member of the routers' consumer group. Records that are not whole when it ends are read again by the next."""
 
@@ -67,7 +72,7 @@ class Router:
         self._shipping = domain.shipping(settings, limit if limit > 1 << 20 else min(limit, _BROKER_BYTES))
         ensure_topics(settings, (self._shipping.source, self._shipping.target, DEAD_LETTERS))
         self._committed: dict[int, tuple[int, int]] = {}
-        self._group = f"{settings.stream_group}.route"
+        self._group = router_group(settings)
         self._life = Life(settings, self._shipping.source)
         self._undecodable = Undecodable(settings, self._shipping.source)
         self._failed = ""

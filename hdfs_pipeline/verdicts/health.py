@@ -1,22 +1,25 @@
 """Whether the parts of a home work: its store, the broker, what judges, who sends data, and what waits to be stored."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from hdfs_pipeline.domains import all_domains
-from hdfs_pipeline.domains.champions import load_scorer, serving_detector
+from hdfs_pipeline.domains.champions import serving_detector, serving_version
 from hdfs_pipeline.errors import NotTrainedError, PipelineError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import bootstrap_servers, is_embedded
-from hdfs_pipeline.sources.ranges import reachable, watermarks
+from hdfs_pipeline.sources.ranges import Watermarks, all_watermarks, reachable
 from hdfs_pipeline.store.offsets import offsets
-from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.streaming.topics import all_topics
 
 WELL, ILL, OFF = "well", "ill", "off"
 """A part works, does not, or is not in use."""
+STORE_S: Final = 1.5
+"""Seconds within which the store must be there for a reader."""
 _ANSWER_S: Final = 2.0  # for which a broker may think
 
 
@@ -52,11 +55,11 @@ class Health:
 
 
 def store_part(store: Store, settings: Settings) -> Part:
-    """Whether the store can be read. One that nobody has made yet is off, not ill."""
+    """Whether the store can be read, known within `STORE_S`. One that nobody has made yet is off, not ill."""
     if not settings.store_path.is_file():
         return Part("store", OFF, "nothing was read into this home yet")
     try:
-        with store.read() as con:
+        with store.read(STORE_S) as con:
             con.execute("SELECT 1 FROM meta").fetchall()
     except PipelineError as error:
         return Part("store", ILL, str(error))
@@ -68,14 +71,19 @@ def health_of(store: Store, settings: Settings) -> Health:
     parts, lag, dead = [store_part(store, settings)], {}, 0
     broker = _broker(settings)
     parts.append(broker)
+    marks: dict[str, Watermarks] = {}
+    with suppress(PipelineError):  # it has gone meanwhile
+        marks = all_watermarks(settings, _sunk(), _ANSWER_S) if broker.state == WELL else {}
+    senders: list[Part] = []
     if parts[0].state == WELL:
-        with store.read() as con:
-            dead = int(con.execute("SELECT count(*) FROM dead_letters").fetchall()[0][0])
-        if broker.state == WELL:
-            lag = dict(_lag(store, settings))
-    parts += _models(settings)
-    parts += _senders(store) if parts[0].state == WELL else []
-    return Health(parts, lag, dead)
+        try:
+            with store.read(STORE_S) as con:
+                dead = int(con.execute("SELECT count(*) FROM dead_letters").fetchall()[0][0])
+                lag = sink_lag(con, marks)
+                senders = [*_senders(store)]
+        except PipelineError as error:  # a writer came between
+            parts[0] = Part("store", ILL, str(error))
+    return Health([*parts, *_models(settings), *senders], lag, dead)
 
 
 def _broker(settings: Settings) -> Part:
@@ -89,27 +97,32 @@ def _broker(settings: Settings) -> Part:
     return Part("broker", ILL, f"no broker answers at {settings.kafka_bootstrap_servers}")
 
 
-def _lag(store: Store, settings: Settings) -> Iterator[tuple[tuple[str, int], int]]:
-    for topic in (topic for domain in all_domains() for topic in domain.topics if topic.sink is not None):
-        with suppress(PipelineError):  # a topic that nobody has made yet
-            marks = watermarks(settings, topic.name, _ANSWER_S)
-            with store.read() as con:
-                stored = offsets(con, topic.name, cluster_id=marks.cluster_id, topic_id=marks.topic_id)
-            for part, end in marks.high.items():
-                yield (topic.name, part), end - min(max(stored.get(part, 0), marks.low[part]), end)
+def _sunk() -> list[str]:
+    """The topics whose messages the store keeps."""
+    return [name for name, topic in all_topics().items() if topic.sink is not None]
+
+
+def sink_lag(con: Connection, marks: Mapping[str, Watermarks]) -> dict[tuple[str, int], int]:
+    """Messages that the store has not taken yet, by topic and partition."""
+    lag = {}
+    for topic, own in marks.items():
+        stored = offsets(con, topic, cluster_id=own.cluster_id, topic_id=own.topic_id)
+        for part, end in own.high.items():
+            lag[topic, part] = end - min(max(stored.get(part, 0), own.low[part]), end)
+    return lag
 
 
 def _models(settings: Settings) -> Iterator[Part]:
     for domain in all_domains():
         name = serving_detector(settings, domain)
         try:
-            card = load_scorer(settings, domain, name).card
+            version = serving_version(settings, domain, name)
         except NotTrainedError as error:
             yield Part(f"model of {domain.name}", OFF, str(error))
         except PipelineError as error:
             yield Part(f"model of {domain.name}", ILL, str(error))
         else:
-            yield Part(f"model of {domain.name}", WELL, f"{name}, version {card.version}")
+            yield Part(f"model of {domain.name}", WELL, f"{name}, version {version}")
 
 
 def _senders(store: Store) -> Iterator[Part]:

@@ -31,6 +31,15 @@ PAGES = {
     "wrong address": "/nothing/here",
     "wrong question": "/incidents?since=yesterday",
     "login": "/login",
+    "system": "/system",
+    "system, its parts": "/system/health",
+    "system, store": "/system/store",
+    "system, topics": "/system/topics",
+    "system, schedules": "/system/schedules",
+    "dead letters": "/system/dead-letters",
+    "no such dead letter": "/system/dead-letters/nothing",
+    "settings": "/system/settings",
+    "tokens": "/system/tokens",
 }
 WIDTHS = (1440, 1280, 390)
 _RULES = {

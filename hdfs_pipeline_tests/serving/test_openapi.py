@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from hdfs_pipeline.serving.app import create_app, guarded
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.verdicts.incidents import publish_incidents
+from hdfs_pipeline.verdicts.letters import Asked, list_letters
 from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
 from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
 
@@ -55,9 +56,12 @@ def api(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, d
     score_items(home.store, home.settings, BLOCKS, "random_forest")
     publish_anomalies(home.store, home.settings, BLOCKS, "random_forest")
     publish_incidents(home.store, home.settings, BLOCKS)
+    with home.store.write() as con:
+        con.execute("INSERT INTO dead_letters SELECT 1, '/nowhere/a.log', 7, 'no log record', 'text', now()")
+    (letter,) = list_letters(home.store, Asked(source="nowhere"), 1)[1]
     found = schemathesis.openapi.from_asgi("/openapi.json", guarded(create_app(home.settings)))
     ((incident, item),) = home.rows("SELECT min(id), (SELECT min(item) FROM anomalies) FROM incidents")
-    return found, {"/api/incidents": incident, "/api/blocks": item}
+    return found, {"/api/incidents": incident, "/api/blocks": item, "/api/dead-letters": letter["id"]}
 
 
 def operations() -> list[tuple[str, str]]:

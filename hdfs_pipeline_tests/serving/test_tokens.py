@@ -140,8 +140,8 @@ def test_no_log_and_no_answer_shows_a_token(
         answers = [client.get("/api/status", headers=headers), client.post("/api/feedback", json={}, headers=headers)]
         answers += [client.get("/api/status", headers={"Authorization": f"Bearer {text}x"})]
         answers += [client.get("/", headers={"Cookie": f"hdfsp_token={text}"}), client.get("/metrics", headers=headers)]
-        monkeypatch.setattr("hdfs_pipeline.serving.routes.state.health_of", fail)
-        answers += [client.get("/api/health", headers=headers)]
+        monkeypatch.setattr("hdfs_pipeline.serving.home.health_of", fail)
+        answers += [connect(watched, serve_tokens=True).get("/api/health", headers=headers)]
     assert [answer.status_code for answer in answers] == [200, 403, 401, 200, 200, 500]
     shown = "\n".join([caplog.text, *(answer.text + str(answer.headers) for answer in answers)])
     assert text not in shown and text.removeprefix("hdfsp_") not in shown

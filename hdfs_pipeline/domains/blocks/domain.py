@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks import explain
+from hdfs_pipeline.domains.blocks.again import read_again
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, lives_near, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
@@ -23,9 +24,10 @@ from hdfs_pipeline.domains.blocks.mining import difference
 from hdfs_pipeline.domains.blocks.nodes import heard
 from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
 from hdfs_pipeline.domains.blocks.suspects import suspects, usual
-from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS
+from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS, worker_group
 from hdfs_pipeline.domains.contract import (
     EVERYTHING,
+    Again,
     Domain,
     Facts,
     Figures,
@@ -217,6 +219,14 @@ class Blocks(Domain):
     def heard(self, store: Store) -> list[Heard]:
         """See `Domain.heard`: the daemons that wrote the logs, and the topics that records came from."""
         return [Heard(server, time) for server, time in heard(store).items()]
+
+    def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again | None:
+        """See `Domain.read_again`."""
+        return read_again(settings, source_id, path, position, text)
+
+    def group(self, settings: Settings, topic: str) -> str:
+        """See `Domain.group`."""
+        return worker_group(settings, topic)
 
     def days(self, store: Store) -> dict[date, int]:
         """See `Domain.days`: by the time of a block's first event."""

@@ -202,7 +202,7 @@ class _Reader:
     def _stage(self, bytes_read: "_Hashed", source_id: int, *, unreadable: str, first: int) -> tuple[Path, Tally]:
         """Parquet of all records from line `first` on, outside the store's lock; `reason` tells dead letters."""
         tally = Tally(lines=first - 1)
-        chunks = iter([b"(binary)\n"]) if unreadable else _from_line(with_line_feeds(bytes_read), first)
+        chunks = iter([b"(binary)\n"]) if unreadable else from_line(with_line_feeds(bytes_read), first)
         batches = split_records(chunks, self.log_format, tally)
         path, con = self.staging / f"{source_id}.parquet", self._connection()
         con.register("records", pa.RecordBatchReader.from_batches(RECORDS, batches))
@@ -254,7 +254,7 @@ class _Hashed:
             raise
 
 
-def _from_line(chunks: Iterable[bytes], first: int) -> Iterator[bytes]:
+def from_line(chunks: Iterable[bytes], first: int) -> Iterator[bytes]:
     """`chunks` without the lines before `first` (from 1)."""
     to_skip = first - 1
     for chunk in chunks:

@@ -1,21 +1,34 @@
 """The domain of NameNodes: windows of the metrics that are polled at `/jmx`."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from hdfs_pipeline.domains.champions import load_scorer, ready_detectors, serving_detector
-from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Heard, Playback, Player, Read, Selection
+from hdfs_pipeline.domains.contract import (
+    EVERYTHING,
+    Collector,
+    Domain,
+    Facts,
+    Heard,
+    Playback,
+    Player,
+    Read,
+    Retention,
+    Selection,
+)
 from hdfs_pipeline.domains.namenode import episodes, explain
 from hdfs_pipeline.domains.namenode.detectors import MAIN, RULES, lead_s, params_of, persistence, threshold_of
 from hdfs_pipeline.domains.namenode.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.namenode.item import WINDOW
 from hdfs_pipeline.domains.namenode.labels import DOMAIN
+from hdfs_pipeline.domains.namenode.raw import old_raw
 from hdfs_pipeline.domains.namenode.series import iso, latest_samples
 from hdfs_pipeline.domains.namenode.state_rules import rules_about, state_rules
+from hdfs_pipeline.domains.namenode.watch import old_state
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -34,6 +47,19 @@ _HEARD = """SELECT namenode, coalesce(epoch(greatest(latest, sampled_at)), 0), c
         coalesce(error, '')
     FROM (SELECT namenode, max(polled_at) AS latest FROM namenode_metrics GROUP BY namenode)
     FULL JOIN namenode_collectors USING (namenode) ORDER BY namenode"""
+
+_COLLECTORS = """SELECT namenode, 'NameNode', coalesce(c.role, m.role, ''), coalesce(polled_at, latest),
+        greatest(latest, sampled_at), coalesce(error, ''), coalesce(note, '')
+    FROM (SELECT namenode, max(polled_at) AS latest, arg_max(role, polled_at) AS role FROM namenode_metrics
+        GROUP BY namenode) m FULL JOIN namenode_collectors c USING (namenode)
+    UNION ALL
+    SELECT entity, 'DataNode', coalesce(state, ''), polled_at, answered_at, if(answered_at = polled_at, '', said),
+        if(answered_at = polled_at, said, '')
+    FROM (SELECT entity, max(polled_at) AS polled_at, arg_max(coalesce(note, ''), polled_at) AS said,
+            max(polled_at) FILTER (cardinality(metrics) > 0) AS answered_at FROM datanode_metrics
+        WHERE polled_at >= (SELECT max(polled_at) - INTERVAL 1 DAY FROM datanode_metrics) GROUP BY entity)
+    LEFT JOIN (SELECT entity, arg_max(state, polled_at) AS state FROM datanode_state GROUP BY entity) USING (entity)
+    ORDER BY 2 DESC, 1 LIMIT 1000"""
 
 _FIRST_POLLS = 50  # four minutes; the recording's first fault comes after nearly five
 
@@ -119,6 +145,20 @@ class NameNode(Domain):
         """See `Domain.heard`: the NameNodes that were ever polled."""
         with store.read() as con:
             return [Heard(*row) for row in con.execute(_HEARD).fetchall()]
+
+    def collectors(self, store: Store) -> list[Collector]:
+        """See `Domain.collectors`: NameNodes, and the DataNodes whose own /jmx was polled on the last day of polls."""
+        with store.read() as con:
+            return [Collector(*row) for row in con.execute(_COLLECTORS).fetchall()]
+
+    def retention(self, store: Store, settings: Settings, now: datetime) -> list[Retention]:
+        """See `Domain.retention`: raw documents, and what polls said of the state of HDFS."""
+        raw, state = settings.namenode_raw_days, settings.namenode_state_days
+        with store.read() as con:
+            documents = old_raw(con, now - timedelta(days=raw))
+            polls = old_state(con, now - timedelta(days=state))
+        found = [Retention("namenode_raw", "namenode_raw_days", raw, documents)]
+        return found + [Retention(table, "namenode_state_days", state, rows) for table, rows in polls.items()]
 
     def days(self, store: Store) -> dict[date, int]:
         """See `Domain.days`: by the time of a window's last step."""

@@ -16,6 +16,7 @@ from hdfs_pipeline.store.store import Connection
 
 BASE_AGE: Final = timedelta(hours=1)
 _LEVEL = 3
+_OLD: Final = "coalesce(base, polled_at) < ?"
 
 RAW: Final = pa.schema(
     [
@@ -80,4 +81,10 @@ def read_raw(con: Connection, namenode: str, start: datetime, end: datetime) -> 
 
 def forget_raw(con: Connection, before: datetime) -> None:
     """Delete the documents that were polled before `before`, and keep the bases that younger ones need."""
-    con.execute("DELETE FROM namenode_raw WHERE coalesce(base, polled_at) < ?", [before - BASE_AGE])
+    con.execute(f"DELETE FROM namenode_raw WHERE {_OLD}", [before - BASE_AGE])
+
+
+def old_raw(con: Connection, before: datetime) -> int:
+    """How many documents `forget_raw` would delete."""
+    found = con.execute(f"SELECT count(*) FROM namenode_raw WHERE {_OLD}", [before - BASE_AGE])
+    return int(found.fetchall()[0][0])

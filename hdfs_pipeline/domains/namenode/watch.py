@@ -100,9 +100,19 @@ class StateRows:
         publish_episodes(con, pa.Table.from_pylist(list(items.values()), ANOMALIES))
 
 
+STATE_TABLES: Final = ("hdfs_state", "datanode_state", "datanode_metrics")
+"""What polls said of the state of HDFS and of its DataNodes; `namenode_state_days` says for how long it is kept."""
+
+
+def old_state(con: Connection, before: datetime) -> dict[str, int]:
+    """How many rows of each table `forget_state` would delete."""
+    count = "SELECT count(*) FROM {} WHERE polled_at < ?"
+    return {table: con.execute(count.format(table), [before]).fetchall()[0][0] for table in STATE_TABLES}
+
+
 def forget_state(con: Connection, before: datetime) -> None:
     """Delete what was polled before a time."""
-    for table in ("hdfs_state", "datanode_state", "datanode_metrics"):
+    for table in STATE_TABLES:
         con.execute(f"DELETE FROM {table} WHERE polled_at < ?", [before])
 
 

@@ -12,7 +12,7 @@ from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.problems import problem
 from hdfs_pipeline.serving.shapes.state import HomeHealth, HomeStatus
-from hdfs_pipeline.verdicts.health import ILL, WELL, Health, health_of, store_part
+from hdfs_pipeline.verdicts.health import ILL, STORE_S, WELL, store_part
 from hdfs_pipeline.verdicts.status import DAY, home_status, open_severities, parse_since
 
 router = APIRouter(prefix="/api", tags=["state"])
@@ -40,12 +40,12 @@ async def status(
 @router.get("/health", response_model=HomeHealth, dependencies=[needs("read")])
 async def health(request: Request, home: TheHome) -> Response:
     """Whether store, broker, models and senders of data work, and how many messages wait for the store."""
-    return await home.cache.respond(request, lambda: health_of(home.store, home.settings).to_json())
+    return await home.cache.respond(request, lambda: home.health().to_json())
 
 
 @router.get("/ready", status_code=204, response_class=Response)
 def ready(home: TheHome) -> Response:
-    """Whether this server can answer: nobody needs a token to ask."""
+    """Whether this server can answer, told within two seconds: nobody needs a token to ask."""
     part = store_part(home.store, home.settings)
     return problem(503, part.text) if part.state == ILL else Response(status_code=204)
 
@@ -58,10 +58,10 @@ async def metrics(home: TheHome) -> Response:
 
 
 def _figures(home: Home) -> bytes:
-    found: Health = health_of(home.store, home.settings)
+    found = home.health()
     severities: dict[str, int] = {}
     if found.parts[0].state == WELL:
         # Somebody may write meanwhile: what is known of the parts is told all the same.
-        with suppress(PipelineError), home.store.read() as con:
+        with suppress(PipelineError), home.store.read(STORE_S) as con:
             severities = open_severities(con)
     return home.figures.text(found, severities)

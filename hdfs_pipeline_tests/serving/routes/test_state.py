@@ -1,6 +1,7 @@
 """The state of a home over REST: the morning's answer, and the truth about stores that are away, held or damaged."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 from hdfs_pipeline.serving.tokens import Tokens
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.homes import Home
-from hdfs_pipeline_tests.serving.conftest import Connect
+from hdfs_pipeline_tests.serving.conftest import Connect, application
 
 LIMIT_S = 30.0
 
@@ -130,3 +131,25 @@ def test_a_probe_needs_no_token_but_learns_nothing_else(watched: Home, connect: 
     client = connect(watched, serve_tokens=True)
     assert client.get("/api/ready").status_code == 204
     assert client.get("/api/health").status_code == 401 and client.get("/metrics").status_code == 401
+
+
+def test_readiness_is_told_within_two_seconds_however_long_others_wait(new_home: Any, connect: Connect) -> None:
+    home = new_home(lock_timeout_s=30.0)
+    client = connect(home)
+    assert client.get("/api/ready").status_code == 204
+    with written(home):
+        began = time.monotonic()
+        answer = client.get("/api/ready")
+        assert answer.status_code == 503 and "in use by process" in answer.json()["detail"]
+        assert time.monotonic() - began < 2
+    assert client.get("/api/ready").status_code == 204
+
+
+def test_scrapes_share_one_look_at_the_home(watched: Home, connect: Connect) -> None:
+    app = application(watched)
+    client, looks = connect(app), list[int]()
+    look = app.state.home.health._make
+    app.state.home.health._make = lambda: looks.append(1) or look()
+    for address in ("/metrics", "/api/health", "/metrics", "/metrics"):
+        assert client.get(address).status_code == 200
+    assert looks == [1]

@@ -21,6 +21,12 @@ document.addEventListener("htmx:afterOnLoad", () => {
   if (connection.textContent.startsWith("the server")) connection.textContent = "live";
 });
 
+// A part that brings itself up to date stays as it is while somebody has opened what it folds away.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if (part.getAttribute("hx-trigger")?.startsWith("every") && part.querySelector("details[open]")) event.preventDefault();
+});
+
 // Brushing: dragging over the lanes chooses a window, which the address then holds.
 const svgPoint = (svg, event) => {
   const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());

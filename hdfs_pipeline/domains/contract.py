@@ -24,6 +24,7 @@ from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.incidents import Grouping, Incident
 from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.severity import Kind
 from hdfs_pipeline.scoring.thresholds import Threshold
 from hdfs_pipeline.settings import Settings
@@ -174,6 +175,42 @@ class Again(NamedTuple):
     reason: str = ""
     text: str = ""
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """Which raw records are searched for: those that meet every condition that is given.
+
+    `expressions` are of RE2, over a record's `line` without its time stamp; `item` the id of an item that they name;
+    `levels` their log levels; `host` that of the host, the daemon or the server that wrote them; `logger` a part of
+    the logger's name, in whichever case.
+    """
+
+    expressions: Sequence[str] = ()
+    item: str = ""
+    levels: Sequence[str] = ()
+    host: str = ""
+    logger: str = ""
+
+
+MARKS: Final = "\x01\x02"
+"""What stands before and after a match in a record that was found."""
+
+
+class RecordId(NamedTuple):
+    """What names a raw record, and its place in the order of records: time, number of the source, place in it."""
+
+    time: datetime
+    source_id: int
+    position: int
+
+
+class Told(NamedTuple):
+    """What a raw record is to a domain: its template with the name of that, '' where it matches none, and its items."""
+
+    template: str = ""
+    name: str = ""
+    items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -422,6 +459,8 @@ class Domain(ABC):
     """The topic of raw records, into which log files are sent."""
     follows: ClassVar[str] = ""
     """The domain whose records its items are made of, by `derive`; '' for one that reads records of its own."""
+    searchable: ClassVar[bool] = False
+    """Whether it keeps raw records that `search` finds."""
     sample: ClassVar[Path | None] = None
     """A folder of a checkout with files to read and `labels.csv`, to try the domain with."""
 
@@ -533,6 +572,45 @@ class Domain(ABC):
     def places(self, store: Store, telling: Mapping[Key, Sequence[str]]) -> dict[Key, Place]:
         """Where each item's first record behind the columns `telling` was written, or else its very first record."""
         return {}
+
+    def recorded(self, store: Store) -> Span | None:
+        """The times of the first and the last raw record; None where there is none, or the domain keeps none."""
+        return None
+
+    def search(
+        self,
+        store: Store,
+        settings: Settings,
+        sought: Sought,
+        span: Span,
+        limit: int,
+        *,
+        before: RecordId | None = None,
+        among: pa.Table | None = None,
+    ) -> pa.Table:
+        """The latest raw records of a span [from, to) that are sought, at most `limit`, the latest first.
+
+        With `before` only those that come before that record in the order of `RecordId`, with `among` only those of
+        this table of `source_id` and `position`. The columns are those two and `time`, `host`, `daemon`, `level`,
+        `logger`, `line` (as it was written, with `MARKS` around each match), and what `told` wants.
+        Raises: UsageError for what is no id of an item.
+        """
+        raise DataError(f"{self.name} keeps no raw records")
+
+    def told(self, store: Store, settings: Settings, records: pa.Table) -> list[Told]:
+        """What each of these records, found by `search` of this domain or the one that it follows, is to it."""
+        return [Told()] * len(records)
+
+    def matching(self, store: Store, settings: Settings, template: str, span: Span) -> pa.Table:
+        """The `source_id` and `position` of the records of a span [from, to) that match a template.
+
+        Raises: UsageError for a template that the domain does not know.
+        """
+        raise UsageError(f"{self.name} has no templates of raw records")
+
+    def patterns(self, store: Store, settings: Settings, span: Span, steps: int) -> list[Pattern]:
+        """How often records of a span [from, to), in so many equal steps of it, matched each template, if ever."""
+        return []
 
     def about(self, store: Store, key: Key) -> dict[str, Any]:
         """What its raw records say of an item beside its features, by names that a person reads."""

@@ -18,12 +18,25 @@ from hdfs_pipeline.serving.live import Live
 from hdfs_pipeline.serving.pages import docs, feed, groups, now, signing
 from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
+from hdfs_pipeline.serving.pages import logs as log_pages
 from hdfs_pipeline.serving.pages import models as model_pages
 from hdfs_pipeline.serving.pages import namenode as namenode_pages
 from hdfs_pipeline.serving.pages import system as system_pages
 from hdfs_pipeline.serving.pages.render import STATIC, shown_problem
 from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
-from hdfs_pipeline.serving.routes import anomalies, incidents, items, jobs, live, models, namenode, score, state, system
+from hdfs_pipeline.serving.routes import (
+    anomalies,
+    incidents,
+    items,
+    jobs,
+    live,
+    logs,
+    models,
+    namenode,
+    score,
+    state,
+    system,
+)
 from hdfs_pipeline.settings import Settings
 
 ABOUT: Final = """What is wrong on an HDFS cluster, where, since when and why.
@@ -70,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         item_pages,
         namenode_pages,
         model_pages,
+        log_pages,
         system_pages,
         docs,
         signing,
@@ -88,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         anomalies.router,
         jobs.router,
         system.router,
+        logs.router,
         *items.of_domains,
     ):
         app.include_router(router)

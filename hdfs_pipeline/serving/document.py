@@ -1,12 +1,13 @@
 """The OpenAPI document: what FastAPI makes of the routes, with scopes, and answers as they really are."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from hdfs_pipeline.serving.problems import MEDIA_TYPE
 
+_JSON: Final = "application/json"
 SCOPE = "x-scope"
 """The field of an operation that names the scope of the token that it needs."""
 
@@ -36,5 +37,6 @@ def _complete(operation: dict[str, Any], context: Any) -> None:
     for status, answer in answers.items():
         if status >= "400":
             answer["content"] = {MEDIA_TYPE: next(iter(answer["content"].values()))}
-    if "get" in map(str.lower, context.methods) and "application/json" in answers.get("200", {}).get("content", {}):
+    # What comes in several forms, as files and streams do, is not polled.
+    if "get" in map(str.lower, context.methods) and [*answers.get("200", {}).get("content", {})] == [_JSON]:
         answers["304"] = {"description": "What the client has, by its ETag in `If-None-Match`, is still so."}

@@ -11,6 +11,7 @@ from hdfs_pipeline.serving.cache import STORE_S, Cache
 from hdfs_pipeline.serving.figures import Figures
 from hdfs_pipeline.serving.jobs import Jobs
 from hdfs_pipeline.serving.kept import Kept
+from hdfs_pipeline.serving.searching import Searches
 from hdfs_pipeline.serving.tokens import Scope, Tokens, are_needed
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
@@ -36,6 +37,7 @@ class Home:
     figures: Figures
     judges: Judges
     jobs: Jobs
+    searches: Searches
     health: Kept[Health]
     topics: Kept[dict[str, Any]]
     schedules: Kept[dict[str, Any]]
@@ -54,6 +56,7 @@ class Home:
             Figures(),
             Judges(store, settings),
             Jobs(),
+            Searches(),
             Kept(lambda: health_of(store, settings)),
             Kept(lambda: topics_of(store, settings)),
             Kept(lambda: schedules_of(settings)),

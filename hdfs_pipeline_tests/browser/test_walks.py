@@ -62,7 +62,7 @@ def test_what_somebody_else_does_shows_at_once_and_leaves_the_note_alone(
     assert page.evaluate("document.activeElement.name") == "note"
 
 
-@pytest.mark.parametrize("path", ["/", "/incidents", "/groups", "/models", "incident", "item"])
+@pytest.mark.parametrize("path", ["/", "/incidents", "/groups", "/models", "/logs", "incident", "item"])
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit, judged: Home, path: str) -> None:
     others = {"incident": f"/incidents/{one(judged)}", "item": f"/items/blocks/{a_block(judged)}"}
     page = visit.open(others.get(path, path))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hdfs_pipeline.detectors import detector_row
 from hdfs_pipeline.domains import DOMAINS, domain_named
 from hdfs_pipeline.domains.champions import BEST, families, serving_detector
-from hdfs_pipeline.domains.contract import Selection
+from hdfs_pipeline.domains.contract import Selection, Sought
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.monitoring.backtest import Trial, backtest
@@ -437,6 +437,33 @@ def its_topics_and_tables_are_declared(filled: Filled, folder: Path) -> None:
         if topic.sink is not None:
             assert topic.sink.table in TABLES
             assert topic.asset.isidentifier()
+
+
+@check
+def records_that_are_searched_are_told_and_matched(filled: Filled, _: Path) -> None:
+    domain, home = filled.domain, filled.home
+    keeper = domain_named(domain.follows) if domain.follows else domain
+    if not keeper.searchable:
+        with pytest.raises(DataError):
+            keeper.search(home.store, home.settings, Sought(), (instant(0), instant(1)), 1)
+        return
+    first, last = keeper.recorded(home.store) or (instant(0), instant(0))
+    span = first, last + timedelta(microseconds=1)
+    records = keeper.search(home.store, home.settings, Sought(), span, 400)
+    assert records["time"].to_pylist() == sorted(records["time"].to_pylist(), reverse=True)
+    told = domain.told(home.store, home.settings, records)
+    assert len(told) == len(records) == 400 and any(each.items for each in told)
+    for item in {item for each in told for item in each.items}:
+        assert domain.item.shown(item) == item
+    template = next(each.template for each in told if each.template)
+    places = list(zip(records["source_id"].to_pylist(), records["position"].to_pylist(), strict=True))
+    matched = domain.matching(home.store, home.settings, template, span).to_pylist()
+    there = {(row["source_id"], row["position"]) for row in matched}
+    for place, each in zip(places, told, strict=True):
+        assert (place in there) == (each.template == template)
+    counted = {each.template: each for each in domain.patterns(home.store, home.settings, span, 1)}
+    assert counted[template].total == counted[template].records == len(there)
+    assert counted[template].name == next(each.name for each in told if each.template == template)
 
 
 @pytest.mark.parametrize("promise", CHECKS, ids=[function.__name__ for function in CHECKS])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks import explain
+from hdfs_pipeline.domains.blocks import explain, search
 from hdfs_pipeline.domains.blocks.again import read_again
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, lives_near, load_dataset
@@ -38,17 +38,22 @@ from hdfs_pipeline.domains.contract import (
     Playback,
     Player,
     Read,
+    RecordId,
     Replay,
     Selection,
     Shipping,
+    Sought,
     Stage,
+    Told,
 )
+from hdfs_pipeline.errors import UsageError
 from hdfs_pipeline.scoring.catalogue import FAILURE, NOTABLE, ROUTINE, UNKNOWN, Catalogue
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.incidents import Grouping
 from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
 from hdfs_pipeline.scoring.severity import Kind
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
@@ -87,6 +92,7 @@ class Blocks(Domain):
     topics = TOPICS
     ways = WAYS
     records_topic = RAW_LOGS
+    searchable = True
     sample = PROJECT / "data" / "sample" / "hdfs_v1"
 
     def champion(self, settings: Settings) -> str:
@@ -177,6 +183,40 @@ class Blocks(Domain):
     def places(self, store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Place]:
         """See `Domain.places`: by the log files, or by a DataNode's address in the record."""
         return explain.places(store, telling)
+
+    def recorded(self, store: Store) -> Span | None:
+        """See `Domain.recorded`."""
+        return search.recorded(store)
+
+    def search(
+        self,
+        store: Store,
+        settings: Settings,
+        sought: Sought,
+        span: Span,
+        limit: int,
+        *,
+        before: RecordId | None = None,
+        among: pa.Table | None = None,
+    ) -> pa.Table:
+        """See `Domain.search`: in the log records, whether they name a block or not."""
+        return search.search(store, settings.log_timezone, sought, span, limit, before, among)
+
+    def told(self, store: Store, settings: Settings, records: pa.Table) -> list[Told]:
+        """See `Domain.told`: the blocks that they name."""
+        return search.told(store, self._home_catalogue(store, settings), records)
+
+    def matching(self, store: Store, settings: Settings, template: str, span: Span) -> pa.Table:
+        """See `Domain.matching`."""
+        catalogue = self._home_catalogue(store, settings)
+        if catalogue is None:
+            raise UsageError(f"no template {template!r}: no log was parsed in this home yet")
+        return search.matching(store, catalogue, template, span)
+
+    def patterns(self, store: Store, settings: Settings, span: Span, steps: int) -> list[Pattern]:
+        """See `Domain.patterns`: of the records that name a block."""
+        catalogue = self._home_catalogue(store, settings)
+        return [] if catalogue is None else search.patterns(store, catalogue, span, steps)
 
     def about(self, store: Store, key: int) -> dict[str, Any]:
         """See `Domain.about`: the HDFS file and the pipeline of DataNodes."""

@@ -78,7 +78,7 @@ def nearest(store: Store, block_id: int) -> int | None:
     return near[0][0] if near else None
 
 
-def _written_sql(local: str, used: Collection[str]) -> str:
+def written_sql(local: str, used: Collection[str]) -> str:
     """SQL of a record's time stamp as its layout, one of those `used`, writes it, from the local time.
 
     DuckDB takes longer to read the SQL for all layouts than to find a block's records.
@@ -110,7 +110,7 @@ def evidence(
             con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
                 SELECT r.time, s.host, s.daemon, e.event_id,
-                    {_written_sql("timezone($timezone, r.time)", used)} || r.origin || r.message
+                    {written_sql("timezone($timezone, r.time)", used)} || r.origin || r.message
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line,
                     {_TELLING} AS telling, r.source_id, r.position
                 FROM raw_logs r JOIN parsed_events e USING (source_id, position) JOIN sources s USING (source_id)

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Place, Read, Selection
-from hdfs_pipeline.domains.daemons import explain
+from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Place, Read, Selection, Told
+from hdfs_pipeline.domains.daemons import explain, search
 from hdfs_pipeline.domains.daemons.catalogue import KINDS
 from hdfs_pipeline.domains.daemons.counting import bring_up_to_date
 from hdfs_pipeline.domains.daemons.features import DOMAIN, FAMILY, load_dataset
@@ -22,6 +22,7 @@ from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping
 from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
 from hdfs_pipeline.scoring.severity import Kind
 from hdfs_pipeline.settings import Settings
@@ -104,6 +105,18 @@ class Daemons(Domain):
     def places(self, store: Store, telling: Mapping[str, Sequence[str]]) -> dict[str, Place]:
         """See `Domain.places`: the daemon, by its address where that is known."""
         return explain.places(store, telling)
+
+    def told(self, store: Store, settings: Settings, records: pa.Table) -> list[Told]:
+        """See `Domain.told`: the minutes of records that tell of a daemon."""
+        return search.told(store, records)
+
+    def matching(self, store: Store, settings: Settings, template: str, span: Span) -> pa.Table:
+        """See `Domain.matching`."""
+        return search.matching(store, template, span)
+
+    def patterns(self, store: Store, settings: Settings, span: Span, steps: int) -> list[Pattern]:
+        """See `Domain.patterns`: by the minutes that were counted, each of which belongs where its first record is."""
+        return search.patterns(store, span, steps)
 
     def suspects(self, store: Store, settings: Settings, rules: Mapping[str, str]) -> pa.Table | None:
         """See `Domain.suspects`: the records that tell; a minute's own daemon is the one at fault."""

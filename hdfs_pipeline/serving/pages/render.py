@@ -37,6 +37,7 @@ NAVIGATION: Final = (
     Page("/groups", "Groups"),
     Page("/namenode", "NameNode"),
     Page("/models", "Models"),
+    Page("/logs", "Logs"),
     Page("/system", "System"),
     Page("/docs", "API"),
 )

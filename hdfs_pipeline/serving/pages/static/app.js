@@ -62,3 +62,22 @@ document.addEventListener("pointerup", () => {
   const at = (x) => new Date(begin + span * Math.min(Math.max((x - left) / width, 0), 1)).toISOString().slice(0, 19);
   location.assign(`${location.pathname}?from=${at(Math.min(from, to))}&to=${at(Math.max(from, to))}`);
 });
+
+// A search: fields without a word stay out of the address, what cannot be searched is told in its place, Stop ends it.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (!event.target.matches("[data-lean]")) return;
+  const given = event.detail.parameters;
+  for (const name of Object.keys(given)) if (given[name] === "") delete given[name];
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.matches("[data-tells-errors]") && [400, 503].includes(event.detail.xhr.status)) {
+    event.detail.shouldSwap = true;
+    event.detail.isError = false;
+  }
+});
+document.addEventListener("click", (event) => {
+  const stop = event.target.closest("[data-stop]");
+  if (!stop) return;
+  htmx.trigger(document.getElementById(stop.dataset.stop), "htmx:abort");
+  connection.textContent = "the search was stopped";
+});

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline_tests.browser.conftest import Server, Visit, free_port
-from hdfs_pipeline_tests.browser.test_walks import _FOCUSED, _REACHABLE
+from hdfs_pipeline_tests.browser.test_walks import FOCUSED, REACHABLE
 from hdfs_pipeline_tests.homes import BLOCKS, open_home
 
 _GOOD = "2026-11-21 08:00:00,000 INFO dn.DataNode: Receiving block blk_1 src: /10.0.0.1:1 dest: /10.0.0.2:2\n"
@@ -133,12 +133,12 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit, pat
     if path == "/system":
         for part in ("#health .why", "#topics .wrong", "#schedules .wrong"):
             page.locator(part).wait_for()
-    reachable = page.evaluate(_REACHABLE)
+    reachable = page.evaluate(REACHABLE)
     missing = set(reachable)
     assert len(missing) > 8
     for _ in range(len(reachable) + 9):
         page.keyboard.press("Tab")
-        at = page.evaluate(_FOCUSED)
+        at = page.evaluate(FOCUSED)
         if at is None:
             break
         assert at["seen"] and at["within"], at

@@ -130,6 +130,6 @@ def _senders(store: Store) -> Iterator[Part]:
     for domain in all_domains():
         for each in domain.heard(store):
             if each.asked:
-                asked = datetime.fromtimestamp(each.asked, UTC).isoformat(timespec="seconds")
+                asked = f"{datetime.fromtimestamp(each.asked, UTC):%Y-%m-%d %H:%M:%S} UTC"
                 state = ILL if each.note else WELL
                 yield Part(each.server, state, f"asked at {asked}: {each.note or 'answered'}")

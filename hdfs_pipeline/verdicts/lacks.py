@@ -11,6 +11,8 @@ from hdfs_pipeline.scoring.models import champion_version
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
 
+UNSCORED: Final = "unscored"
+"""The kind of lack that leaves open whether something is wrong."""
 _OLD_MODEL: Final = timedelta(days=30)
 _GONE_S: Final = 30 * 86400.0  # of silence, after which a server that nobody asks was taken away
 _LISTED: Final = 3  # servers, or reasons, that are named
@@ -144,7 +146,7 @@ def _unscored(con: Connection, store: Store, settings: Settings, domain: Domain,
     waiting = domain.waiting(store, serving, version or 0)
     if waiting:
         text = f"{_number(waiting, domain.item.noun, domain.item.plural)} without a verdict yet"
-        yield Lack("unscored", text, f"hdfs-pipeline score{option_of(domain.name)}")
+        yield Lack(UNSCORED, text, f"hdfs-pipeline score{option_of(domain.name)}")
 
 
 def _model(con: Connection, settings: Settings, domain: Domain, until: datetime) -> Iterator[Lack]:

@@ -13,7 +13,7 @@ from hdfs_pipeline.scoring.incidents import GOING_ON
 from hdfs_pipeline.scoring.severity import SEVERITIES
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
-from hdfs_pipeline.verdicts.lacks import Lack, duration, lacks_of
+from hdfs_pipeline.verdicts.lacks import UNSCORED, Lack, duration, lacks_of
 from hdfs_pipeline.verdicts.listing import BY_GRAVITY, SHORT, rows
 
 DAY: Final = "24h"
@@ -96,7 +96,10 @@ class Status:
         if self.finished and self.number_ended:
             plural = "incidents" if self.number_ended != 1 else "incident"
             return f"Nothing is open; {self.number_ended:,} {plural} before the records end"
-        return "Nothing is wrong now" if self.until else "This home has no records yet"
+        if self.until is None:
+            return "This home has no records yet"
+        waiting = [lack.text for lack in self.lacks if lack.kind == UNSCORED]
+        return f"Nothing is known to be wrong; {' and '.join(waiting)}" if waiting else "Nothing is wrong now"
 
     @property
     def times(self) -> str:

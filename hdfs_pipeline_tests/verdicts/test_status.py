@@ -1,6 +1,7 @@
 """The state of a home at a given time: what is open, what changed, what the watcher lacks, what to type next."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -160,6 +161,9 @@ def test_models_and_verdicts_that_are_missing(home: Home, excerpt: Any) -> None:
     assert "hdfs-pipeline score" in found.commands
     (blocks,) = home.rows("SELECT count(*) FROM event_matrix")[0]
     assert found.lacks[-2].text == f"{blocks} blocks without a verdict yet"
+    finished = replace(found, finished=False)
+    assert finished.headline == f"Nothing is known to be wrong; {blocks} blocks without a verdict yet"
+    assert replace(finished, lacks=[]).headline == "Nothing is wrong now"
 
 
 def test_an_empty_home_says_what_to_do_first(home: Home, tmp_path: Any) -> None:

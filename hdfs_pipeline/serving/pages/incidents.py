@@ -1,6 +1,6 @@
 """The pages of incidents: the list, and one in full with what people do about it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, get_args
 from urllib.parse import urlencode
 
@@ -26,6 +26,7 @@ from hdfs_pipeline.verdicts.trend import with_trends
 router = APIRouter(prefix="/incidents", include_in_schema=False)
 
 PER_PAGE: Final = 50
+_AROUND: Final = timedelta(seconds=5)  # before and after an incident, in which raw records may tell of it
 _SPANS: Final = ("1h", "24h", "7d", "4w")
 # What can be done with an incident of each status, the likeliest first.
 _OVER: Final[tuple[Does, ...]] = ("reopen", "suppress", "false_alarm")
@@ -107,8 +108,15 @@ def _whole(home: Home, identity: str) -> dict[str, Any]:
         "traits": _traits(found),
         "does": _DOES[found["status"]],
         "formats": [*FORMATS],
+        "around": _around(found),
         "has_items": found["domain"] in DOMAINS,
     }
+
+
+def _around(found: dict[str, Any]) -> dict[str, str]:
+    """The window in which raw records of an incident are searched."""
+    begin, end = (datetime.fromisoformat(found[name]) for name in ("started_at", "ended_at"))
+    return {"from": f"{begin - _AROUND:%Y-%m-%dT%H:%M:%S}", "to": f"{end + _AROUND:%Y-%m-%dT%H:%M:%S}"}
 
 
 def _traits(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

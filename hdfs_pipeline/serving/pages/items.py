@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
@@ -59,6 +59,7 @@ def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, 
         "item": kind.item,
         "report": report,
         **_lives(found),
+        "in_logs": f"/logs?{urlencode({'item': report['item']})}" if report["lines"] else "",
         "lasted": (report["last_time"] - report["first_time"]).total_seconds(),
         "incidents": list_incidents(home.store, around, _INCIDENTS)[1] if report["is_anomaly"] else [],
     }

@@ -110,6 +110,7 @@ def train_all(
     facts = {card.detector: card.facts for card in cards}
     return {
         "namenode": namenode,
+        **{name: cards[0].facts[name] for name in ("trained_from", "trained_to")},
         "steps": cards[0].items,
         "detectors": [
             {

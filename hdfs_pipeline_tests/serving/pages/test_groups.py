@@ -33,6 +33,7 @@ def test_groups_are_shown_and_take_a_word(home: Home) -> None:
     assert shown.status_code == 200 and f"{total:,} groups of like blocks" in shown.text
     assert shown.text.index(groups[0].kind) < shown.text.index(groups[1].kind)
     assert f'href="/items/blocks/{first.example}"' in shown.text
+    assert "All 1 of them" not in shown.text and ("It is" in shown.text) == any(each.items == 1 for each in groups)
     told = ask("/groups", domain="blocks", group=first.kind, verdict="false", note="a test", by="ada")
     assert told.status_code == 303 and told.headers["location"] == "/groups?domain=blocks"
     given = words(home.store, BLOCKS)
@@ -48,6 +49,7 @@ def test_an_item_is_shown_and_takes_a_word(home: Home) -> None:
     block, kind = groups[0].example, groups[0].kind
     shown = ask(f"/items/blocks/{block}").text
     assert f"{block} is anomalous: {kind}" in shown and "Its life, record by record" in shown
+    assert f'href="/logs?item={block}"' in shown and ask(f"/logs?item={block}").status_code == 200
     assert "tells why" in shown and shown.count('<a href="#r') == shown.count('<li id="r')
     assert ask(f"/items/blocks?id={block}").headers["location"] == f"/items/blocks/{block}"
     told = ask(f"/items/blocks/{block}", verdict="real", by="ada", note=HOSTILE)

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -117,6 +118,10 @@ def test_an_incident_says_what_where_since_when_why_and_what_next(cluster_home: 
     peers = re.findall(r'<th scope="row">(10\.[^<]+)</th><td[^>]*>(\d+)<', text)
     assert peers[0] == (row["entity"], "12") and [count for _, count in peers[1:]] == ["0"] * 4
     assert f'href="/incidents/{row["id"]}"' in text
+    groups, *logs = re.findall(r'href="(/(?:groups|logs)[?][^"]*)"', text)
+    assert groups.startswith("/groups?domain=blocks#")
+    assert [asks(cluster_home)(unescape(link)).status_code for link in logs] == [200, 200]
+    assert "from=" in logs[0] and f"host={quote(row['entity'], safe='')}" in logs[1]
     assert [name in text for name in ("format=json", "format=csv", "format=markdown")] == [True] * 3
 
 

@@ -80,6 +80,7 @@ def test_a_training_is_a_job_whose_model_serves(asking: TestClient, trained: dic
     assert (trained["state"], trained["share"], trained["error"]) == ("done", 1.0, "")
     result = trained["result"]
     assert [each["detector"] for each in result["detectors"]] == list(LEARNING) and result["steps"] == 30
+    assert QUIET["from_ts"][:19] <= result["trained_from"] < result["trained_to"] <= QUIET["to_ts"]
     assert all(each["serves"] for each in result["detectors"])
     assert len(result["losses"]["training"]) == len(result["losses"]["validation"]) == QUICK["namenode_epochs"]
     status = shaped(ModelStatus, asking.get("/api/model/status"))

@@ -27,6 +27,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (part.getAttribute("hx-trigger")?.startsWith("every") && part.querySelector("details[open]")) event.preventDefault();
 });
 
+// A form in which somebody has written, and which was not sent, stays as it is.
+const written = (field) => (field.type === "checkbox" || field.type === "radio"
+  ? field.checked !== field.defaultChecked
+  : "defaultValue" in field && field.value !== field.defaultValue);
+Idiomorph.defaults.callbacks.beforeNodeMorphed = (node) => !(node instanceof HTMLFormElement && [...node.elements].some(written));
+
 // Brushing: dragging over the lanes chooses a window, which the address then holds.
 const svgPoint = (svg, event) => {
   const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());

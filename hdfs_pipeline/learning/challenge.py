@@ -152,7 +152,7 @@ def record(store: Store, settings: Settings, trained: Trained, champion: Scorer 
     run_id = log_training(trained, settings, champion=champion is None, tags=tags)
     if champion is not None and judged["passed"]:
         promote_model(settings, card.domain, card.detector, card.version, instead_of=champion.card.version)
-        move_alias(settings, card.domain, card.detector, card.version)
+        move_alias(settings, card.domain, card.detector)
         publish_evaluations(store, card)
     publish_model(store, settings, card)  # last: this row says that all the rest was done
     forget_versions(store, settings, card.domain, card.detector)

@@ -246,15 +246,16 @@ def roll_back(
 
     `by` says who wants it, and `note` why.
 
-    Raises: NotTrainedError if there is no such version, or it is damaged; DataError if none served before, or if it
-    serves already.
+    Raises: NotTrainedError if there is no such version, or it is damaged; DataError if none served before, if it serves
+    already, or if somebody else changes meanwhile which one does.
     """
     domain.row(name)  # refuses an unknown detector
+    serving = champion_version(settings, domain.name, name)  # first: what is found out below is of this state
     version = previous_version(settings, domain.name, name) if to is None else to
-    if version == champion_version(settings, domain.name, name):
+    if version == serving:
         raise DataError(f"version {version} of {name} serves already: `hdfs-pipeline models` shows what there is")
-    before = promote_model(settings, domain.name, name, version, back=True, by=by, note=note)
-    return RolledBack(name, before, version, move_alias(settings, domain.name, name, version))
+    before = promote_model(settings, domain.name, name, version, instead_of=serving, back=True, by=by, note=note)
+    return RolledBack(name, before, version, move_alias(settings, domain.name, name))
 
 
 def roll_back_all(settings: Settings, domain: Domain) -> list[RolledBack]:

@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.learning.curves import curves_png
 from hdfs_pipeline.learning.training import Trained
-from hdfs_pipeline.scoring.models import model_folder
+from hdfs_pipeline.scoring.models import champion_version, detector_folder, model_folder
 from hdfs_pipeline.scoring.scorer import Card
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, publish_into
@@ -122,11 +123,22 @@ def _register(name: str, run: Any, tags: dict[str, str], *, champion: bool) -> N
         client.set_registered_model_alias(name, "champion", registered.version)
 
 
-def move_alias(settings: Settings, domain: str, name: str, version: int) -> bool:
-    """Give MLflow's alias `champion` to a version of ours. Returns whether MLflow knows that version.
+def move_alias(settings: Settings, domain: str, name: str) -> bool:
+    """Give MLflow's alias `champion` to the version that serves. Returns whether MLflow knows that version.
 
-    MLflow counts versions itself; the tag `version` of a registered version holds our number.
+    Whoever else changes which one serves moves it too, after the change: the last one finds the last change.
+    Raises: SetupError where another one does not come to its end.
     """
+    try:
+        with FileLock(detector_folder(settings, domain, name) / ".alias.lock", timeout=settings.lock_timeout_s):
+            version = champion_version(settings, domain, name)
+            return version is not None and _move_alias(settings, domain, name, version)
+    except Timeout:
+        raise SetupError(f"MLflow's alias of {name} is being moved by another process: roll back again") from None
+
+
+def _move_alias(settings: Settings, domain: str, name: str, version: int) -> bool:
+    """MLflow counts versions itself; the tag `version` of a registered version holds our number."""
     from mlflow.tracking import MlflowClient
 
     start_tracking(settings, domain)

@@ -150,8 +150,8 @@ def promote_model(
         before = champion_version(settings, domain, name)
         if instead_of not in (None, before):
             raise DataError(
-                f"version {version} of {name} was held against version {instead_of}, and by now version {before} "
-                "serves: nothing was changed; run `hdfs-pipeline retrain` again"
+                f"version {version} of {name} was to serve in place of version {instead_of}, and by now version "
+                f"{before} serves: nothing was changed; run `hdfs-pipeline retrain`, or roll back, again"
             )
         if before is not None and not (folder / _SERVED).exists():  # a model of an older release
             _remember(folder, Served(before, _now(), back=False))

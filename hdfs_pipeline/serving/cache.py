@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from anyio import to_thread
 from fastapi import Request, Response
 
+from hdfs_pipeline.serving.turns import Turns
 from hdfs_pipeline.store.store import Store
 
 FRESH_S: Final = 5.0
@@ -44,8 +44,8 @@ class Answer:
 class Cache:
     """Answers by the question, each with the state of the store that it was made of."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, turns: Turns | None = None) -> None:
+        self._store, self._turns = store, turns or Turns()
         self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
         self._asked: dict[Hashable, asyncio.Task[Answer]] = {}
 
@@ -65,17 +65,19 @@ class Cache:
         return Response(answer.body, headers=headers, media_type=answer.kind)
 
     def clear(self) -> None:
-        """Forget all answers, since somebody has changed what they tell and is to see it."""
-        self._answers.clear()
-        self._asked.clear()
+        """Forget all answers, since somebody has changed what they tell and is to see it. From any thread."""
+        # New ones in place of emptied ones: the loop may be at work with the old. In this order, so that an answer
+        # from before can only reach the old ones.
+        self._asked = {}
+        self._answers = OrderedDict()
 
     async def _answer(self, question: Hashable, make: Callable[[], Any], fresh_s: float) -> Answer:
-        state, now = self.state(), time.monotonic()
-        answer = self._answers.get(question)
+        state, now, answers = self.state(), time.monotonic(), self._answers
+        answer = answers.get(question)
         if answer is not None:
             least_s = max(_LEAST_S, _LEAST_COSTS * answer.took_s)
             if now - answer.begun_at < (max(fresh_s, least_s) if answer.state == state else least_s):
-                self._answers.move_to_end(question)
+                answers.move_to_end(question)
                 return answer
         task = self._asked.get(question)
         if task is None:
@@ -88,22 +90,23 @@ class Cache:
         return task.result() if done else answer
 
     def _done(self, question: Hashable, task: "asyncio.Task[Answer]") -> None:
-        if self._asked.get(question) is task:
-            del self._asked[question]
+        asked = self._asked
+        if asked.get(question) is task:
+            del asked[question]
         if not task.cancelled():
             task.exception()  # whoever waits has it; asyncio shall not complain where nobody did
 
     async def _make(self, question: Hashable, state: State, make: Callable[[], Any]) -> Answer:
-        begun_at = time.monotonic()
-        body, kind = await to_thread.run_sync(lambda: _encoded(make()))
+        body, kind, begun_at = await self._turns.run(lambda: _encoded(make))
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         answer = Answer(body, kind, tag, state, begun_at, time.monotonic() - begun_at)
+        answers = self._answers
         if self._asked.get(question) is not asyncio.current_task():  # answers were cleared: this one is of before
             return answer
-        self._answers[question] = answer
-        self._answers.move_to_end(question)
-        if len(self._answers) > _KEPT:
-            self._answers.popitem(last=False)
+        answers[question] = answer
+        answers.move_to_end(question)
+        if len(answers) > _KEPT:
+            answers.popitem(last=False)
         return answer
 
     def state(self) -> State:
@@ -119,5 +122,9 @@ class Cache:
         return tuple(found)
 
 
-def _encoded(made: Any) -> tuple[bytes, str]:
-    return (made, "text/html; charset=utf-8") if isinstance(made, bytes) else (orjson.dumps(made), "application/json")
+def _encoded(make: Callable[[], Any]) -> tuple[bytes, str, float]:
+    """What `make` gives as bytes, of which kind these are, and when it was begun."""
+    begun_at, made = time.monotonic(), make()
+    if isinstance(made, bytes):
+        return made, "text/html; charset=utf-8", begun_at
+    return orjson.dumps(made), "application/json", begun_at

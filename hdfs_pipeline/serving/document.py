@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from hdfs_pipeline.serving.problems import MEDIA_TYPE
+from hdfs_pipeline.serving.shapes.base import LONGEST
 
 _JSON: Final = "application/json"
 SCOPE = "x-scope"
@@ -18,6 +19,7 @@ def complete_document(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
+            _leave_out_longest(plain())
             paths = plain()["paths"]
             for context in iter_route_contexts(app.routes):
                 for method in context.methods or ():
@@ -27,6 +29,17 @@ def complete_document(app: FastAPI) -> None:
         return app.openapi_schema or {}
 
     app.openapi = document  # type: ignore[method-assign] # FastAPI's own way to change the document
+
+
+def _leave_out_longest(part: Any) -> None:
+    if isinstance(part, dict):
+        if part.get("maxLength") == LONGEST:
+            del part["maxLength"]
+        part = part.values()
+    elif not isinstance(part, list):
+        return
+    for each in part:
+        _leave_out_longest(each)
 
 
 def _complete(operation: dict[str, Any], context: Any) -> None:

@@ -13,6 +13,7 @@ from hdfs_pipeline.serving.jobs import Jobs
 from hdfs_pipeline.serving.kept import Kept
 from hdfs_pipeline.serving.searching import Searches
 from hdfs_pipeline.serving.tokens import Scope, Tokens, are_needed
+from hdfs_pipeline.serving.turns import Turns
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.health import Health, health_of
@@ -23,12 +24,16 @@ from hdfs_pipeline.verdicts.topics import topics_of
 
 COOKIE: Final = "hdfsp_token"
 """Cookie in which a browser keeps the token that somebody has signed in with."""
+_PROBES: Final = 4  # at once
 _BEARER: Final = HTTPBearer(auto_error=False, description="Made by `hdfs-pipeline tokens make NAME --scope SCOPE`.")
 
 
 @dataclass(frozen=True)
 class Home:
-    """The home that is served. Without `guarded` no token is needed, for only this machine can ask."""
+    """The home that is served. Without `guarded` no token is needed, for only this machine can ask.
+
+    What takes long waits for one of `turns`; probes have turns of their own.
+    """
 
     settings: Settings
     store: Store
@@ -38,6 +43,8 @@ class Home:
     judges: Judges
     jobs: Jobs
     searches: Searches
+    turns: Turns
+    probes: Turns
     health: Kept[Health]
     topics: Kept[dict[str, Any]]
     schedules: Kept[dict[str, Any]]
@@ -47,16 +54,18 @@ class Home:
     @classmethod
     def of(cls, settings: Settings) -> "Home":
         """The home of these settings."""
-        store = Store.open(settings)
+        store, turns = Store.open(settings), Turns()
         return cls(
             settings,
             store,
-            Cache(store),
+            Cache(store, turns),
             Tokens(settings),
             Figures(),
             Judges(store, settings),
             Jobs(),
             Searches(),
+            turns,
+            Turns(_PROBES),
             Kept(lambda: health_of(store, settings)),
             Kept(lambda: topics_of(store, settings)),
             Kept(lambda: schedules_of(settings)),

@@ -1,5 +1,6 @@
 """What a client is told when a request cannot be answered: one JSON shape for every error (RFC 9457)."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,6 +22,7 @@ from hdfs_pipeline.errors import (
 )
 from hdfs_pipeline.shown import plain, without_secrets
 
+_log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_S: Final = 2
 """Seconds after which a client may ask again where the store or a broker is away."""
@@ -56,7 +58,10 @@ def problem(
 ) -> JSONResponse:
     """The answer that tells of a problem; without secrets and terminal escapes."""
     told = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=plain(without_secrets(detail)), fields=fields or {}
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=plain(without_secrets(detail)),
+        fields={plain(where): plain(without_secrets(why)) for where, why in (fields or {}).items()},
     )
     headers = dict(headers or {})
     if status == 503:
@@ -82,10 +87,20 @@ def tell_problems(app: FastAPI, show: Callable[[Request, Problem], Response | No
         where, why = next(iter(fields.items()))
         return answer(request, 422, f"{where}: {why}", fields=fields)
 
+    async def refused(request: Request, error: Any) -> Response:  # a full disk, a folder without rights
+        _log.error("the machine refused what %s needs", request.url.path, exc_info=error)
+        why = error.strerror or "it took too long"
+        return answer(
+            request,
+            503,
+            f"the machine refused what this needs ({why}): the server's log names it; mend that, then ask again",
+        )
+
     async def unexpected(request: Request, _error: Any) -> Response:  # the server logs it, with the trace
         return answer(request, 500, "the server failed over this request; its log says why")
 
     app.add_exception_handler(PipelineError, expected)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(OSError, refused)
     app.add_exception_handler(Exception, unexpected)

@@ -4,14 +4,15 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
 import orjson
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from hdfs_pipeline.errors import NotFoundError, SetupError, UsageError, unknown
@@ -23,6 +24,7 @@ SCOPES: Final[tuple[str, ...]] = get_args(Scope)
 """Each includes those before it: to look; to say what items were; to work on incidents; to change what serves."""
 _PREFIX: Final = "hdfsp_"  # so that scanners of secrets can tell one
 _MOST_DAYS: Final = 36_500
+_TURN_S: Final = 10.0  # to wait for another who makes or revokes one
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
 
 
@@ -77,7 +79,8 @@ class Tokens:
     def make(self, name: str, scope: str, days: float | None = None) -> str:
         """Make a token and return it, the only time that it is to be had.
 
-        Raises: UsageError for a name that is taken or no name, an unknown scope, or days without an end.
+        Raises: UsageError for a name that is taken or no name, an unknown scope, or days without an end; SetupError
+        where the file cannot be written.
         """
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} is no name for a token: 1 to 64 letters, digits and . _ @ -")
@@ -87,7 +90,7 @@ class Tokens:
             raise UsageError(f"{days:g} days: give 0 to {_MOST_DAYS:,}, or none for a token without an end")
         text, now = _PREFIX + secrets.token_urlsafe(32), datetime.now(UTC)
         until = None if days is None else now + timedelta(days=days)
-        with self._lock():
+        with self._changing():
             known = self.all()
             if any(token.name == name for token in known):
                 raise UsageError(f"there is a token {name!r} already: revoke it, or take another name")
@@ -96,16 +99,27 @@ class Tokens:
 
     def revoke(self, name: str) -> None:
         """Let a token open nothing any more. Raises: NotFoundError where there is none of this name."""
-        with self._lock():
+        with self._changing():
             known = self.all()
             left = [token for token in known if token.name != name]
             if len(left) == len(known):
                 raise NotFoundError(unknown("token", name, [token.name for token in known] or ["none at all"]))
             self._write(left)
 
-    def _lock(self) -> FileLock:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{self.path}.lock", timeout=10)
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Nobody else changes the file meanwhile. Raises: SetupError where it cannot be changed."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock", timeout=_TURN_S):
+                yield
+        except Timeout:
+            raise SetupError(f"somebody else has held {self.path}.lock for {_TURN_S:g} s: try again") from None
+        except OSError as error:
+            raise SetupError(
+                f"{self.path} cannot be changed, and is as it was ({error.strerror or error}): make room or mend the "
+                "rights of its folder, then try again"
+            ) from None
 
     def _read(self) -> dict[str, Token]:
         try:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -17,6 +18,9 @@ from hdfs_pipeline.verdicts.lacks import UNSCORED, Lack, duration, lacks_of
 from hdfs_pipeline.verdicts.listing import BY_GRAVITY, SHORT, rows
 
 DAY: Final = "24h"
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+TOO_LATE: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""Times that may be asked for lie between: far from the edges of what a `datetime` holds, so that one can reckon."""
 _SPAN: Final = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AHEAD_S: Final = 300.0  # by which a clock may be ahead of ours
@@ -133,17 +137,20 @@ class Status:
 def parse_since(text: str, now: datetime) -> Since:
     """A time in ISO 8601 (UTC where it names no zone), or a span before `now`: 90m, 24h, 7d, 2w.
 
-    Raises: UsageError for anything else.
+    Raises: UsageError for anything else, and for a time before `EARLIEST` or from `TOO_LATE` on.
     """
-    try:
-        if span := _SPAN.fullmatch(text.strip()):
-            return Since(now - timedelta(**{_UNITS[span[2]]: int(span[1])}), relative=True)
-        time = datetime.fromisoformat(text.strip())
-        return Since((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC), relative=False)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{text!r} is no time: write 2026-11-21T08:00, or 90m, 24h, 7d for a span before now"
-        ) from None
+    with suppress(ValueError, OverflowError):
+        found = _since(text.strip(), now)
+        if EARLIEST <= found.time < TOO_LATE:
+            return found
+    raise UsageError(f"{text!r} is no time: write 2026-11-21T08:00, or 90m, 24h, 7d for a span before now")
+
+
+def _since(text: str, now: datetime) -> Since:
+    if span := _SPAN.fullmatch(text):
+        return Since(now - timedelta(**{_UNITS[span[2]]: int(span[1])}), relative=True)
+    time = datetime.fromisoformat(text)
+    return Since((time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC), relative=False)
 
 
 def minute(time: datetime) -> str:

@@ -5,6 +5,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from hdfs_pipeline import domains
 from hdfs_pipeline.domains import DOMAINS, Row, domain_named
 from hdfs_pipeline.domains.champions import named_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.challenge import train_and_track
 from hdfs_pipeline.learning.retraining import retrain, roll_back
-from hdfs_pipeline.learning.tracking import publish_evaluations
+from hdfs_pipeline.learning.tracking import experiment_of, publish_evaluations
 from hdfs_pipeline.monitoring.backtest import Trial, backtest, days_there
 from hdfs_pipeline.monitoring.drift import measure_drift
 from hdfs_pipeline.scoring.models import champion_version, trained_detectors
@@ -144,6 +147,8 @@ def test_feedback_is_learned(orders: Domain, shop: Home) -> None:
 
 
 def test_a_challenger_is_judged_and_can_be_rolled_back(orders: Domain, shop: Home, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
     log, labels = write_orders(tmp_path / "later", 400, 200)
     orders.read(shop.store, shop.settings, [str(log)], labels)
     done = retrain(shop.store, shop.settings, orders, "random_forest", at_least=1)
@@ -153,6 +158,12 @@ def test_a_challenger_is_judged_and_can_be_rolled_back(orders: Domain, shop: Hom
     assert roll_back(shop.settings, orders, "random_forest", 2).alias_moved
     back = roll_back(shop.settings, orders, "random_forest")
     assert (back.before, back.now, back.alias_moved) == (2, 1, True)
+    with ThreadPoolExecutor(4) as pool:  # several at once: MLflow names the version that serves in the end
+        for change in [pool.submit(roll_back, shop.settings, orders, "random_forest", to) for to in (2, 1, 2, 1, 2)]:
+            with suppress(DataError):
+                change.result()
+    alias = MlflowClient().get_model_version_by_alias(f"{experiment_of(NAME)}_random_forest", "champion")
+    assert alias.tags["version"] == str(champion_version(shop.settings, NAME, "random_forest"))
 
 
 def test_drift_and_backtest(orders: Domain, shop: Home, tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_a_champion_that_changed_meanwhile_is_not_replaced(settings: Settings) -
     for rows in (1, 2):
         save_model(make_scorer(rows), settings)
     save_model(make_scorer(3), settings, promote=False)
-    with pytest.raises(DataError, match="held against version 1, and by now version 2"):
+    with pytest.raises(DataError, match="in place of version 1, and by now version 2"):
         promote_model(settings, "blocks", "exact_match", 3, instead_of=1)
     assert champion_version(settings, "blocks", "exact_match") == 2
 

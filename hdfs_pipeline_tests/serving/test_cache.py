@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,26 @@ def test_an_answer_from_before_answers_were_cleared_is_not_kept(tmp_path: Path) 
         return [(await waiting).body, (await asked(answers, lambda: b"after")).body]
 
     assert asyncio.run(walk()) == [b"before", b"after"]
+
+
+def test_answers_may_be_cleared_by_a_thread_at_any_moment(tmp_path: Path) -> None:
+    answers, cleared = Cache(Store(tmp_path / "store.duckdb")), list[bool]()
+
+    class Meddled(OrderedDict[Any, Any]):
+        """Is cleared between a look into it and what follows."""
+
+        def get(self, key: Any, default: Any = None) -> Any:
+            found = super().get(key, default)
+            if found is not None:
+                answers.clear()
+                cleared.append(True)
+            return found
+
+    async def walk() -> list[bytes]:
+        told = [(await asked(answers, lambda: b"0")).body]
+        answers._answers = Meddled(answers._answers)
+        return [*told, (await asked(answers, lambda: b"1")).body, (await asked(answers, lambda: b"2")).body]
+
+    # Cleared in the middle of a look at what is kept: that one is still given, the next is made anew.
+    assert asyncio.run(walk()) == [b"0", b"0", b"2"]
+    assert cleared

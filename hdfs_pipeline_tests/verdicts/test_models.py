@@ -1,8 +1,11 @@
 """What there is to know of detectors and versions, also where a model is missing or damaged."""
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.retraining import roll_back
 from hdfs_pipeline.scoring.models import model_folder, save_model
 from hdfs_pipeline.verdicts.models import (
@@ -52,3 +55,24 @@ def test_what_served_is_told_the_latest_first(trained: Home, tmp_path: Path) -> 
         (1, "", ""),
     ]
     assert history_of(home.settings, BLOCKS, "pca") == []
+
+
+def test_of_several_who_change_what_serves_at_once_each_changes_something_or_is_told(
+    trained: Home, tmp_path: Path
+) -> None:
+    home = copy_home(trained, tmp_path / "home")
+    for version in (2, 3):
+        save_model(make_scorer(version), home.settings)
+    before = len(history_of(home.settings, BLOCKS, "exact_match"))
+
+    def change(to: int) -> int:
+        try:
+            return roll_back(home.settings, BLOCKS, "exact_match", to).now
+        except DataError:
+            return 0
+
+    with ThreadPoolExecutor(8) as pool:
+        done = [version for version in pool.map(change, [1, 2] * 12) if version]
+    served = [each["version"] for each in history_of(home.settings, BLOCKS, "exact_match")]
+    assert len(served) == before + len(done) and sorted(served[: len(done)]) == sorted(done)
+    assert all(later != earlier for later, earlier in pairwise(served))

@@ -211,7 +211,24 @@ def test_since(text: str, time: datetime) -> None:
     assert parse_since(text, NOW).time == time
 
 
-@pytest.mark.parametrize("text", ["", "x", "24", "-1h", "999999w", "1.5h", "9999-12-31T23:59:59-12:00", "²h"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "24",
+        "-1h",
+        "999999w",
+        "1.5h",
+        "9999-12-31T23:59:59-12:00",
+        "²h",
+        "0001-01-01",
+        "9999-12-31T23:59:59Z",
+        "1969-12-31",
+        "2200-01-01",
+        "3000w",
+    ],
+)
 def test_since_that_means_nothing(text: str) -> None:
     with pytest.raises(UsageError, match="is no time"):
         parse_since(text, NOW)

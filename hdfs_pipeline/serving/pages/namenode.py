@@ -396,8 +396,12 @@ def _hdfs(home: Home, name: str) -> dict[str, Any]:
 
 
 @router.get("/export", dependencies=[needs("read")])
-def export(home: TheHome, asked: Annotated[Exported, Query()]) -> Response:
+async def export(home: TheHome, asked: Annotated[Exported, Query()]) -> Response:
     """The report of a window as a file: all of it as JSON, or a row a step as CSV."""
+    return await home.turns.run(lambda: _file(home, asked))
+
+
+def _file(home: Home, asked: Exported) -> Response:
     known = polled(home.store)
     if not known:
         raise NotFoundError("no NameNode was polled yet: hdfs-pipeline collect http://host:9870")

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hdfs_pipeline.errors import UsageError
 from hdfs_pipeline.scoring.labels import WORDS
 from hdfs_pipeline.serving.cache import FRESH_S
 from hdfs_pipeline.serving.home import COOKIE, Home
@@ -22,6 +23,7 @@ from hdfs_pipeline.verdicts.listing import counted
 
 STATIC: Final = Path(__file__).parent / "static"
 _THEMES: Final = ("dark", "light")
+_MOST_FIELDS: Final = 100
 
 
 class Page(NamedTuple):
@@ -107,10 +109,12 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLR
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a form that a page has sent."""
-    return dict(
-        parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100)
-    )
+    """The fields of a form that a page has sent; of several of one name the last. Raises: UsageError for too many."""
+    text = (await request.body()).decode("utf-8", "replace")
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise UsageError(f"no form of these pages has more than {_MOST_FIELDS} fields: send it from its page") from None
 
 
 def wants_html(request: Request) -> bool:

@@ -67,13 +67,13 @@ async def one(request: Request, home: TheHome, identity: str) -> Response:
 
 
 @router.get("/{identity}/export", dependencies=[needs("read")], response_class=Response, responses=_FILES)
-def exported(
+async def exported(
     home: TheHome,
     identity: str,
     format: Annotated[Format, Query(description="csv has one row an anomaly; markdown is for a ticket.")] = "json",
 ) -> Response:
     """An incident as a file: all of it with its anomalies, its anomalies alone, or a summary for people."""
-    name, text = export(home.store, identity, format)
+    name, text = await home.turns.run(lambda: export(home.store, identity, format))
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(text, media_type=FORMATS[format], headers=headers)
 

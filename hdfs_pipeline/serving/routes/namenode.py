@@ -129,20 +129,24 @@ def train_all(
 
 
 @router.post("/report", response_model=Report, dependencies=[needs("read")])
-def report(home: TheHome, asked: ToReport) -> Response:
+async def report(home: TheHome, asked: ToReport) -> Response:
     """Judge a window: the error of each step, incidents with their likely causes and metrics, and who called most."""
     start, end = in_order(asked.from_ts, asked.to_ts)
-    found = analysis_report(
-        home.store,
-        home.settings,
-        namenode=asked.namenode or None,
-        start=start,
-        end=end,
-        threshold=asked.threshold_override,
-        metrics=asked.metrics,
-        points=asked.points,
-    )
-    return Response(orjson.dumps(found), media_type="application/json")
+
+    def work() -> bytes:
+        found = analysis_report(
+            home.store,
+            home.settings,
+            namenode=asked.namenode or None,
+            start=start,
+            end=end,
+            threshold=asked.threshold_override,
+            metrics=asked.metrics,
+            points=asked.points,
+        )
+        return orjson.dumps(found)
+
+    return Response(await home.turns.run(work), media_type="application/json")
 
 
 @router.get("/metrics", response_model=Metrics, dependencies=[needs("read")])

@@ -5,13 +5,12 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 import orjson
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
 from hdfs_pipeline.domains.contract import Judge, Judgement, Opinion
 from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.serving.columns import MEDIA_TYPE, read_counts, write_verdicts
-from hdfs_pipeline.serving.home import TheHome, needs
+from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.shapes.score import CountVector, ToScore, Verdicts
 
 router = APIRouter(prefix="/api/score", tags=["score"])
@@ -21,7 +20,7 @@ _ARROW: Final[dict[str, Any]] = {"requestBody": {"required": True, "content": {M
 
 
 @router.post("", response_model=Verdicts, dependencies=[needs("read")])
-def score(home: TheHome, asked: ToScore) -> Response:
+async def score(home: TheHome, asked: ToScore) -> Response:
     """Judge the items of raw lines, of count vectors, or of a matrix of counts, as a stream worker would.
 
     Name exactly one of `lines`, `vectors`, and `rows` with `columns`.
@@ -30,17 +29,7 @@ def score(home: TheHome, asked: ToScore) -> Response:
         raise UsageError("name lines, or vectors, or rows with their columns")
     if (asked.rows is None) != (asked.columns is None) or (asked.ids is not None and asked.rows is None):
         raise UsageError("rows need their columns; columns and ids belong to rows")
-    name, judge = home.judges.of(asked.domain)
-    if asked.lines is not None:
-        if asked.catalogue:
-            raise UsageError("lines are counted by the home's own catalogue: leave `catalogue` out")
-        found = judge.lines([line.encode("utf-8", "replace") for line in asked.lines])
-    elif asked.vectors is not None:
-        found = _of_vectors(judge, asked.vectors, asked.catalogue)
-    else:
-        found = _of_rows(judge, asked)
-    body = _json(name, found)
-    return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
+    return Response(await home.turns.run(lambda: _judged(home, asked)), media_type="application/json")
 
 
 @router.post(
@@ -69,7 +58,20 @@ async def score_arrow(
         name, judge = home.judges.of(domain)
         return write_verdicts(name, ids, judge.counts((), columns, counts, catalogue))
 
-    return Response(await to_thread.run_sync(work), media_type=MEDIA_TYPE)
+    return Response(await home.turns.run(work), media_type=MEDIA_TYPE)
+
+
+def _judged(home: Home, asked: ToScore) -> bytes:
+    name, judge = home.judges.of(asked.domain)
+    if asked.lines is not None:
+        if asked.catalogue:
+            raise UsageError("lines are counted by the home's own catalogue: leave `catalogue` out")
+        found = judge.lines([line.encode("utf-8", "replace") for line in asked.lines])
+    elif asked.vectors is not None:
+        found = _of_vectors(judge, asked.vectors, asked.catalogue)
+    else:
+        found = _of_rows(judge, asked)
+    return orjson.dumps(_json(name, found), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _of_vectors(judge: Judge, vectors: list[CountVector], catalogue: str) -> Judgement:

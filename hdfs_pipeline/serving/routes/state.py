@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
@@ -44,16 +43,16 @@ async def health(request: Request, home: TheHome) -> Response:
 
 
 @router.get("/ready", status_code=204, response_class=Response)
-def ready(home: TheHome) -> Response:
+async def ready(home: TheHome) -> Response:
     """Whether this server can answer, told within two seconds: nobody needs a token to ask."""
-    part = store_part(home.store, home.settings)
+    part = await home.probes.run(lambda: store_part(home.store, home.settings))
     return problem(503, part.text) if part.state == ILL else Response(status_code=204)
 
 
 @bare.get("/metrics", dependencies=[needs("read")], response_class=PlainTextResponse)
 async def metrics(home: TheHome) -> Response:
     """The figures of this server and of the home, for Prometheus."""
-    text = await to_thread.run_sync(lambda: _figures(home))
+    text = await home.probes.run(lambda: _figures(home))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

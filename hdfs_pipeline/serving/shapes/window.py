@@ -1,13 +1,14 @@
 """Times that a request names."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
 from hdfs_pipeline.errors import UsageError
+from hdfs_pipeline.verdicts.status import EARLIEST, TOO_LATE
 
-Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+Time = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=TOO_LATE)]
 """A time with its zone, from 1970 to 2199."""
 
 

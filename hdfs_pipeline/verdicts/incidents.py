@@ -21,6 +21,7 @@ from hdfs_pipeline.scoring.incidents import (
     GOING_ON,
     OPEN,
     RESOLVED,
+    SUPPRESSED,
     Flagged,
     Grouping,
     Incident,
@@ -259,7 +260,8 @@ def replace_incidents(
 ) -> None:
     """Put incidents into the store, in place of the domain's that ended at `since` or later.
 
-    They keep the ids that they had, and get the status that people's words give them.
+    They keep the ids that they had, and get the status that people's words give them. One that people said a word on
+    stays, resolved or suppressed, also where its anomalies are told otherwise now: its address and words are theirs.
     """
     incidents = with_people(con, settings, domain, _with_kept_ids(con, domain, incidents, since))
     rows = [_row(incident) for incident in incidents]
@@ -268,6 +270,11 @@ def replace_incidents(
     for row in rows:
         same = (old := before.get(row["id"])) and all(old[name] == row[name] for name in row)
         row["changed_at"], row["related"] = (old["changed_at"], old["related"]) if old and same else (now, [])
+    spoken = {identity for (identity,) in con.execute("SELECT DISTINCT incident FROM incident_words").fetchall()}
+    for identity in spoken & before.keys() - {row["id"] for row in rows}:
+        gone = before[identity]
+        over = {} if gone["status"] in (RESOLVED, SUPPRESSED) else {"status": RESOLVED, "changed_at": now}
+        rows.append(gone | over)
     publish_into(
         con,
         "incidents",

@@ -209,6 +209,20 @@ def test_trouble_after_a_person_called_it_resolved_opens_it_again(home: Home) ->
     assert [row["status"] for row in incidents(home, *rows)] == ["open"]
 
 
+def test_an_incident_with_a_word_stays_where_its_anomalies_are_told_otherwise(home: Home) -> None:
+    suppressed, acknowledged = incidents(home, anomaly(1), anomaly(2, at_s=9000, blamed=NODES[1:2]))
+    say(home.store, suppressed["id"], "suppress", note="we know")
+    say(home.store, acknowledged["id"], "ack")
+    with home.store.write() as con:
+        con.execute("UPDATE anomalies SET kind = 'something else'")
+    for _ in range(2):
+        publish_incidents(home.store, home.settings, BLOCKS)
+        status = dict(home.rows("SELECT id, status FROM incidents"))
+        assert (status[suppressed["id"]], status[acknowledged["id"]]) == ("suppressed", "resolved")
+        assert len(status) == 4
+        assert [word["note"] for word in whole_incident(home.store, suppressed["id"])["words"]] == ["we know"]
+
+
 def test_an_incident_of_whose_items_each_is_no_news_is_none(home: Home) -> None:
     """Whoever says so item by item, or of a group, has it suppressed; a word that one is real brings it back."""
 

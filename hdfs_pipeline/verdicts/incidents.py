@@ -44,10 +44,14 @@ WATCHER: Final = "watcher"
 COUNTED: Final = """FROM anomalies WHERE domain = $domain AND status <> 'withdrawn'
     QUALIFY row_number() OVER (PARTITION BY item, detector ORDER BY origin <> 'batch', scored_at DESC) = 1"""
 """SQL: the anomalies of `$domain` that become incidents."""
-_UNTOLD: Final = """SELECT item, any_value(coalesce(explanation ->> '$.broken[0].rule', '')) FROM anomalies
-    WHERE domain = ? AND (told_from IS NULL OR origin <> 'batch' AND scored_at >= now() - INTERVAL 5 MINUTE)
+_UNTOLD: Final = """SELECT item,
+        first(coalesce(explanation ->> '$.broken[0].rule', '') ORDER BY origin <> 'batch', scored_at DESC)
+    FROM anomalies WHERE domain = $domain AND item IN (SELECT item FROM anomalies
+        WHERE domain = $domain AND (told_from IS NULL
+            OR origin <> 'batch' AND scored_at >= now() - INTERVAL 5 MINUTE))
     GROUP BY item"""
-"""SQL: anomalies whose records were not asked yet, or may still come in, as those of a stream do."""
+"""SQL: anomalies whose records were not asked yet, or may still come in, as those of a stream do; and the rule of the
+verdict that counts."""
 _ANOMALIES: Final = f"""SELECT coalesce(e.entity, a.entity) AS entity, a.* EXCLUDE (entity) FROM (
         SELECT entity, kind, detector, item, version, score, threshold, blamed, traits, line, reason,
             status = 'provisional' AS provisional, explanation ->> '$.severity' AS severity,
@@ -173,7 +177,7 @@ def _ask_records(store: Store, settings: Settings, domain: Domain) -> None:
     if type(domain).suspects is Domain.suspects:  # it has no records to ask
         return
     with store.read() as con:
-        untold = con.execute(_UNTOLD, [domain.name]).fetchall()
+        untold = con.execute(_UNTOLD, {"domain": domain.name}).fetchall()
     rules = {domain.item.parse(item): rule for item, rule in untold}
     told = domain.suspects(store, settings, rules) if rules else None
     if told is None:

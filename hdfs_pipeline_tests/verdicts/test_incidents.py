@@ -20,9 +20,10 @@ from hdfs_pipeline.verdicts.feedback import give_feedback, give_feedback_on_stre
 from hdfs_pipeline.verdicts.incidents import incident_json, publish_incidents
 from hdfs_pipeline.verdicts.listing import whole_incident
 from hdfs_pipeline.verdicts.live import update_incidents
+from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
 from hdfs_pipeline.verdicts.status import home_status, parse_since
 from hdfs_pipeline.verdicts.words import say
-from hdfs_pipeline_tests.homes import BLOCKS, Home, open_home
+from hdfs_pipeline_tests.homes import BLOCKS, Home, fill, open_home
 from hdfs_pipeline_tests.verdicts.made_incidents import put
 
 NAMENODES = domain_named("namenode")
@@ -207,6 +208,35 @@ def test_trouble_after_a_person_called_it_resolved_opens_it_again(home: Home) ->
     later = (datetime.now(UTC) - START).total_seconds()  # `NOW` may be half an hour ago by now
     rows = [anomaly(10 + number, at_s=at) for number, at in enumerate(range(0, int(later) + 900, 20))]
     assert [row["status"] for row in incidents(home, *rows)] == ["open"]
+
+
+def test_records_are_asked_by_the_verdict_that_counts(tmp_path: Path) -> None:
+    """A stream calls a block by another rule than the batch whose verdict stands, and comes later."""
+    log = tmp_path / "HDFS.log"
+    log.write_text(
+        "081109 203520 33 INFO dfs.FSNamesystem: BLOCK* NameSystem.allocateBlock: /a/b/part-1. blk_38\n"
+        "081109 203520 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_38 src: /10.0.0.1:1 dest: /10.0.0.2:2\n"
+        "081109 203521 143 INFO dfs.DataNode$DataXceiver: writeBlock blk_38 received exception java.io.IOException: x\n"
+    )
+    home = open_home(tmp_path / "home")
+    fill(home, [log])
+    scores = score_items(home.store, home.settings, BLOCKS, BLOCKS.day_one)
+    with home.store.write() as con:
+        publish_into(con, "scores", scores)
+    publish_anomalies(home.store, home.settings, BLOCKS, BLOCKS.day_one)
+    publish_incidents(home.store, home.settings, BLOCKS)
+    with home.store.write() as con:
+        con.execute(
+            """INSERT INTO anomalies SELECT * REPLACE ('aggregated_events' AS origin, 1 AS first_offset,
+                now() AS scored_at) FROM anomalies"""
+        )
+        con.execute(
+            """UPDATE anomalies SET kind = 'write failed', explanation = '{"broken": [{"rule": "write-failed"}]}'
+            WHERE origin = 'batch'"""
+        )
+    assert {kind for (kind,) in home.rows("SELECT kind FROM anomalies")} == {"write failed", "allocated, never stored"}
+    publish_incidents(home.store, home.settings, BLOCKS)
+    assert all("received exception" in line for (line,) in home.rows("SELECT line FROM anomalies"))
 
 
 def test_an_incident_with_a_word_stays_where_its_anomalies_are_told_otherwise(home: Home) -> None:

@@ -29,7 +29,7 @@ up: $(VENV)/.installed  ## Kafka, Dagster on 127.0.0.1:3000, a stream worker and
 	$(BIN)/hdfs-pipeline up
 
 test: $(VENV)/.installed-dev  ## the test suite
-	$(BIN)/python -m pytest --numprocesses 3 --ignore hdfs_pipeline_tests/browser
+	$(BIN)/python -m pytest --numprocesses 2 --ignore hdfs_pipeline_tests/browser
 	$(BIN)/python -m pytest hdfs_pipeline_tests/browser # in one process: they share a server and a browser
 
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes

@@ -614,6 +614,8 @@ def origins(settings: Settings) -> dict[str, str]:
         found |= {name: label if label != "environment" else f"{PREFIX}{name.upper()}" for name in source()}
     if found["kafka_bootstrap_servers"] == "default" and os.environ.get(BOOTSTRAP):
         found["kafka_bootstrap_servers"] = BOOTSTRAP
+    if Path(os.environ.get(f"{PREFIX}HOME") or settings.home).absolute() != settings.home.absolute():
+        found["home"] = "given"
     return found
 
 

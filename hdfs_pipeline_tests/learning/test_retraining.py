@@ -490,7 +490,7 @@ def test_a_champion_that_was_changed_meanwhile_stays(grown: Home) -> None:
         if "recording" in step:
             save_model(fit(data, BLOCKS, "exact_match", grown.settings), grown.settings)
 
-    with pytest.raises(DataError, match="held against version 1, and by now version 3 serves"):
+    with pytest.raises(DataError, match="in place of version 1, and by now version 3 serves"):
         retrain(grown.store, grown.settings, BLOCKS, "exact_match", on_step=on_step)
     assert champion_version(grown.settings, "blocks", "exact_match") == 3
     assert promote_model(grown.settings, "blocks", "exact_match", 2) == 3

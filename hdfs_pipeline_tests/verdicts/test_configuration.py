@@ -19,6 +19,7 @@ def test_each_setting_says_where_it_came_from(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv(f"{PREFIX}SEED", "9")
     monkeypatch.setenv(SECRETS, str(secrets))
     monkeypatch.setenv(BOOTSTRAP, "kafka:9092")
+    monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "another"))
     settings = load_settings(home)
     found = {each["name"]: each for each in settings_in_force(settings)}
     assert [*found] == [*Settings.model_fields]

@@ -20,7 +20,7 @@ STORE_S: Final = 60.0
 """The same of an answer that depends on the store, and on models and settings, which change seldom."""
 _LEAST_S: Final = 0.5  # for which an answer is good, however often the store changes
 _LEAST_COSTS: Final = 4  # or so many times as long as it took to make, so that no answer keeps the machine busy
-_PATIENCE_S: Final = 0.03  # for which a client waits for a newer answer while there is an older one
+_PATIENCE_S: Final = 0.02  # for which a client waits for a newer answer while there is an older one
 _OLDEST_S: Final = 10.0  # an older answer than this is no longer given in place of a newer one
 _OLDEST_COSTS: Final = 10  # nor one that is so many times as old as it took to make
 _KEPT: Final = 256

@@ -29,6 +29,9 @@ _AROUND: Final = timedelta(seconds=30)  # on both sides of a record
 _ITEMS: Final = 3  # of a record that are named
 _LINES: Final = 8  # of a record that are shown before the others are asked for
 _BUSY, _WRONG, _AWAY = 503, 400, 503
+_NOTHING: Final[dict[str, Any]] = {
+    "records": [], "incidents": [], "search": None, "wrong": "", "busy": "", "away": ""
+}  # fmt: skip
 
 
 class Piece(NamedTuple):
@@ -41,13 +44,13 @@ class Piece(NamedTuple):
 @router.get("", dependencies=[needs("read")])
 async def search(request: Request, home: TheHome, asked: Annotated[Asked, Query()]) -> Response:
     """The records that meet every condition, the latest first; without one the latest of all."""
-    values: dict[str, Any] = {"records": [], "incidents": [], "search": None, "wrong": "", "busy": "", "away": ""}
-    status = 200
+    values, status = dict(_NOTHING), 200
     try:
+        if not asked.model_dump(exclude_defaults=True):  # what whoever comes to the page is shown, and nobody cancels
+            return await respond(request, home, "logs.html", lambda: _latest(home, asked))
         found = await to_thread.run_sync(lambda: _search(home, asked))
         records = [record async for chunk in home.searches.chunks(request, found) for record in chunk]
-        incidents = await to_thread.run_sync(lambda: _incidents(home, records))
-        values |= {"records": [_shown(record) for record in records], "incidents": incidents, "search": found}
+        values |= await to_thread.run_sync(lambda: _found(home, found, records))
     except HTTPException as error:
         status, values["busy"] = _BUSY, str(error.detail)
     except SetupError as error:
@@ -55,6 +58,19 @@ async def search(request: Request, home: TheHome, asked: Annotated[Asked, Query(
     except PipelineError as error:
         status, values["wrong"] = _WRONG, str(error)
     return page(request, "logs.html", status, **values, **_form(asked, "/logs"), has_store=_has_store(home))
+
+
+def _latest(home: Home, asked: Asked) -> dict[str, Any]:
+    """The values of the page that shows the latest records of all."""
+    search = _search(home, asked)
+    records = [record for chunk in search.chunks() for record in chunk]
+    return _NOTHING | _found(home, search, records) | _form(asked, "/logs") | {"has_store": _has_store(home)}
+
+
+def _found(home: Home, search: Search, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a search has found, and the incidents of that time."""
+    shown = [_shown(record) for record in records]
+    return {"records": shown, "incidents": _incidents(home, records), "search": search}
 
 
 @router.get("/patterns", dependencies=[needs("read")])

@@ -75,6 +75,22 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.home, app.state.live = home, live_feed
     tell_problems(app, shown_problem)
+    for router in (  # what is polled most comes first: routes are tried in their order
+        incidents.router,
+        state.router,
+        state.bare,
+        items.router,
+        models.router,
+        score.router,
+        live.router,
+        namenode.router,
+        anomalies.router,
+        jobs.router,
+        system.router,
+        logs.router,
+        *items.of_domains,
+    ):
+        app.include_router(router)
     for page in (
         now,
         incident_pages,
@@ -90,22 +106,6 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(page.router)
     app.mount("/static", Files(directory=STATIC), name="static")
-    for router in (
-        state.router,
-        state.bare,
-        incidents.router,
-        items.router,
-        models.router,
-        score.router,
-        live.router,
-        namenode.router,
-        anomalies.router,
-        jobs.router,
-        system.router,
-        logs.router,
-        *items.of_domains,
-    ):
-        app.include_router(router)
     complete_document(app)
     return app
 

@@ -73,7 +73,7 @@ def test_from_an_empty_home_to_a_group_that_is_a_false_alarm(browser: Any, empty
     page.get_by_role("link", name="Groups", exact=True).first.click()
     group = page.locator("section.group").filter(has=page.get_by_role("heading", name=kind, exact=True))
     group.get_by_label("Your name").fill("ada")
-    group.get_by_role("button", name="False alarms").click()
+    group.get_by_role("button", name="False alarm").click()
     group.get_by_text("Said so far").wait_for()
     page.get_by_role("link", name="Now", exact=True).click()
     page.locator("h1").wait_for()

@@ -152,7 +152,7 @@ def test_a_word_on_a_group_takes_its_incidents_from_now(visit: Visit, judged: Ho
     page.get_by_role("link", name="Groups", exact=True).first.click()
     group = page.locator("section.group").filter(has=page.get_by_role("heading", name=kind, exact=True))
     group.get_by_label("Your name").fill("ada")
-    group.get_by_role("button", name="False alarms").click()
+    group.get_by_role("button", name="False alarm").click()
     group.get_by_text("Said so far").wait_for()
     page.get_by_role("link", name="Now", exact=True).click()
     page.locator("h1").wait_for()

@@ -83,7 +83,7 @@ def test_only_some_search_at_once_and_the_others_are_told(large: Home, monkeypat
             refused = await client.get("/api/logs")
             assert refused.status_code == 503 and "searches run already" in refused.json()["detail"]
             assert refused.headers["Retry-After"]
-            page = await client.get("/logs", headers={"Accept": "text/html"})
+            page = await client.get("/logs?text=x", headers={"Accept": "text/html"})
             assert page.status_code == 503 and "Others are searching" in page.text and "Ask again" in page.text
             served.searches._places.release()
             assert (await client.get("/api/logs")).status_code == 200

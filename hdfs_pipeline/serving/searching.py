@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from anyio import to_thread
-from fastapi import HTTPException, Request
+from fastapi import Request
 
+from hdfs_pipeline.serving.turns import place
 from hdfs_pipeline.verdicts.logs import Search
 
 AT_ONCE: Final = 3
@@ -30,19 +31,12 @@ class Searches:
         found: Any = search.chunks()
         wait_s: float | None = WAIT_S
         while True:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._places.acquire()
-            except TimeoutError:
-                raise HTTPException(
-                    503, f"{AT_ONCE} searches run already, and none has ended within {WAIT_S:g} s: ask again"
-                ) from None
-            self.running += 1
-            try:
-                chunk = await _next(request, search, found)
-            finally:
-                self.running -= 1
-                self._places.release()
+            async with place(self._places, wait_s, f"{AT_ONCE} searches run already"):
+                self.running += 1
+                try:
+                    chunk = await _next(request, search, found)
+                finally:
+                    self.running -= 1
             if chunk is None:
                 return
             yield chunk

@@ -1,7 +1,8 @@
 """Turns: work that takes long, in threads of its own, a few pieces at once; what is quick never waits behind it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -23,14 +24,22 @@ class Turns:
 
     async def run(self, work: Callable[[], _Found]) -> _Found:
         """What `work` gives. Raises: HTTPException 503 where no place is free for `WAIT_S`; what `work` raises."""
-        try:
-            async with asyncio.timeout(WAIT_S):
-                await self._places.acquire()
-        except TimeoutError:
-            raise HTTPException(
-                503, f"the server is busy with long answers, and none has ended within {WAIT_S:g} s: ask again"
-            ) from None
-        try:
+        async with place(self._places, WAIT_S, "the server is busy with long answers"):
             return await to_thread.run_sync(work, limiter=self._threads)
-        finally:
-            self._places.release()
+
+
+@asynccontextmanager
+async def place(places: asyncio.Semaphore, wait_s: float | None, busy: str) -> AsyncIterator[None]:
+    """One of some places, for which a request waits `wait_s`, or without a limit.
+
+    Raises: HTTPException 503, which says what is `busy`, where none is free by then.
+    """
+    try:
+        async with asyncio.timeout(wait_s):
+            await places.acquire()
+    except TimeoutError:
+        raise HTTPException(503, f"{busy}, and none has ended within {wait_s:g} s: ask again") from None
+    try:
+        yield
+    finally:
+        places.release()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline_tests.browser.conftest import LIMIT_S, Visit
-from hdfs_pipeline_tests.browser.test_walks import tab_to
+from hdfs_pipeline_tests.browser.keyboard import tab_to
 from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.serving.test_anomalies import send
 from hdfs_pipeline_tests.streaming.conftest import running_broker

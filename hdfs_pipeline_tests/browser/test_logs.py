@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from hdfs_pipeline_tests.browser.conftest import Visit
-from hdfs_pipeline_tests.browser.test_walks import a_block, tab_to
+from hdfs_pipeline_tests.browser.keyboard import tab_to
+from hdfs_pipeline_tests.browser.test_walks import a_block
 from hdfs_pipeline_tests.homes import Home
 
 

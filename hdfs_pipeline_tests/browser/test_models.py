@@ -12,8 +12,8 @@ from hdfs_pipeline.scoring.models import champion_version
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.verdicts.score import score_items
 from hdfs_pipeline_tests.browser.conftest import Server, Visit, free_port
+from hdfs_pipeline_tests.browser.keyboard import tab_to
 from hdfs_pipeline_tests.browser.test_pages import found_by_axe
-from hdfs_pipeline_tests.browser.test_walks import tab_to
 from hdfs_pipeline_tests.homes import BLOCKS, Home, copy_home
 
 PAGE = "/models?domain=blocks&detector=exact_match"

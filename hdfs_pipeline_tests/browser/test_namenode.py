@@ -9,8 +9,8 @@ import pytest
 
 from hdfs_pipeline.domains.namenode.reports import model_status
 from hdfs_pipeline_tests.browser.conftest import LIMIT_S, Server, Visit, free_port
+from hdfs_pipeline_tests.browser.keyboard import require_reachable, tab_to
 from hdfs_pipeline_tests.browser.test_pages import found_by_axe
-from hdfs_pipeline_tests.browser.test_walks import FOCUSED, REACHABLE, tab_to
 from hdfs_pipeline_tests.domains.namenode.states import state_of
 from hdfs_pipeline_tests.domains.namenode.test_watch import BOTH, NN, Watched
 from hdfs_pipeline_tests.domains.namenode.watched import NAMENODE, faults, learn, watch
@@ -159,16 +159,7 @@ def test_what_is_wrong_with_a_window_is_said_beside_it(visitor: Callable[..., Vi
 @pytest.mark.parametrize("path", [BASELINE, REPORT])
 def test_the_keyboard_reaches_everything(visit: Visit, trained: Home, path: str) -> None:
     page = visit.open(path)
-    reachable = page.evaluate(REACHABLE)
-    missing = set(reachable)
-    assert len(missing) > 15
-    for _ in range(len(reachable) + 9):
-        page.keyboard.press("Tab")
-        if (at := page.evaluate(FOCUSED)) is None:
-            break
-        assert at["seen"] and at["within"], at
-        missing.discard(at["name"])
-    assert not missing
+    require_reachable(page, 16)
 
 
 @pytest.mark.parametrize("path", [BASELINE, REPORT])

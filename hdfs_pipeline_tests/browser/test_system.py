@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline_tests.browser.conftest import Server, Visit, free_port
-from hdfs_pipeline_tests.browser.test_walks import FOCUSED, REACHABLE
+from hdfs_pipeline_tests.browser.keyboard import require_reachable
 from hdfs_pipeline_tests.homes import BLOCKS, open_home
 
 _GOOD = "2026-11-21 08:00:00,000 INFO dn.DataNode: Receiving block blk_1 src: /10.0.0.1:1 dest: /10.0.0.2:2\n"
@@ -133,17 +133,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit, pat
     if path == "/system":
         for part in ("#health .why", "#topics p", "#schedules .wrong"):
             page.locator(part).wait_for()
-    reachable = page.evaluate(REACHABLE)
-    missing = set(reachable)
-    assert len(missing) > 8
-    for _ in range(len(reachable) + 9):
-        page.keyboard.press("Tab")
-        at = page.evaluate(FOCUSED)
-        if at is None:
-            break
-        assert at["seen"] and at["within"], at
-        missing.discard(at["name"])
-    assert not missing
+    require_reachable(page, 9)
 
 
 def test_without_javascript_links_lead_to_what_comes_later(visitor: Callable[..., Visit]) -> None:

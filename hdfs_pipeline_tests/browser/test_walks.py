@@ -2,28 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from hdfs_pipeline_tests.browser.conftest import Server, Visit
+from hdfs_pipeline_tests.browser.keyboard import require_reachable, tab_to
 from hdfs_pipeline_tests.homes import Home
-
-FOCUSED = """() => {
-    const at = document.activeElement;
-    if (!at || at === document.body) return null;
-    const drawn = at instanceof SVGElement ? getComputedStyle(at.querySelector(".bar, .step")) : null;
-    const style = getComputedStyle(at);
-    const box = at.getBoundingClientRect();
-    return {
-        name: at.outerHTML.slice(0, 90), href: at.getAttribute("href") || "",
-        seen: drawn ? drawn.stroke !== "none" : style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0,
-        within: box.width > 0 && box.bottom > 0 && box.top < innerHeight,
-    };
-}"""
-REACHABLE = """() => [...document.querySelectorAll(
-        "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0']")]
-    .filter((each) => each.checkVisibility()).map((each) => each.outerHTML.slice(0, 90))"""
 
 
 def test_from_now_to_an_incident_that_somebody_looks_after(visit: Visit) -> None:
@@ -66,17 +50,7 @@ def test_what_somebody_else_does_shows_at_once_and_leaves_the_note_alone(
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(visit: Visit, judged: Home, path: str) -> None:
     others = {"incident": f"/incidents/{one(judged)}", "item": f"/items/blocks/{a_block(judged)}"}
     page = visit.open(others.get(path, path))
-    reachable = page.evaluate(REACHABLE)
-    missing = set(reachable)
-    assert len(missing) > 8
-    for _ in range(len(reachable) + 9):
-        page.keyboard.press("Tab")
-        at = page.evaluate(FOCUSED)
-        if at is None:
-            break
-        assert at["seen"] and at["within"], at
-        missing.discard(at["name"])
-    assert not missing
+    require_reachable(page, 9)
 
 
 def test_the_keyboard_alone_opens_and_acknowledges(visit: Visit, judged: Home) -> None:
@@ -173,12 +147,3 @@ def one(home: Home, status: str = "%") -> str:
     """Id of the largest incident, or of the largest one of a status."""
     found = home.rows("SELECT id FROM incidents WHERE status LIKE ? ORDER BY items DESC, id", status)
     return str(found[0][0])
-
-
-def tab_to(page: Any, wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Press Tab until it is at the wanted element."""
-    for _ in range(200):
-        page.keyboard.press("Tab")
-        if (at := page.evaluate(FOCUSED)) and wanted(at):
-            return
-    raise AssertionError("Tab does not reach it")

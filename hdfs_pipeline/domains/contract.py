@@ -660,6 +660,16 @@ class Domain(ABC):
     def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
         """Numbers of items: labelled normal or anomaly; without a label; of these, called normal by `serving`."""
 
+    def recount(self, store: Store, settings: Settings) -> None:
+        """Make what is counted of its records anew, from all of them."""
+
+    def changed(self, store: Store, revision: int) -> tuple[int, list[Key]] | None:
+        """The number of the last change of its items, and the items that changed after `revision`.
+
+        None where changes are not counted: then all items are judged together, or, with `latest`, as they come.
+        """
+        return None
+
     def waiting(self, store: Store, detector: str, version: int) -> int:
         """Items without a score by this version of a detector, or that have changed since it scored them."""
         return 0

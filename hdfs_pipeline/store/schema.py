@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hdfs_pipeline.store.quoting import quoted
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _TABLES = "tables.txt"
 
 
@@ -26,16 +26,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. `key` names a row; it is enforced (PRIMARY KEY) only if `indexed`, which big tables cannot afford."""
+    """One table, or a view of the rows of `source` (SQL after FROM).
+
+    `key` names a row; it is enforced (PRIMARY KEY) only if `indexed`, which big tables cannot afford.
+    """
 
     name: str
     comment: str
     columns: dict[str, Column]
     key: tuple[str, ...] = ()
     indexed: bool = False
+    source: str = ""
 
     def ddl(self, database: str) -> Iterator[str]:
-        """The statements that make this table, with its comments, in the attached `database`."""
+        """The statements that make it, with its comments, in the attached `database`."""
+        if self.source:
+            names = ", ".join(f'"{name}"' for name in self.columns)
+            yield f'CREATE VIEW {database}."{self.name}" AS SELECT {names} FROM {database}.{self.source}'
+            yield from self.comments(database)
+            return
         lines = [f'"{name}" {column.type}' for name, column in self.columns.items()]
         key = ", ".join(f'"{name}"' for name in self.key)
         yield f'CREATE TABLE {database}."{self.name}" ({", ".join(lines + [f"PRIMARY KEY ({key})"] * self.indexed)})'
@@ -43,8 +52,9 @@ class Table:
 
     def comments(self, database: str) -> Iterator[str]:
         """The statements that comment the table and each of its columns."""
+        kind = "VIEW" if self.source else "TABLE"
         note = f" Key, not enforced: {', '.join(self.key)}." if self.key and not self.indexed else ""
-        yield f'COMMENT ON TABLE {database}."{self.name}" IS {quoted(self.comment + note)}'
+        yield f'COMMENT ON {kind} {database}."{self.name}" IS {quoted(self.comment + note)}'
         for name, column in self.columns.items():
             yield f'COMMENT ON COLUMN {database}."{self.name}"."{name}" IS {quoted(column.comment)}'
 
@@ -52,18 +62,19 @@ class Table:
 def read_tables(folder: Path) -> dict[str, Table]:
     """The tables that `tables.txt` in a folder declares, by name; {} if there is no such file.
 
-    Each table has one line: name, key in brackets, `indexed` if the key is a PRIMARY KEY, and comment. Below it, each
-    column has an indented line: name, type and comment, with two spaces or more between them.
+    Each table has one line: name, key in brackets, `indexed` if the key is a PRIMARY KEY, or `of` and a source if it is
+    a view, and comment. Below it, each column has an indented line: name, type and comment, with two spaces or more
+    between them.
     Raises: ValueError for a line that is neither.
     """
     path = folder / _TABLES
     tables: dict[str, Table] = {}
     for number, line in enumerate(path.read_text().splitlines() if path.is_file() else [], start=1):
-        heading = re.fullmatch(r"(\w+) \((.*)\)( indexed)?: (.+)", line)
+        heading = re.fullmatch(r"(\w+) \((.*?)\)( indexed)?(?: of (.+?))?: (.+)", line)
         column = re.fullmatch(r" +(\w+) {2,}(\S.*?) {2,}(\S.*)", line)
         if heading:
-            name, key, indexed, comment = heading.groups()
-            tables[name] = Table(name, comment, {}, tuple(re.findall(r"\w+", key)), bool(indexed))
+            name, key, indexed, source, comment = heading.groups()
+            tables[name] = Table(name, comment, {}, tuple(re.findall(r"\w+", key)), bool(indexed), source or "")
         elif column and tables:
             name, kind, comment = column.groups()
             tables[next(reversed(tables))].columns[name] = Column(kind, comment)

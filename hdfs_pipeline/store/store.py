@@ -377,10 +377,9 @@ class Store:
             raise
         if backup is not None:
             _log.warning(
-                "%s was made by an older release (schema %d) and has been brought up to date (schema %d): scores, "
-                "anomalies, incidents and feedback of all domains lie in one table each now. %s is a copy of it as it "
-                "was. To go back to that release, end every hdfs-pipeline, put the copy in the store's place, and if "
-                "there is a copy of the models' folder, put that in the folder's place.",
+                "%s was made by an older release (schema %d) and has been brought up to date (schema %d). %s is a copy "
+                "of it as it was. To go back to that release, end every hdfs-pipeline, put the copy in the store's "
+                "place, and if there is a copy of the models' folder, put that in the folder's place.",
                 *(self.path, version, SCHEMA_VERSION, backup),
             )
 

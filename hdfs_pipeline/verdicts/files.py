@@ -17,9 +17,8 @@ from hdfs_pipeline.scoring.explain import FAILURE
 from hdfs_pipeline.scoring.plausibility import Doubt
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
-from hdfs_pipeline.verdicts.incidents import publish_incidents
-from hdfs_pipeline.verdicts.score import BATCH, publish_anomalies, score_with_doubts
-from hdfs_pipeline.verdicts.update import score_new
+from hdfs_pipeline.verdicts.score import BATCH
+from hdfs_pipeline.verdicts.update import judge_changed, score_new
 
 _KEPT: Final = "scored"
 _ROWS: Final = f"""SELECT s.item, s.detector, s.version, s.score, s.threshold, s.is_anomaly, s.unfinished,
@@ -79,10 +78,13 @@ class Published(NamedTuple):
     doubts: list[Doubt]
 
 
-def publish_verdicts(store: Store, settings: Settings, domain: Domain, name: str | None = None) -> Published:
-    """Score every item of a store with a detector's champion, and publish its scores, anomalies and incidents.
+def publish_verdicts(
+    store: Store, settings: Settings, domain: Domain, name: str | None = None, *, anew: bool = False
+) -> Published:
+    """Bring the verdicts of a detector's champion on a store's items up to date: scores, anomalies and incidents.
 
-    By default that is the detector that serves; then those of the domain's other voices are published as well.
+    By default that is the detector that serves; then those of the domain's other voices are published as well. Items
+    that have not changed since the last time are left alone, unless all are to be judged `anew`.
     """
     serving = name or serving_detector(settings, domain)
     version = load_scorer(settings, domain, serving).card.version
@@ -93,12 +95,7 @@ def publish_verdicts(store: Store, settings: Settings, domain: Domain, name: str
         return Published(serving, version, [], [])
     voices = domain.voices(settings, serving) if name is None else ()
     others = [voice for voice in ready_detectors(settings, domain) if voice in voices and voice != serving]
-    doubts: list[Doubt] = []
-    for voice in [serving, *others]:
-        found = score_with_doubts(store, settings, domain, voice)[1]
-        doubts = found if voice == serving else doubts
-        publish_anomalies(store, settings, domain, voice)
-    publish_incidents(store, settings, domain)
+    doubts = judge_changed(store, settings, domain, [serving, *others], anew=anew)
     return Published(serving, version, others, doubts)
 
 

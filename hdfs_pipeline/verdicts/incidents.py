@@ -84,7 +84,10 @@ NEW: Final = """FROM anomalies WHERE domain = $domain AND (
     scored_at >= (SELECT coalesce(max(changed_at), TIMESTAMPTZ 'epoch') FROM incidents WHERE domain = $domain)
     OR origin <> 'batch' AND scored_at >= now() - INTERVAL 15 MINUTE)"""
 """SQL: the anomalies of `$domain` that may be in no incident yet; those of a stream reach the store after a while."""
-_FRESH: Final = f"SELECT epoch(min(coalesce(told_from, first_time))) {NEW}"
+_FRESH: Final = f"""SELECT least((SELECT epoch(min(coalesce(told_from, first_time))) {NEW}),
+    (SELECT epoch(min(regroup_from)) FROM judged WHERE domain = $domain))"""
+_REGROUPED: Final = "SELECT detector, told_basis, told_revision FROM judged WHERE domain = ?"
+_SAME_TOLD: Final = "domain = ? AND detector = ? AND told_basis = ? AND told_revision = ?"
 _LASTING: Final = """SELECT epoch(min(least(first_time, coalesce(told_from, first_time)))) FROM anomalies
     WHERE domain = $domain AND coalesce(told_to, last_time) >= to_timestamp($since)"""
 _NAMES: Final = "SELECT entity, list(DISTINCT alias ORDER BY alias) FROM entities GROUP BY entity"
@@ -110,6 +113,7 @@ def publish_incidents(store: Store, settings: Settings, domain: Domain, since: f
         anomalies: pa.Table = con.sql(_ANOMALIES, params=about | {"steps": grouping.steps}).to_arrow_table()
         scored = dict(con.execute(_SCORED, about).fetchall())
         names = dict(con.execute(_NAMES).fetchall())
+        regrouped = con.execute(_REGROUPED, [domain.name]).fetchall()
     is_episode = pc.is_in(anomalies["detector"], pa.array(grouping.episodes, pa.string()))
     items, episodes = anomalies.filter(pc.invert(is_episode)), anomalies.filter(is_episode)
     found = list(_grouped(items, scored, domain, grouping, usual.get(ENTITY, {})))
@@ -119,6 +123,8 @@ def publish_incidents(store: Store, settings: Settings, domain: Domain, since: f
     incidents = described(domain, found, _told(items), kinds, usual, names)
     with store.write() as con:
         replace_incidents(con, settings, domain, incidents, since)
+        for told in regrouped:  # what was published meanwhile is grouped the next time
+            con.execute(f"UPDATE judged SET regroup_from = NULL WHERE {_SAME_TOLD}", [domain.name, *told])
     return incidents
 
 

@@ -1,9 +1,11 @@
-"""Verdicts as items come in: what is new of an entity is scored, and its anomalies and incidents are kept up to date.
+"""Verdicts as items come in: what is new is scored, and its anomalies and incidents are kept up to date.
 
-For domains whose items follow each other in time. Items that were scored a moment ago are scored again, since what they
-rest on may have come late, and so are those of incidents that may go on.
+Of domains that count the changes of their items, those that changed are judged. Of domains whose items follow each
+other in time (`Domain.latest`), an entity's new ones are; items that were scored a moment ago are scored again, since
+what they rest on may have come late, and so are those of incidents that may go on.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,15 +20,15 @@ from hdfs_pipeline.domains.champions import families, load_scorer, ready_detecto
 from hdfs_pipeline.domains.contract import Domain, Selection
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.incidents import GOING_ON, Incident
+from hdfs_pipeline.scoring.plausibility import Doubt
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 from hdfs_pipeline.verdicts.incidents import publish_incidents
-from hdfs_pipeline.verdicts.score import BATCH, anomaly_rows, score_rows
+from hdfs_pipeline.verdicts.score import BATCH, anomaly_rows, publish_anomalies, score_rows, score_with_doubts
 
 _AGAIN_S: Final = 300.0
 _FIRST_S: Final = 24 * 3600.0
-_LAST_S: Final = 4e9  # later than every record
 _SINCE: Final = "domain = ? AND entity = ? AND time >= to_timestamp(?)"
 _OF_THESE: Final = f"domain = ? AND origin = ? AND item IN (SELECT item FROM scores WHERE {_SINCE})"
 
@@ -58,6 +60,22 @@ def score_new(store: Store, settings: Settings, domain: Domain, entity: str) -> 
     return _score_from(store, settings, domain, entity, (_begin(store, domain, entity, latest), latest))
 
 
+def judge_changed(
+    store: Store, settings: Settings, domain: Domain, detectors: Sequence[str], *, anew: bool = False
+) -> list[Doubt]:
+    """Bring the verdicts of detectors on the items that changed up to date, of all items if `anew`, then incidents.
+
+    Returns the reasons not to believe the scores of the first detector, if there are any.
+    """
+    doubts = []
+    for name in detectors:
+        _, found = score_with_doubts(store, settings, domain, name, anew=anew)
+        doubts.append(found)
+        publish_anomalies(store, settings, domain, name)
+    publish_incidents(store, settings, domain, 0.0 if anew else None)
+    return doubts[0]
+
+
 def judge_new(store: Store, settings: Settings) -> None:
     """Judge what came in of every domain whose items go on: of each entity, and of records that were read.
 
@@ -69,7 +87,8 @@ def judge_new(store: Store, settings: Settings) -> None:
             if latest > (_scored_until(store, domain, entity) or 0.0):
                 spans[entity] = _begin(store, domain, entity, latest), latest
         if domain.follows and domain.derive(store, settings):
-            spans[""] = max((_scored_until(store, domain, "") or 0.0) - _AGAIN_S, 0.0), _LAST_S
+            with suppress(DataError, NotTrainedError):
+                judge_changed(store, settings, domain, [*_scorers(settings, domain)])
         for entity, span in spans.items():
             with suppress(DataError, NotTrainedError):
                 _score_from(store, settings, domain, entity, span)

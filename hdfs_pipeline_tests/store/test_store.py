@@ -90,7 +90,8 @@ def test_nothing_on_the_disk_before_the_first_write(store: Store) -> None:
 def test_tables_keys_and_comments_are_in_the_file(store: Store) -> None:
     label(store)
     with duckdb.connect(str(store.path), read_only=True) as con:
-        tables = dict(con.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
+        views = "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"
+        tables = dict(con.execute(f"SELECT table_name, comment FROM duckdb_tables() UNION ALL {views}").fetchall())
         columns = con.execute(
             "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal"
         ).fetchall()
@@ -310,7 +311,7 @@ def test_the_log_of_a_deleted_store_does_not_spoil_the_next(store: Store) -> Non
 
 def fill(store: Store) -> None:
     with store.write() as con:
-        con.execute("INSERT INTO event_matrix VALUES (-5, '2008-11-09 20:35:18+00', NULL, 1.5, 2, 0, [1, 0, 3], '')")
+        con.execute("INSERT INTO event_matrix VALUES (-5, '2008-11-09 20:35:18+00', NULL, 1.5, 2, 0, [1, 0, 3], '', 1)")
         con.execute("""INSERT INTO models VALUES ('blocks', 'd', 1, 'c', 0.5, 'p', '{"seed": 7}', now())""")
 
 

@@ -14,10 +14,11 @@ from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.features import build_matrix
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
-from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
+from hdfs_pipeline.domains.blocks.matrix import settle
+from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.domains.blocks.templates import home_catalogue, learn_templates
 
 GROUP: Final = "blocks"
 CATALOGUES: Final = tuple(catalogue.fingerprint for catalogue in catalogues().values())
@@ -74,12 +75,9 @@ def raw_logs(context: dg.AssetExecutionContext, home: Home, config: LogPaths) ->
 
 
 def _records_wait(home: Home) -> bool:
-    """Whether records wait to be parsed: then `raw_logs` has more rows than `parsed_events`."""
+    """Whether records wait to be parsed. DuckDB looks at no more of the table than where some may lie."""
     with home.store_for_ticks.read() as con:
-        raw, parsed = con.execute(
-            "SELECT (SELECT count(*) FROM raw_logs), (SELECT count(*) FROM parsed_events)"
-        ).fetchall()[0]
-    return bool(raw > parsed)
+        return bool(con.execute("SELECT 1 FROM raw_logs WHERE event_id IS NULL LIMIT 1").fetchall())
 
 
 @dg.asset(
@@ -157,7 +155,7 @@ def event_templates(home: Home) -> dg.MaterializeResult:
 )
 def event_matrix(home: Home) -> dg.MaterializeResult:
     """One row per block: how often each event happened to it. This is what detectors see."""
-    build_matrix(home.store, home.settings)
+    settle(home.store, home.settings, home_catalogue(home.store, home.settings))
     rows = "SELECT 'blk_' || block_id AS block, lines, alarms, duration_s, first_time FROM event_matrix"
     return dg.MaterializeResult(
         metadata={

@@ -37,8 +37,7 @@ def conservation(home: Home) -> dg.AssetCheckResult:
         home.store,
         """SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM sources) AS "read",
         (SELECT count(*) FROM dead_letters WHERE source_id IS NOT NULL) AS "dead letters",
-        (SELECT count(*) FROM raw_logs ANTI JOIN parsed_events USING (source_id, position) WHERE source_id < 0)
-            AS waiting, count(*) AS parsed,
+        (SELECT count(*) FROM raw_logs WHERE event_id IS NULL AND source_id < 0) AS waiting, count(*) AS parsed,
         count(*) FILTER (len(block_ids) > 0) AS "with a block",
         count(*) FILTER (len(block_ids) = 0) AS "without a block" FROM parsed_events""",
     )

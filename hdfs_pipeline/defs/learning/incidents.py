@@ -54,8 +54,7 @@ def incidents_asset(
     )
     def incidents(home: Home) -> dg.MaterializeResult:
         settings, store = home.settings, home.store
-        # Where items are scored as they come only what is new of them is grouped.
-        publish_incidents(store, settings, domain, None if domain.latest(store) else 0.0)
+        publish_incidents(store, settings, domain, None)
         return dg.MaterializeResult(
             metadata={
                 **incidents_metadata(store, domain),

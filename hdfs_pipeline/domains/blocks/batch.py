@@ -1,6 +1,6 @@
 """Files that are staged go into the store together: each whole or not at all, many small ones in one transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +8,12 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks import matrix
 from hdfs_pipeline.domains.blocks.beginnings import Waiting, beginnings
+from hdfs_pipeline.domains.blocks.lives import collect_stated, publish_stated
+from hdfs_pipeline.domains.blocks.minutes import note_minutes
+from hdfs_pipeline.domains.blocks.parse import counted_catalogue
+from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
@@ -65,8 +70,8 @@ class Batch:
     Only the holder of the home's ingest lock may have one: no other process changes the sources that are files.
     """
 
-    def __init__(self, store: Store, done: Counts) -> None:
-        self._store, self._done = store, done
+    def __init__(self, store: Store, settings: Settings, done: Counts) -> None:
+        self._store, self._settings, self._done = store, settings, done
         self._waiting: dict[int, Staged] = {}
         self._bytes = 0
         with store.write() as con:  # makes the store where there is none
@@ -128,7 +133,7 @@ class Batch:
         if not waiting:
             return
         with self._store.write() as con:
-            letters, reasons = _publish(con, waiting)
+            letters, reasons = _publish(con, self._settings, waiting)
         for staged in waiting:
             source, start = staged.source, staged.start
             self._known[source["bytes"], source["sha256"]] = _known(source)  # with the number of its records
@@ -163,19 +168,21 @@ def _known(source: Mapping[str, Any]) -> Known:
     return Known(*(source[name] for name in ("source_id", "bytes", "lines", "records")))
 
 
-def _publish(con: Connection, waiting: Iterable[Staged]) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
+def _publish(
+    con: Connection, settings: Settings, waiting: Iterable[Staged]
+) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
     """The rows of all files, inside a transaction.
 
     Returns of each the numbers of dead letters that came and that went, and why most of them came.
     """
     now = datetime.now(UTC)
     letters: dict[int, tuple[int, int]] = {}
+    _take_grown(con, settings, [staged for staged in waiting if staged.start.bytes])
     for staged in waiting:
         source, start, old = staged.source, staged.start, (0, 0)
         if start.bytes:
-            old_records, old_letters, _ = (
-                _withdraw(con, table, start.source_id, staged.first)
-                for table in ("raw_logs", "dead_letters", "parsed_events")
+            old_records, old_letters = (
+                _withdraw(con, table, start.source_id, staged.first) for table in ("raw_logs", "dead_letters")
             )
             old = (old_records, old_letters)
         source["records"] += start.records - sum(old)
@@ -184,7 +191,10 @@ def _publish(con: Connection, waiting: Iterable[Staged]) -> tuple[dict[int, tupl
     rows = parquet([staged.path for staged in waiting])
     sources = pa.Table.from_pylist([staged.source for staged in waiting])
     put(con, "raw_logs", f"SELECT * EXCLUDE (reason) FROM {rows} WHERE reason IS NULL")
+    note_minutes(con, f"(FROM {rows} WHERE reason IS NULL)")
+    collect_stated(con, f"(FROM {rows} WHERE reason IS NULL)")
     publish_into(con, "sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
+    publish_stated(con)
     put(
         con,
         "dead_letters",
@@ -203,6 +213,20 @@ def _publish(con: Connection, waiting: Iterable[Staged]) -> tuple[dict[int, tupl
         usual = reason.removeprefix("no log record: ").partition(" (tried")[0]
         reasons[source_id] = usual if kinds == 1 else f"most: {usual}; all: table `dead_letters`, see `export`"
     return letters, reasons
+
+
+def _take_grown(con: Connection, settings: Settings, grown: Sequence[Staged]) -> None:
+    """Take the last records of files that have grown out of the counts, before they are withdrawn."""
+    if not grown:
+        return
+    ends = pa.table(
+        {"source_id": [staged.start.source_id for staged in grown], "first": [staged.first for staged in grown]}
+    )
+    con.register("grown_sources", ends)
+    which = """EXISTS (FROM grown_sources g WHERE g.source_id = raw_logs.source_id AND raw_logs.position >= g.first)
+        AND source_id IN (SELECT source_id FROM grown_sources)"""
+    matrix.take(con, counted_catalogue(con, settings), which)
+    con.unregister("grown_sources")
 
 
 def put(con: Connection, table: str, select: str) -> int:

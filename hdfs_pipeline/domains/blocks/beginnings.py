@@ -46,9 +46,9 @@ _CANDIDATES: Final = """
 _DIFFERENT: Final = """
     SELECT count(*) FROM (
         (SELECT {columns} FROM {table} WHERE source_id = $own AND position < $last
-        EXCEPT SELECT {columns} FROM {table} WHERE source_id = $other)
+        EXCEPT SELECT {columns} FROM {table} WHERE source_id = $other AND position < $last)
         UNION ALL (SELECT {columns} FROM {table} WHERE source_id = $other AND position < $last
-        EXCEPT SELECT {columns} FROM {table} WHERE source_id = $own))"""
+        EXCEPT SELECT {columns} FROM {table} WHERE source_id = $own AND position < $last))"""
 _SAME: Final = tuple(
     _DIFFERENT.format(table=table, columns=columns)
     for table, columns in (

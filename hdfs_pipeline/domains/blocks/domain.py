@@ -13,17 +13,19 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks import explain, search
 from hdfs_pipeline.domains.blocks.again import read_again
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.features import DOMAIN, build_matrix, lives_near, load_dataset
+from hdfs_pipeline.domains.blocks.features import lives_near, load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kept_catalogue import kept_label
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
 from hdfs_pipeline.domains.blocks.lives import DELETION
+from hdfs_pipeline.domains.blocks.matrix import DOMAIN, changed_since, settle
 from hdfs_pipeline.domains.blocks.mining import difference
 from hdfs_pipeline.domains.blocks.nodes import heard
-from hdfs_pipeline.domains.blocks.parse import learn_templates, parse
+from hdfs_pipeline.domains.blocks.parse import parse
 from hdfs_pipeline.domains.blocks.suspects import suspects, usual
+from hdfs_pipeline.domains.blocks.templates import learn_templates
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS, TOPICS, WAYS, worker_group
 from hdfs_pipeline.domains.contract import (
     EVERYTHING,
@@ -52,6 +54,7 @@ from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.incidents import Grouping
+from hdfs_pipeline.scoring.judged import scored_until
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
@@ -67,9 +70,6 @@ _LEARNABLE = f"""SELECT count(*) FILTER (label IN ('normal', 'anomaly')), count(
         (SELECT item FROM scores WHERE domain = $domain AND detector = $serving AND NOT is_anomaly))
     FROM event_matrix LEFT JOIN labels USING (block_id)
     WHERE coalesce(unfinished, '') IN ('', '{DELETION}')"""
-_WAITING = """SELECT count(*) FROM event_matrix WHERE 'blk_' || block_id NOT IN (
-    SELECT item FROM scores WHERE domain = $domain AND detector = $detector AND version = $version
-    AND scored_at >= (SELECT max(ingested_at) FROM sources))"""
 
 
 class Blocks(Domain):
@@ -122,7 +122,7 @@ class Blocks(Domain):
             labelled = publish_labels(store, labels)
         elif labels is not None:
             labelled = load_labels(store, labels)
-        blocks = build_matrix(store, settings).num_rows
+        blocks = settle(store, settings, parsed.catalogue)
         notes = [*read.notes]
         if read.skipped:
             notes.append(f"{shortened(read.skipped)}: read before, skipped")
@@ -280,11 +280,20 @@ class Blocks(Domain):
             labelled, other, scored = con.execute(_LEARNABLE, {"domain": self.name, "serving": serving}).fetchall()[0]
         return labelled, other, scored
 
-    def waiting(self, store: Store, detector: str, version: int) -> int:
-        """See `Domain.waiting`: blocks that were not scored since the latest logs were read."""
-        parameters = {"domain": self.name, "detector": detector, "version": version}
+    def recount(self, store: Store, settings: Settings) -> None:
+        """See `Domain.recount`: events, and the event matrix."""
+        settle(store, settings, parse(store, settings, anew=True).catalogue)
+
+    def changed(self, store: Store, revision: int) -> tuple[int, list[int]]:
+        """See `Domain.changed`: blocks with other counts, or of whose life more is known."""
         with store.read() as con:
-            return int(con.execute(_WAITING, parameters).fetchall()[0][0])
+            return changed_since(con, revision)
+
+    def waiting(self, store: Store, detector: str, version: int) -> int:
+        """See `Domain.waiting`: blocks that changed since they were scored."""
+        with store.read() as con:
+            scored = scored_until(con, self.name, detector, version)
+            return int(con.execute("SELECT count(*) FROM event_matrix WHERE revision > ?", [scored]).fetchall()[0][0])
 
     def stage(
         self,

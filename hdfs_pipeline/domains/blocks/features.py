@@ -1,4 +1,4 @@
-"""The features of blocks: the event matrix of a home, made of `parsed_events` and read back for the detectors."""
+"""The features of blocks: the event matrix of a home, as the detectors see it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.item import BLOCK
-from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
-from hdfs_pipeline.domains.blocks.lives import DELETION, recorded, unfinished_of, unfinished_words
-from hdfs_pipeline.domains.blocks.parse import home_catalogue
+from hdfs_pipeline.domains.blocks.lives import DELETION, unfinished_of
+from hdfs_pipeline.domains.blocks.matrix import DOMAIN
 from hdfs_pipeline.domains.blocks.sequences import block_sequences
+from hdfs_pipeline.domains.blocks.templates import home_catalogue
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -21,10 +21,8 @@ from hdfs_pipeline.scoring.feedback import overlay, words_of
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.labels import LABELS, UNLABELLED
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.quoting import quoted_list
-from hdfs_pipeline.store.store import Store, publish_into
+from hdfs_pipeline.store.store import Store
 
-DOMAIN: Final = "blocks"
 # Looked for are the places of rows, by two small columns; only the rows that are chosen are read.
 _LIVES: Final = f"""WITH own AS (SELECT first_time AS began FROM event_matrix WHERE block_id = $block),
     near AS (
@@ -37,22 +35,6 @@ _LIVES: Final = f"""WITH own AS (SELECT first_time AS began FROM event_matrix WH
         SELECT block_id, counts, unfinished, -1 AS apart FROM event_matrix WHERE block_id = $block
         UNION ALL SELECT block_id, counts, unfinished, apart FROM event_matrix m JOIN near ON m.rowid = near.row
     ) ORDER BY apart, block_id"""
-
-
-def build_matrix(store: Store, settings: Settings) -> pa.Table:
-    """Count the events of each block anew, publish the counts as `event_matrix`, and return them."""
-    catalogue = home_catalogue(store, settings)
-    names = quoted_list(catalogue.columns)
-    events = f"(SELECT block_ids, alarm, time, enum_code(event_id::ENUM({names})) AS event FROM parsed_events)"
-    with store.read() as con:
-        counts = con.sql(counts_sql(events)).to_arrow_table()
-    table = event_matrix(counts, catalogue)
-    with store.read() as con:
-        window = recorded(con)
-    table = table.append_column("unfinished", pa.array(unfinished_words(table, catalogue, window, settings)))
-    with store.write() as con:
-        publish_into(con, "event_matrix", table, replace="true")
-    return table
 
 
 def load_dataset(

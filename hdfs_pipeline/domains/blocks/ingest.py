@@ -133,7 +133,7 @@ class _Reader:
     def __init__(self, store: Store, settings: Settings, staging: Path, done: Ingested) -> None:
         self.settings, self.staging, self.done = settings, staging, done
         self.log_format = LogFormat.of(settings, Pool.of(settings))
-        self.batch = Batch(store, done)
+        self.batch = Batch(store, settings, done)
         self.seen: set[tuple[int, int] | None] = set()
         self.moved = False
         self._con: duckdb.DuckDBPyConnection | None = None

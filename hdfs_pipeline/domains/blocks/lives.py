@@ -7,6 +7,7 @@
 - Its *deletion* is still to come if it is at rest. That is the normal state of a block: models learn from it.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -23,20 +24,36 @@ BEGINNING, END, BOTH, DELETION = WORDS = (
 )
 """What of a block's life the logs do not show, as `event_matrix.unfinished` says it."""
 _FIRST_LINES: Final = 5  # in which a daemon's log says that it starts
-_WINDOW: Final = f"""WITH files AS (
-        SELECT source_id, min(time) AS began, max(time) AS ended FROM parsed_events
-        GROUP BY source_id HAVING bool_or(len(block_ids) > 0)
-    ), starts AS (
-        SELECT source_id, bool_or(contains(message, 'STARTUP_MSG')) AS started FROM raw_logs
-        WHERE position <= {_FIRST_LINES} GROUP BY source_id
-    ), daemons AS (
+_STATED: Final = f"""SELECT source_id, min(time) AS began, max(time) AS ended, bool_or(len(block_ids) > 0) AS told,
+    bool_or(position <= {_FIRST_LINES} AND contains(message, 'STARTUP_MSG')) AS started, NULL AS node
+    FROM {{records}} GROUP BY source_id"""
+_STATE: Final = """UPDATE sources SET began = s.began, ended = s.ended, told = s.told,
+        started = s.started, node = s.node
+    FROM (SELECT source_id, min(began) AS began, max(ended) AS ended, coalesce(bool_or(told), false) AS told,
+        coalesce(bool_or(started), false) AS started, any_value(node) AS node FROM stated GROUP BY source_id) s
+    WHERE s.source_id = sources.source_id"""
+_WINDOW: Final = """WITH daemons AS (
         SELECT host, CASE WHEN host = '' THEN '' ELSE daemon END AS kind, min(began) AS began, max(ended) AS ended,
             coalesce(arg_min(started, began), false) AS started
-        FROM files JOIN sources USING (source_id) LEFT JOIN starts USING (source_id) GROUP BY ALL
+        FROM sources WHERE told GROUP BY ALL
     )
     SELECT coalesce(epoch_us(max(began) FILTER (NOT started)), 0),
         coalesce((SELECT epoch_us(min(ended)) FROM (SELECT max(ended) AS ended FROM daemons GROUP BY kind)), 0)
     FROM daemons"""
+
+
+def collect_stated(con: Connection, records: str) -> None:
+    """Collect what new records of a relation state of their sources, and what is known of all, for `publish_stated`."""
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE stated AS {_STATED.format(records=records)}
+        UNION ALL SELECT source_id, began, ended, told, started, node FROM sources"""
+    )
+
+
+def publish_stated(con: Connection) -> None:
+    """Put what was collected into `sources`, whose rows may have been put in anew meanwhile."""
+    con.execute(_STATE)
+    con.execute("DROP TABLE stated")
 
 
 def recorded(con: Connection) -> tuple[int, int]:
@@ -50,28 +67,31 @@ def recorded(con: Connection) -> tuple[int, int]:
     return begin, end
 
 
-def unfinished_words(table: pa.Table, catalogue: Catalogue, window: tuple[int, int], settings: Settings) -> list[str]:
+def unfinished_words(
+    table: pa.Table, catalogue: Catalogue, window: tuple[int, int], settings: Settings, seen: Collection[str]
+) -> list[str]:
     """One of `WORDS` for each row of a table of schema `EVENT_MATRIX`, or '' if the logs show the whole life.
 
-    `window`: see `recorded`.
+    `window`: see `recorded`; `seen` are the events that the logs show at all.
     """
     count = len(table)
     counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(count, len(catalogue.columns))
     first, last = (table[name].cast(pa.int64()).to_numpy() for name in ("first_time", "last_time"))
     begin, end = window
+    shown = np.array([column in seen for column in catalogue.columns])
     allocate, receive, received, store = (
         counts[:, catalogue.at_stage(stage)].sum(axis=1) for stage in ("allocate", "receive", "received", "store")
     )
     near = settings.unfinished_s * 1e6
     no_beginning = (allocate == 0) | (first < begin)
-    if not allocate.any():  # without the NameNode's log nothing says when the first of the replicas was begun
+    # Without the NameNode's log nothing says when the first of the replicas was begun.
+    if not (shown & catalogue.at_stage("allocate")).any():
         no_beginning = (receive == 0) | (first < begin + near)
-    deletions = counts[:, catalogue.at_stage("delete")]
-    deletions = deletions[:, deletions.any(axis=0)]
+    deletions = counts[:, shown & catalogue.at_stage("delete")]
     deleted = (deletions >= np.maximum(receive, 1)[:, None]).all(axis=1) & bool(deletions.shape[1])
     behind = np.zeros(count, bool)
-    for replicas in (received, store):
-        behind |= (replicas < receive) & bool(replicas.any())
+    for stage, replicas in (("received", received), ("store", store)):
+        behind |= (replicas < receive) & bool((shown & catalogue.at_stage(stage)).any())
     begun = deletions.any(axis=1)
     no_end = (last >= end - near) & (behind | (begun & ~deleted))
     words = np.where(begun, "", DELETION).astype(object)

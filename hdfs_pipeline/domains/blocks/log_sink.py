@@ -14,8 +14,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks import matrix
 from hdfs_pipeline.domains.blocks.kernel import connect
+from hdfs_pipeline.domains.blocks.lives import collect_stated, publish_stated
 from hdfs_pipeline.domains.blocks.messages import MessageRecords, read_messages
+from hdfs_pipeline.domains.blocks.minutes import note_minutes
+from hdfs_pipeline.domains.blocks.parse import counted_catalogue
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.records import RECORDS, LogFormat
 from hdfs_pipeline.domains.blocks.wire import parse_key
@@ -256,11 +260,11 @@ class LogStage:
             if path in paths
         ]
         con.register("withdrawn", pa.Table.from_pylist(rows, _WITHDRAWN))
-        for table in ("raw_logs", "parsed_events", "dead_letters"):
-            con.execute(
-                f"""DELETE FROM {table} USING withdrawn w WHERE {table}.source_id = w.source_id
-                AND {table}.position % {RECORD_STEP} BETWEEN w.first AND w.last"""
-            )
+        which = f"""EXISTS (FROM withdrawn w WHERE w.source_id = {{0}}.source_id
+            AND {{0}}.position % {RECORD_STEP} BETWEEN w.first AND w.last)"""
+        matrix.take(con, counted_catalogue(con, self.settings), which.format("raw_logs"))
+        for table in ("raw_logs", "dead_letters"):
+            con.execute(f"DELETE FROM {table} WHERE {which.format(table)}")
         con.unregister("withdrawn")
 
     def publish(self, con: Connection, *, again: bool) -> int:
@@ -271,6 +275,7 @@ class LogStage:
         if _lowest(con) != self.sources.lowest:
             raise OffsetConflict(f"{self.topic}: another run added sources meanwhile; run this one again")
         rows = publish_into(con, "raw_logs", [self.path])
+        note_minutes(con, _parquet([self.path]))
         publish_into(con, "dead_letters", self.letters.files)
         now = datetime.now(UTC)
         fresh = [
@@ -287,7 +292,12 @@ class LogStage:
             else (_parquet([self.path]), _parquet(self.letters.files))
         )
         if again:
-            con.execute("UPDATE sources SET records = 0, lines = 0, bytes = 0 WHERE source_id < 0")
+            con.execute(
+                """UPDATE sources SET records = 0, lines = 0, bytes = 0, began = NULL, ended = NULL, told = NULL,
+                started = NULL WHERE source_id < 0"""
+            )
+        collect_stated(con, raw)
+        publish_stated(con)
         con.execute(
             f"""UPDATE sources SET {", ".join(f"{n} = {'' if again else f'sources.{n} + '}f.{n}" for n in _COUNTED)},
             ingested_at = ? FROM (

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import pyarrow as pa
+
 from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Connection, Store
 
@@ -12,15 +14,23 @@ ADDRESS: Final = rf"(?:[\w.-]*/)?((?:{IPV6}|[\w.-]+):\d{{2,5}})"
 RECEIVES: Final = rf"^Receiving .*dest: {ADDRESS}"
 """The message of a DataNode that begins to receive a block, with its own address."""
 _SURE: Final = 0.9  # share of such records by which a log is one DataNode's
+_ASKED: Final = 1_000
+"""So many of the first such records of a log decide."""
+_VOTES: Final = f"""SELECT source_id, node, count(*)::INTEGER AS records FROM (
+        SELECT source_id, regexp_extract(message, {quoted(RECEIVES)}, 1) AS node FROM (
+            SELECT source_id, message, row_number() OVER (PARTITION BY source_id ORDER BY position) AS place
+            FROM raw_logs WHERE event_id IS NULL AND starts_with(message, 'Receiving ')
+            AND source_id IN (SELECT source_id FROM sources WHERE node IS NULL AND daemon <> 'namenode')
+        ) LEFT JOIN (SELECT source_id, sum(records) AS votes FROM node_votes GROUP BY source_id) USING (source_id)
+        WHERE place + coalesce(votes, 0) <= {_ASKED}
+    ) GROUP BY ALL"""
 _NAME: Final = f"""UPDATE sources SET node = own.node FROM (
         SELECT source_id, arg_max(node, records) FILTER (records >= {_SURE} * total) AS node FROM (
-            SELECT source_id, node, count(*) AS records, sum(count(*)) OVER (PARTITION BY source_id) AS total FROM (
-                SELECT source_id, regexp_extract(message, {quoted(RECEIVES)}, 1) AS node
-                FROM raw_logs SEMI JOIN (FROM sources WHERE node IS NULL AND daemon <> 'namenode') USING (source_id)
-                WHERE starts_with(message, 'Receiving ')
-            ) WHERE node <> '' GROUP BY source_id, node
+            SELECT source_id, node, sum(records) AS records,
+                sum(sum(records)) OVER (PARTITION BY source_id) AS total
+            FROM node_votes WHERE node <> '' GROUP BY source_id, node
         ) GROUP BY source_id
-    ) own WHERE own.source_id = sources.source_id AND own.node IS NOT NULL"""
+    ) own WHERE own.source_id = sources.source_id AND sources.node IS NULL AND own.node IS NOT NULL"""
 
 # Rotated logs of a host too short to name its DataNode are of the one that its other logs name.
 _HEARD: Final = """WITH of_host AS (SELECT host, any_value(node) AS node FROM sources WHERE host <> '' AND node <> ''
@@ -36,6 +46,14 @@ _HEARD: Final = """WITH of_host AS (SELECT host, any_value(node) AS node FROM so
 _ALIASES: Final = """INSERT OR REPLACE INTO entities BY NAME
     SELECT host AS alias, any_value(node) AS entity, 'blocks' AS domain FROM sources WHERE host <> '' AND node <> ''
     GROUP BY host HAVING count(DISTINCT node) = 1"""
+
+
+def node_votes(con: Connection) -> pa.Table:
+    """What the first records of each source, of those that are not parsed yet, tell of its node: rows of `node_votes`.
+
+    A record that names none has a vote too, for ''.
+    """
+    return con.sql(_VOTES).to_arrow_table()
 
 
 def name_nodes(con: Connection) -> None:

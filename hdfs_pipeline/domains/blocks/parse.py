@@ -1,27 +1,33 @@
-"""`raw_logs` into `parsed_events`, by the catalogue of the home; and what its templates did not match."""
+"""`raw_logs` into `parsed_events`, by the catalogue of the home: records are matched, and their events are counted."""
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from hdfs_pipeline.domains.blocks import matrix, templates
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kept_catalogue import keep_label
 from hdfs_pipeline.domains.blocks.kernel import events_sql
-from hdfs_pipeline.domains.blocks.mining import difference, propose
-from hdfs_pipeline.domains.blocks.nodes import name_nodes
+from hdfs_pipeline.domains.blocks.nodes import name_nodes, node_votes
 from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template
+from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.quoting import quoted_list
+from hdfs_pipeline.store.quoting import parquet, quoted_list
 from hdfs_pipeline.store.scratch import scratch_folder
-from hdfs_pipeline.store.store import Connection, Store, publish_into
+from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 _SAMPLE = 50_000  # records that carry a block, from which the catalogue is chosen
-_MINED = 200_000  # distinct unmatched messages that are mined
+_PIECE: Final = 5_000_000  # records that are matched together at most, so that memory and locks stay bounded
+_TRIES: Final = 3  # of a piece of which records went meanwhile
+_COUNTS: Final = f"""SELECT (SELECT count(*) FROM raw_logs) - (SELECT count(*) FROM raw_logs WHERE event_id IS NULL),
+    coalesce(sum(seen), 0)::BIGINT, coalesce(sum(seen) FILTER (event_id <> '{UNKNOWN}'), 0)::BIGINT
+    FROM event_templates WHERE status = 'in use'"""
 
 
 @dataclass(frozen=True)
@@ -88,9 +94,11 @@ def home_catalogue(store: Store, settings: Settings) -> Catalogue:
     return catalogue
 
 
-def parse(store: Store, settings: Settings) -> Parsed:
-    """Bring `parsed_events` up to date: new records only, or everything where the catalogue has changed.
+def parse(store: Store, settings: Settings, *, anew: bool = False) -> Parsed:
+    """Match the records that are new, or all where the catalogue has changed or with `anew`, and count their events.
 
+    A record gets its event in the transaction that counts it for its blocks (see `matrix`). Many records are matched
+    in pieces: whoever is interrupted goes on the next time.
     Raises: SetupError where another parse of this home is under way; DataError for a setting that names no catalogue.
     """
     with ExitStack() as stack:
@@ -102,86 +110,88 @@ def parse(store: Store, settings: Settings) -> Parsed:
             if leftover.name.count(".") == 2:
                 shutil.rmtree(leftover, ignore_errors=True)
         staged = stack.enter_context(scratch_folder(settings.home, ".staging.parse.")) / "events.parquet"
-        with store.read() as con:
-            sizes_before = con.execute("SELECT source_id, bytes FROM sources WHERE source_id > 0").fetchall()
-            catalogue = choose_catalogue(con, settings)
-            meta = dict(con.execute("SELECT key, value FROM meta").fetchall())
-            used = (meta.get("catalogue"), meta.get("catalogue_fingerprint", catalogue.fingerprint))
-            again = used != (catalogue.label, catalogue.fingerprint)  # another catalogue, or the same one edited
-            todo = (
-                "raw_logs" if again else "(SELECT * FROM raw_logs ANTI JOIN parsed_events USING (source_id, position))"
-            )
-            names = quoted_list(catalogue.columns)
+        catalogue = _begin(store, settings, anew=anew)
+        new, tries = 0, _TRIES
+        while True:
+            matched = _match(store, catalogue, staged)
+            if _publish(store, catalogue, staged, matched):
+                new, tries = new + matched.new, _TRIES
+                if matched.new < _PIECE:
+                    break
+            elif not (tries := tries - 1):
+                raise SetupError(f"records went {_TRIES} times while they were matched: parse {settings.home} again")
+    keep_label(settings, catalogue.label)
+    with store.read() as con:
+        parsed, seen, known = con.execute(_COUNTS).fetchall()[0]
+    return Parsed(catalogue, parsed, new, parsed - seen, known / seen if seen else 1.0)
+
+
+def counted_catalogue(con: Connection, settings: Settings) -> Catalogue | None:
+    """The catalogue by which the home's events are counted; None where there is none, or it was edited since."""
+    meta = dict(con.execute("SELECT key, value FROM meta").fetchall())
+    catalogue = catalogues(settings.catalogues).get(meta.get("catalogue", ""))
+    same = catalogue is not None and meta.get("catalogue_fingerprint") == catalogue.fingerprint
+    return catalogue if same else None
+
+
+def _begin(store: Store, settings: Settings, *, anew: bool) -> Catalogue:
+    """The catalogue to parse by. If that is another one than before, or with `anew`, no record counts as parsed."""
+    with store.read() as con:
+        catalogue = choose_catalogue(con, settings)
+        counted = counted_catalogue(con, settings)
+    if counted is not None and counted.label == catalogue.label and not anew:
+        return catalogue
+    with store.write() as con:
+        con.execute("UPDATE raw_logs SET event_id = NULL WHERE event_id IS NOT NULL")
+        con.execute("DELETE FROM event_matrix; DELETE FROM node_votes; UPDATE sources SET node = NULL")
+        templates.begin(con, catalogue)
+        facts = {"catalogue": catalogue.label, "catalogue_fingerprint": catalogue.fingerprint}
+        rows = pa.table({"key": list(facts), "value": list(facts.values())})
+        publish_into(con, "meta", rows, replace="key IN (SELECT key FROM publish_source)")
+    return catalogue
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """A piece of `new` records with their counts (see `kernel.counts_sql`) and votes (see `nodes.node_votes`).
+
+    `withdrawn` says how often records had gone by then.
+    """
+
+    new: int
+    counts: pa.Table
+    votes: pa.Table
+    withdrawn: int
+
+
+def _match(store: Store, catalogue: Catalogue, staged: Path) -> _Matched:
+    """Match the next records that have no event yet, outside the lock for writing, into the Parquet file `staged`."""
+    with store.read() as con:
+        todo = f"(SELECT * FROM raw_logs WHERE event_id IS NULL LIMIT {_PIECE})"
+        new = count(
             con.execute(
-                f"""COPY (SELECT source_id, position, time, level, logger, thread,
-                    ([{names}])[event::INTEGER + 1] AS event_id, block_ids, alarm
+                f"""COPY (SELECT source_id, position, time, block_ids, alarm,
+                    ([{quoted_list(catalogue.columns)}])[event::INTEGER + 1] AS event_id
                 FROM ({events_sql(todo, catalogue)})) TO ? (FORMAT parquet)""",
                 [str(staged)],
             )
-        with store.write() as con:
-            new = publish_into(con, "parsed_events", [staged], replace="true" if again else None)
-            facts = {"catalogue": catalogue.label, "catalogue_fingerprint": catalogue.fingerprint}
-            rows = pa.table({"key": list(facts), "value": list(facts.values())})
-            publish_into(con, "meta", rows, replace="key IN (SELECT key FROM publish_source)")
-            # The last record of a file that has grown meanwhile may have changed: the next parse reads the file anew.
-            sizes_now = dict(con.execute("SELECT source_id, bytes FROM sources").fetchall())
-            grown = [source for source, size in sizes_before if sizes_now.get(source) != size]
-            con.execute("DELETE FROM parsed_events WHERE source_id IN (SELECT unnest(?::INTEGER[]))", [grown])
-            name_nodes(con)
-    keep_label(settings, catalogue.label)
-    with store.read() as con:
-        total, without, matched = con.execute(
-            f"""SELECT count(*), count(*) FILTER (len(block_ids) = 0),
-            avg((event_id <> '{UNKNOWN}')::INT) FILTER (len(block_ids) > 0) FROM parsed_events"""
-        ).fetchall()[0]
-    return Parsed(catalogue, total, new, without, 1.0 if matched is None else matched)
+        )
+        counts = con.sql(matrix.counts_of(parquet([staged]), catalogue)).to_arrow_table()
+        return _Matched(new, counts, node_votes(con), matrix.withdrawals(con))
 
 
-def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalogue]:
-    """Refresh `event_templates`, and mine what no template matched into the next version of the catalogue.
-
-    The proposal is written to the home's `catalogues/` for a person to read; it is used once the setting `catalogue`
-    names it, and its stages and severities are to be confirmed first. Returns the catalogue in use and the proposed one
-    (the same where there is nothing to propose).
-    """
-    current = home_catalogue(store, settings)
-    with store.read() as con:
-        event_rows = con.execute(
-            """SELECT event_id, count(*), any_value(message) FROM parsed_events
-            JOIN raw_logs USING (source_id, position) WHERE len(parsed_events.block_ids) > 0 GROUP BY event_id"""
-        ).fetchall()
-        unmatched = con.execute(  # with each message the first word of the next line, which may be an exception's class
-            f"""SELECT raw_logs.logger, raw_logs.level, message || chr(10) || regexp_extract(more, '[\\w.$]+') AS text,
-            count(*) FROM parsed_events JOIN raw_logs USING (source_id, position)
-            WHERE event_id = '{UNKNOWN}' AND len(parsed_events.block_ids) > 0 GROUP BY ALL
-            ORDER BY count(*) DESC, text LIMIT {_MINED}"""
-        ).fetchall()
-    proposed = propose(unmatched, current)
-    if proposed is not current:
-        proposed.save(settings.catalogues)
-    rows = _template_rows(current, {event: (count, text) for event, count, text in event_rows}, proposed)
+def _publish(store: Store, catalogue: Catalogue, staged: Path, matched: _Matched) -> bool:
+    """Publish a piece; False where records went meanwhile, which must not be counted."""
     with store.write() as con:
-        publish_into(con, "event_templates", pa.Table.from_pylist(rows), replace="true")
-    return current, proposed
-
-
-def _template_rows(
-    current: Catalogue, occurrences: dict[str, tuple[int, str]], proposed: Catalogue
-) -> Sequence[dict[str, object]]:
-    other = Template(UNKNOWN, current.describe(UNKNOWN), "<*>", severity=current.severity(UNKNOWN))
-    rows = []
-    for template in (*current.templates, other):
-        seen, example = occurrences.get(template.event_id, (0, None))
-        rows.append(_row(current, template) | {"seen": seen, "status": "in use", "example": example})
-    return rows + [_row(proposed, t) | {"seen": t.count, "status": "proposed"} for t in difference(current, proposed)]
-
-
-def _row(catalogue: Catalogue, template: Template) -> dict[str, object]:
-    return {
-        "catalogue": catalogue.label,
-        "event_id": template.event_id,
-        "name": template.name,
-        "template": template.text,
-        "stage": template.stage,
-        "severity": template.gravity,
-    }
+        if matrix.withdrawals(con) != matched.withdrawn:
+            return False
+        rows = parquet([staged])
+        con.execute(
+            f"""UPDATE raw_logs SET event_id = s.event_id FROM {rows} s WHERE raw_logs.event_id IS NULL
+            AND s.source_id = raw_logs.source_id AND s.position = raw_logs.position"""
+        )
+        matrix.add(con, matched.counts, catalogue)
+        templates.count(con, rows)
+        publish_into(con, "node_votes", matched.votes)
+        name_nodes(con)
+    return True

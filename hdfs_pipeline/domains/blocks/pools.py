@@ -78,17 +78,25 @@ def _read(file: Path) -> str:
         return ""
 
 
+_LOOKED: Final = "block_pools"
+"""Key of `meta`: that the records of a home were looked at, and named no pool. The first one that comes is taken."""
+
+
 def settle_pool(store: Store, settings: Settings) -> str | None:
     """Give a home of an older release the pool of its records; what to do where it holds several, else None."""
     file = settings.home / _FILE
     if settings.block_pool or file.exists() or not settings.store_path.exists():
         return None
     with store.read() as con:
+        if con.execute("SELECT 1 FROM meta WHERE key = ?", [_LOOKED]).fetchall():
+            return None
         pools = con.execute(
             f"""SELECT pool, count(*) FROM (SELECT regexp_extract(message, '{_POOL}') AS pool FROM raw_logs
             WHERE len(block_ids) > 0 AND contains(message, 'BP-')) WHERE pool <> '' GROUP BY pool ORDER BY 2 DESC, 1"""
         ).fetchall()
     if not pools:
+        with store.write() as con:
+            con.execute("INSERT OR REPLACE INTO meta VALUES (?, 'none')", [_LOOKED])
         return None
     Pool(file=file)._claim(pools[0][0])
     if len(pools) == 1:

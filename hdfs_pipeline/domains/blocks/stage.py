@@ -12,11 +12,11 @@ import numpy as np
 from hdfs_pipeline.domains.blocks import wire
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.champion import PROVISIONAL, Champion, Counted
-from hdfs_pipeline.domains.blocks.features import DOMAIN
 from hdfs_pipeline.domains.blocks.first_look import FirstLook
 from hdfs_pipeline.domains.blocks.group import Grouping
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kept_catalogue import keep_first, kept_label
+from hdfs_pipeline.domains.blocks.matrix import DOMAIN
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RAW_LOGS, worker_group
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.domains.blocks import explain
-from hdfs_pipeline.domains.blocks.features import DOMAIN
 from hdfs_pipeline.domains.blocks.item import show_block_id
+from hdfs_pipeline.domains.blocks.matrix import DOMAIN
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary

@@ -74,7 +74,8 @@ class Described:
                     {becomes} ELSE event_id END AS event_id)
                 FROM (SELECT *, CASE WHEN more = '' OR first IN ({failures}) OR first = {quoted(BLOCKS)} THEN first
                         ELSE coalesce(nullif({thrown}, {quoted(UNKNOWN)}), first) END AS event_id
-                    FROM (SELECT *, time_bucket(INTERVAL 1 MINUTE, time) AS minute,
+                    FROM (SELECT COLUMNS(lambda name: name <> 'event_id'),
+                        time_bucket(INTERVAL 1 MINUTE, time) AS minute,
                         CASE WHEN len(block_ids) > 0 AND NOT alarm THEN {quoted(BLOCKS)} ELSE {first} END AS first
                         FROM {relation})))"""
 

@@ -1,27 +1,31 @@
-"""`raw_logs` into `daemon_minutes`: what each source wrote in each minute, counted anew only where something is new."""
+"""`raw_logs` into `daemon_minutes`: what each source wrote in each minute, counted anew only where something is new.
+
+The domain that reads the records notes the minutes in which some came or went, in `changed_minutes`.
+"""
 
 from collections.abc import Iterable
 from typing import Any, Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.daemons.catalogue import Described, described
+from hdfs_pipeline.domains.daemons.catalogue import Described, described, hash_of
+from hdfs_pipeline.domains.daemons.item import DOMAIN
+from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, told_sql
+from hdfs_pipeline.store.counters import next_number
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
-_CHANGED: Final = """SELECT s.source_id, s.bytes, s.records, d.tail AS before,
-        d.source_id IS NULL OR d.catalogue <> $catalogue AS anew
-    FROM sources s LEFT JOIN daemon_sources d USING (source_id)
-    WHERE anew OR (s.bytes, s.records) IS DISTINCT FROM (d.bytes, d.records)"""
-_STALE: Final = """CREATE OR REPLACE TEMP TABLE stale_minutes AS
-    WITH written AS (SELECT source_id, time_bucket(INTERVAL 1 MINUTE, time) AS minute, count(*) AS records
-        FROM raw_logs WHERE source_id IN (SELECT source_id FROM changed_sources) GROUP BY ALL),
-    counted AS (SELECT source_id, minute, sum(records) AS records
-        FROM daemon_minutes WHERE source_id IN (SELECT source_id FROM changed_sources) GROUP BY ALL)
-    SELECT source_id, minute FROM written FULL JOIN counted USING (source_id, minute)
-    JOIN changed_sources USING (source_id)
-    WHERE anew OR minute = before OR written.records IS DISTINCT FROM counted.records"""
+_ANEW: Final = "sources ANTI JOIN (FROM daemon_sources WHERE catalogue = $catalogue) USING (source_id)"
+_STALE: Final = f"""CREATE OR REPLACE TEMP TABLE stale_minutes AS
+    WITH anew AS (SELECT source_id FROM {_ANEW})
+    SELECT source_id, minute FROM changed_minutes
+    UNION SELECT source_id, minute FROM daemon_minutes SEMI JOIN anew USING (source_id)
+    UNION SELECT source_id, time_bucket(INTERVAL 1 MINUTE, time) FROM raw_logs
+        WHERE source_id IN (SELECT source_id FROM anew)"""
+# Zones of the table are left out by their times, which the minutes of a join do not tell DuckDB.
 _RECORDS: Final = """(SELECT r.* FROM raw_logs r SEMI JOIN stale_minutes m
-    ON r.source_id = m.source_id AND time_bucket(INTERVAL 1 MINUTE, r.time) = m.minute)"""
+    ON r.source_id = m.source_id AND time_bucket(INTERVAL 1 MINUTE, r.time) = m.minute
+    WHERE r.time >= (SELECT min(minute) FROM stale_minutes)
+    AND r.time < (SELECT max(minute) FROM stale_minutes) + INTERVAL 1 MINUTE)"""
 _IP: Final = r"(?:\d+\.\d+\.\d+\.\d+|\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}):\d+"
 _ADDRESS: Final = rf"""CASE
     WHEN starts_with(message, 'Receiving ') THEN regexp_extract(message, 'dest: [\w.-]*/?({_IP})', 1)
@@ -33,44 +37,77 @@ _ADDRESS: Final = rf"""CASE
         THEN regexp_extract(message, 'https?://((?:{_IP})|[\w.-]+:\d+)', 1)
     ELSE '' END"""
 """The address of the daemon that wrote a record, where it says so."""
-_SOURCES: Final = """SELECT source_id, bytes, records, tail, $catalogue AS catalogue
-    FROM changed_sources LEFT JOIN (
-        SELECT source_id, arg_max(time_bucket(INTERVAL 1 MINUTE, time), position) AS tail FROM raw_logs
-        WHERE source_id IN (SELECT source_id FROM changed_sources) GROUP BY source_id) USING (source_id)"""
+_REVISION: Final = "daemons_revision"
+_NAMES: Final = "daemons_names"
+"""Keys of `meta`: number of the last change, digest of what the daemons are called."""
 _GONE: Final = "source_id NOT IN (SELECT source_id FROM sources)"
 _MINUTES: Final = "(source_id, minute) IN (SELECT (source_id, minute) FROM publish_stale)"
 
 
 def bring_up_to_date(store: Store) -> int:
-    """Count what is new in `raw_logs`; returns the number of minutes that were counted.
+    """Count the minutes anew in which records of `raw_logs` came or went; returns the number of minutes.
 
-    A source whose size is as it was is left alone. Of another one the minutes are counted anew whose number of records
-    has changed, and the one that its last record was in, which may have been cut off. Counting twice changes nothing.
+    All minutes of a source are counted that was never counted, or by another catalogue. Counting twice changes nothing.
     """
     known = described()
+    about = {"catalogue": known.label}
     with store.read() as con:
         if not _news(con, known):
             return 0
-        con.execute(f"CREATE OR REPLACE TEMP TABLE changed_sources AS {_CHANGED}", {"catalogue": known.label})
-        con.execute(_STALE)
+        ((latest,),) = con.execute("SELECT coalesce(max(revision), 0) FROM changed_minutes").fetchall()
+        con.execute(_STALE, about)
         stale, *counted = (con.sql(sql).to_arrow_table() for sql in ("FROM stale_minutes", *_counts(known)))
-        sources = con.sql(_SOURCES, params={"catalogue": known.label}).to_arrow_table()
+        sources = con.sql(f"SELECT source_id, $catalogue AS catalogue FROM {_ANEW}", params=about).to_arrow_table()
     with store.write() as con:
+        revision = next_number(con, _REVISION)
+        counted = [counted[0].append_column("revision", pa.repeat(revision, len(counted[0]))), *counted[1:]]
         _publish(con, stale, zip(("daemon_minutes", "daemon_addresses"), counted, strict=True))
         publish_into(con, "daemon_sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
+        con.execute("DELETE FROM changed_minutes WHERE revision <= ?", [latest])
         for table in ("daemon_minutes", "daemon_addresses", "daemon_sources"):
             con.execute(f"DELETE FROM {table} WHERE {_GONE}")
+        _notice_names(con)
     return stale.num_rows
 
 
+def changed_since(con: Connection, revision: int) -> tuple[int, list[str]]:
+    """The last change, and the items that may differ since `revision`: those from the first changed minute on.
+
+    With them goes the last item of each daemon before that minute: what comes after it says whether it was silent.
+    """
+    last, first = con.execute(
+        "SELECT coalesce(max(revision), 0), min(minute) FILTER (revision > ?) FROM daemon_minutes", [revision]
+    ).fetchall()[0]
+    if first is None:
+        return int(last), []
+    rows = con.execute(
+        f"""WITH told AS ({told_sql()}),
+            before AS (SELECT kind, entity, max(minute) AS minute FROM told WHERE minute < $first GROUP BY ALL)
+        SELECT DISTINCT key FROM told WHERE minute >= $first
+        UNION SELECT key FROM told SEMI JOIN before USING (kind, entity, minute) ORDER BY key""",
+        {"first": first},
+    ).fetchall()
+    return int(last), [key for (key,) in rows]
+
+
+def _notice_names(con: Connection) -> None:
+    """Have all minutes judged anew where a daemon is known by another name now: their ids have changed."""
+    rows = con.execute(f"SELECT source_id, kind, entity FROM ({daemon_names_sql()}) ORDER BY source_id").fetchall()
+    names = hash_of(repr(rows))
+    if [(names,)] != con.execute("SELECT value FROM meta WHERE key = ?", [_NAMES]).fetchall():
+        con.execute("DELETE FROM judged WHERE domain = ?", [DOMAIN])
+        con.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [_NAMES, names])
+
+
 def records_wait(store: Store) -> bool:
-    """Whether a source has grown, or gone, since it was counted."""
+    """Whether records came or went, or a source did, since they were counted."""
     with store.read() as con:
         return _news(con, described())
 
 
 def _news(con: Connection, known: Described) -> bool:
-    sql = f"SELECT (SELECT count(*) FROM ({_CHANGED})) + (SELECT count(*) FROM daemon_sources WHERE {_GONE})"
+    sql = f"""SELECT EXISTS (FROM changed_minutes) OR EXISTS (FROM {_ANEW})
+        OR EXISTS (FROM daemon_sources WHERE {_GONE})"""
     return bool(con.execute(sql, {"catalogue": known.label}).fetchall()[0][0])
 
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Place, Read, Selection, Told
 from hdfs_pipeline.domains.daemons import explain, search
 from hdfs_pipeline.domains.daemons.catalogue import KINDS
-from hdfs_pipeline.domains.daemons.counting import bring_up_to_date
-from hdfs_pipeline.domains.daemons.features import DOMAIN, FAMILY, load_dataset
-from hdfs_pipeline.domains.daemons.item import MINUTE
+from hdfs_pipeline.domains.daemons.counting import bring_up_to_date, changed_since
+from hdfs_pipeline.domains.daemons.features import FAMILY, load_dataset
+from hdfs_pipeline.domains.daemons.item import DOMAIN, MINUTE
 from hdfs_pipeline.domains.daemons.knowledge import knowledge_of
 from hdfs_pipeline.domains.daemons.minutes import told_sql
 from hdfs_pipeline.domains.daemons.telling import telling_records
@@ -21,6 +21,7 @@ from hdfs_pipeline.scoring.catalogue import UNKNOWN
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping
+from hdfs_pipeline.scoring.judged import scored_until
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
@@ -151,15 +152,20 @@ class Daemons(Domain):
             ).fetchall()[0][0]
         return 0, other, int(scored)
 
-    def waiting(self, store: Store, detector: str, version: int) -> int:
-        """See `Domain.waiting`: minutes that were not scored since the latest records came."""
-        parameters = {"domain": self.name, "detector": detector, "version": version}
+    def recount(self, store: Store, settings: Settings) -> None:
+        """See `Domain.recount`: all minutes."""
+        with store.write() as con:
+            con.execute("DELETE FROM daemon_sources")
+        bring_up_to_date(store)
+
+    def changed(self, store: Store, revision: int) -> tuple[int, list[str]]:
+        """See `Domain.changed`: minutes that were counted anew, and those that they say more about."""
         with store.read() as con:
-            return int(
-                con.execute(
-                    f"""{_COUNT} WHERE key NOT IN (SELECT item FROM scores WHERE domain = $domain
-                    AND detector = $detector AND version = $version
-                    AND scored_at >= (SELECT max(ingested_at) FROM sources))""",
-                    parameters,
-                ).fetchall()[0][0]
-            )
+            return changed_since(con, revision)
+
+    def waiting(self, store: Store, detector: str, version: int) -> int:
+        """See `Domain.waiting`: minutes of log files that were counted since they were scored."""
+        with store.read() as con:
+            scored = scored_until(con, self.name, detector, version)
+            rows = "SELECT DISTINCT source_id, minute FROM daemon_minutes WHERE revision > ?"
+            return int(con.execute(f"SELECT count(*) FROM ({rows})", [scored]).fetchall()[0][0])

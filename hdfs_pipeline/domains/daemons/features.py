@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
 from hdfs_pipeline.domains.daemons.catalogue import CRASHED, KINDS, RESTARTED, SILENT, described
-from hdfs_pipeline.domains.daemons.item import MINUTE
+from hdfs_pipeline.domains.daemons.item import DOMAIN, MINUTE
 from hdfs_pipeline.domains.daemons.knowledge import knowledge_of
 from hdfs_pipeline.domains.daemons.minutes import lives, told_sql, within
 from hdfs_pipeline.errors import DataError
@@ -20,7 +20,6 @@ from hdfs_pipeline.scoring.labels import UNLABELLED
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
-DOMAIN: Final = "daemons"
 FAMILY: Final = "minutes"
 _LIVES: Final = {
     RESTARTED: ("restarted", "start_key"),

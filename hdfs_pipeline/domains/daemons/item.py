@@ -12,6 +12,7 @@ from hdfs_pipeline.domains.contract import Item
 from hdfs_pipeline.domains.daemons.catalogue import TOPICS
 from hdfs_pipeline.errors import UsageError
 
+DOMAIN: Final = "daemons"
 FORM: Final = "%Y-%m-%dT%H:%MZ"
 _EXAMPLE: Final = "datanode 10.0.0.7:9866 2026-11-21T10:05Z"
 

@@ -25,15 +25,18 @@ _GROUPS: Final = f"""CASE WHEN len(list_filter(block_ids, lambda id: {_STRIPED} 
     ELSE list_distinct(list_transform(block_ids, lambda id: CASE WHEN {_STRIPED} THEN id - (id & 15) ELSE id END)) END
     AS block_ids"""
 """Internal blocks of erasure-coded groups become their group."""
+_EVENTS: Final = """LEFT JOIN (SELECT source_id, position, event_id FROM parsed_events_before)
+    USING (source_id, position)"""
+"""Until schema 7 parsed records were rows of a table of their own."""
 _ROWS: Final = {
     # Until schema 4 `origin` was the text between the blank after the time stamp and the ": " before the message.
-    "raw_logs": f"""INSERT INTO raw_logs BY NAME
+    "raw_logs without layout": f"""INSERT INTO raw_logs BY NAME
         SELECT r.* REPLACE (' ' || origin || ': ' AS origin, {_GROUPS}), layout,
         coalesce(nullif(split_part(origin, ' ', -2), ''), split_part(origin, ' ', -3)) AS level,
-        split_part(origin, ' ', -1) AS logger, '' AS thread, [] AS internal_ids
-        FROM raw_logs_before r LEFT JOIN sources USING (source_id)""",
-    "parsed_events": f"""INSERT INTO parsed_events BY NAME SELECT * REPLACE ({_GROUPS}), '' AS thread
-        FROM parsed_events_before""",
+        split_part(origin, ' ', -1) AS logger, '' AS thread, [] AS internal_ids, event_id
+        FROM raw_logs_before r LEFT JOIN sources USING (source_id) {_EVENTS}""",
+    "raw_logs": f"INSERT INTO raw_logs BY NAME SELECT r.*, event_id FROM raw_logs_before r {_EVENTS}",
+    "parsed_events": "SELECT 1",  # they are in `raw_logs` by now
     "scores": f"""INSERT INTO scores BY NAME SELECT {_ITEM}, '' AS entity, first_time AS time, detector, version, score,
         threshold, is_anomaly, scored_at FROM scores_before LEFT JOIN event_matrix USING (block_id)""",
     "namenode_scores": """INSERT INTO scores BY NAME SELECT 'namenode' AS domain, namenode AS entity,
@@ -74,12 +77,13 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
     columns = con.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'store'"
     ).fetchall()
+    tables = {name for (name,) in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     there = {table for table, _ in columns}
     replaced = {table for table in _CHANGED if table in there and (table, "domain") not in columns}
     if version == 1:  # its key has changed: there was one offset per topic and partition, whatever the cluster
         replaced |= {"offsets"} & there
-    if ("raw_logs", "layout") not in columns:
-        replaced |= {"raw_logs", "parsed_events"} & there
+    replaced |= {"raw_logs", "parsed_events"} & (tables if "parsed_events" in tables else set())
+    without_layout = ("raw_logs", "layout") not in columns
     gone = _MOVES.keys() & (there - TABLES.keys())
     for name in sorted(replaced):
         con.execute(f"ALTER TABLE {name} RENAME TO {name}_before")
@@ -90,14 +94,33 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
                 con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {table.columns[name].type}')
         for statement in table.ddl("store") if new else table.comments("store"):
             con.execute(statement)
-    for name in sorted(replaced | gone):
-        _MOVES[name](con)
+    for name in sorted(replaced | gone, key=lambda name: (name != "raw_logs", name)):  # others refer to its rows
+        _MOVES[f"{name} without layout" if name == "raw_logs" and without_layout else name](con)
     for name in sorted(gone | {f"{name}_before" for name in replaced}):
         con.execute(f"DROP TABLE {name}")
     if version < 7:
         con.execute(_STATUSES)
+    if version < 8:
+        _count_anew(con)
     facts = [str(SCHEMA_VERSION), " ".join(TABLES)]
     con.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?), ('tables', ?)", facts)
+
+
+def _count_anew(con: duckdb.DuckDBPyConnection) -> None:
+    """What a store of this release keeps in step with its records, from all of them."""
+    con.execute("UPDATE event_matrix SET revision = 0; UPDATE daemon_minutes SET revision = 0")
+    for name in ("bytes", "records", "tail"):
+        con.execute(f"ALTER TABLE daemon_sources DROP COLUMN IF EXISTS {name}")
+    con.execute(
+        """UPDATE event_templates SET seen = coalesce((SELECT count(*) FROM raw_logs
+            WHERE event_id = event_templates.event_id AND len(block_ids) > 0), 0) WHERE status = 'in use'"""
+    )
+    con.execute(
+        """UPDATE sources SET began = r.began, ended = r.ended, told = r.told, started = r.started FROM (
+            SELECT source_id, min(time) AS began, max(time) AS ended, bool_or(len(block_ids) > 0) AS told,
+                bool_or(position <= 5 AND contains(message, 'STARTUP_MSG')) AS started FROM raw_logs GROUP BY source_id
+        ) r WHERE r.source_id = sources.source_id"""
+    )
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Iterable[dict[str, Any]]) -> None:

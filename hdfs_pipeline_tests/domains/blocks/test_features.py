@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
+from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import read_labels
-from hdfs_pipeline.domains.blocks.parse import home_catalogue, parse
+from hdfs_pipeline.domains.blocks.matrix import settle
+from hdfs_pipeline.domains.blocks.parse import parse
+from hdfs_pipeline.domains.blocks.templates import home_catalogue
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
@@ -31,8 +33,9 @@ LINES = """081109 203615 148 INFO dfs.DataNode$DataXceiver: Receiving block blk_
 
 def made(home: Home, *paths: str) -> pa.Table:
     ingest(home.store, home.settings, paths)
-    parse(home.store, home.settings)
-    return build_matrix(home.store, home.settings)
+    settle(home.store, home.settings, parse(home.store, home.settings).catalogue)
+    with home.store.read() as con:
+        return con.sql("FROM event_matrix ORDER BY block_id").to_arrow_table()
 
 
 def label(home: Home, path: Path) -> None:

@@ -13,7 +13,8 @@ from hdfs_pipeline.domains.blocks.catalogue import STAGES, catalogues
 from hdfs_pipeline.domains.blocks.domain import Blocks
 from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.labels import load_labels
-from hdfs_pipeline.domains.blocks.parse import Parsed, home_catalogue, learn_templates, parse
+from hdfs_pipeline.domains.blocks.parse import Parsed, parse
+from hdfs_pipeline.domains.blocks.templates import home_catalogue, learn_templates
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template, read_catalogue
 from hdfs_pipeline_tests.homes import Home

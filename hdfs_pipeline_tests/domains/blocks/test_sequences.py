@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hdfs_pipeline.domains.blocks.features import build_matrix, load_dataset
+from hdfs_pipeline.domains.blocks.features import load_dataset
 from hdfs_pipeline.domains.blocks.ingest import ingest
-from hdfs_pipeline.domains.blocks.parse import home_catalogue, parse
+from hdfs_pipeline.domains.blocks.matrix import settle
+from hdfs_pipeline.domains.blocks.parse import parse
 from hdfs_pipeline.domains.blocks.sequences import STEPS
+from hdfs_pipeline.domains.blocks.templates import home_catalogue
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline_tests.homes import Home
@@ -22,8 +24,7 @@ FAMILIES = ("events", "sequences")
 
 def read(home: Home, *paths: Path) -> Dataset:
     ingest(home.store, home.settings, [str(path) for path in paths])
-    parse(home.store, home.settings)
-    build_matrix(home.store, home.settings)
+    settle(home.store, home.settings, parse(home.store, home.settings).catalogue)
     return load_dataset(home.store, home.settings, FAMILIES)
 
 
@@ -81,7 +82,7 @@ def test_a_block_whose_events_are_gone_has_an_empty_row(home: Home, tmp_path: Pa
     """As while another parse is under way."""
     written(home, tmp_path, [RECEIVING.format(1, 7), RECEIVING.format(2, 8)])
     with home.store.write() as con:
-        con.execute("DELETE FROM parsed_events WHERE list_contains(block_ids, 7)")
+        con.execute("DELETE FROM raw_logs WHERE list_contains(block_ids, 7)")
     matrix = load_dataset(home.store, home.settings, FAMILIES).matrix("sequences")
     assert matrix.keys.tolist() == [7, 8] and matrix.values.any(axis=1).tolist() == [False, True]
 

@@ -660,8 +660,9 @@ class Domain(ABC):
     def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
         """Numbers of items: labelled normal or anomaly; without a label; of these, called normal by `serving`."""
 
-    def recount(self, store: Store, settings: Settings) -> None:
-        """Make what is counted of its records anew, from all of them."""
+    def recount(self, store: Store, settings: Settings) -> int:
+        """Make what is counted of its records anew, from all of them; how many items there are then."""
+        return 0
 
     def changed(self, store: Store, revision: int) -> tuple[int, list[Key]] | None:
         """The number of the last change of its items, and the items that changed after `revision`.

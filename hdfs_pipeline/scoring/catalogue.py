@@ -1,4 +1,4 @@
-"""Template catalogues: the list of known messages, as data, and its compilation into SQL.
+"""Template catalogues: the list of known messages, as data, and its compilation into SQL (`matching` compiles it too).
 
 A catalogue is a CSV file ``<name>.v<version>.csv`` with the columns ``event_id,name,template,count`` and
 ``stage,severity,cause,hint``. In a template ``<*>`` stands for any text. `name` is what a person reads; `count` is how

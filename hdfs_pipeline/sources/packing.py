@@ -2,7 +2,6 @@
 
 import bz2
 import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -23,30 +22,33 @@ def _fault(error: Exception) -> DamagedError:
 
 def _gunzip(raw: BinaryIO, size: int) -> Iterator[bytes]:
     """Like gzip.open, but keeps what stands before a cut, and all but the last 64 KiB before a fault."""
-    unpack, data, inside = zlib.decompressobj(wbits=31), b"", False
-    done, fault = bytearray(), None  # steps are gathered to pieces of `size`
-    step = min(size, _STEP)
+    from isal import isal_zlib
+
+    unpack, data, inside = isal_zlib.decompressobj(wbits=31), b"", False
+    done: list[bytes] = []  # steps are gathered to pieces of `size`
+    step, length, fault = min(size, _STEP), 0, None
     try:
         while data := data or raw.read(1 << 18):
             data = data if inside else data.lstrip(b"\0")  # padding between members
             if not data:
                 continue
-            done += unpack.decompress(data, step)
-            if len(done) > size - step:
-                yield bytes(done)
-                done.clear()
+            done.append(unpack.decompress(data, step))
+            length += len(done[-1])
+            if length > size - step:
+                yield b"".join(done)
+                done, length = [], 0
             inside = not unpack.eof
             data = unpack.unconsumed_tail
             if unpack.eof:
                 data = unpack.unused_data
-                unpack = zlib.decompressobj(wbits=31)
+                unpack = isal_zlib.decompressobj(wbits=31)
         if inside:
-            done += unpack.flush()
+            done.append(unpack.flush())
             fault = None if unpack.eof else DamagedError(_CUT)
-    except zlib.error as error:
+    except isal_zlib.error as error:  # type: ignore[misc]  # the stub takes the class for an object of it
         fault = _fault(error)
-    if done:
-        yield bytes(done)
+    if last := b"".join(done):
+        yield last
     if fault:
         raise fault
 

@@ -15,7 +15,7 @@ from hdfs_pipeline.bench.score import bench_score
 from hdfs_pipeline.bench.serve import bench_serve
 from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table, serve_table
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
+from hdfs_pipeline.domains.blocks.kernel import count_events
 from hdfs_pipeline.domains.blocks.records import Tally, split_records
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.features import FeatureMatrix
@@ -44,9 +44,9 @@ def _log4j(block: int) -> str:
 
 def _matrix(data: bytes) -> tuple[list[int], np.ndarray]:
     tally = Tally()
-    batches = list(split_records([data], log_format(), tally))
+    list(split_records([data], log_format(), tally))
     catalogue = catalogues()["hdfs_v1.v1" if tally.layout == "hdfs_v1" else "hdfs_3.v1"]
-    table = event_matrix(count_events(connect(), batches, catalogue, 1 << 20), catalogue)
+    table = count_events([data], log_format(), catalogue, 1 << 20)
     return table["block_id"].to_pylist(), np.array(table["counts"].to_pylist())
 
 

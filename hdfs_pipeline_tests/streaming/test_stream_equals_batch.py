@@ -22,7 +22,7 @@ from hdfs_pipeline.domains.blocks.champion import FINAL, Champion, Counted
 from hdfs_pipeline.domains.blocks.features import features
 from hdfs_pipeline.domains.blocks.group import Grouping
 from hdfs_pipeline.domains.blocks.item import parse_block_id
-from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
+from hdfs_pipeline.domains.blocks.kernel import count_events
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.records import split_records
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS
@@ -92,8 +92,7 @@ def _records(path: Path, lines: int, layout: str) -> Any:
 
 def batch_counts(rows: Sequence[tuple[str, bytes, list[int]]], layout: str, catalogue: Catalogue) -> Counts:
     data = b"\n".join(text for _, text, _ in rows) + b"\n"
-    counts = count_events(connect(threads=1), split_records([data], log_format()), catalogue, 1 << 20)
-    table = event_matrix(counts, catalogue)
+    table = count_events([data], log_format(), catalogue, 1 << 20)
     names = catalogue.columns
     return {
         block: {names[at]: n for at, n in enumerate(row) if n}

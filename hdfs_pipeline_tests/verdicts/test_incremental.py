@@ -1,4 +1,4 @@
-"""What is brought up to date piece by piece is what is made anew from all records: counts, scores, anomalies, incidents.
+"""What is brought up to date piece by piece is what is made anew from all records: counts, verdicts and incidents.
 
 Files come in any order, grow in the middle of a line or of a record, and come again.
 """
@@ -26,7 +26,8 @@ _TABLES = {
     "sources": "SELECT * EXCLUDE (source_id, ingested_at) FROM sources",
     "event_matrix": "SELECT * EXCLUDE (revision) FROM event_matrix",
     "event_templates": "SELECT event_id, seen FROM event_templates WHERE status = 'in use'",
-    "daemon_minutes": "SELECT * EXCLUDE (source_id, revision), s.path FROM daemon_minutes JOIN sources s USING (source_id)",
+    "daemon_minutes": """SELECT * EXCLUDE (source_id, revision), s.path FROM daemon_minutes
+        JOIN sources s USING (source_id)""",
     "scores": "SELECT * EXCLUDE (scored_at) FROM scores",
     "anomalies": "SELECT * EXCLUDE (scored_at) FROM anomalies",
     "incidents": "SELECT * EXCLUDE (changed_at, id, related) FROM incidents",

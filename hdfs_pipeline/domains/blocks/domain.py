@@ -280,9 +280,9 @@ class Blocks(Domain):
             labelled, other, scored = con.execute(_LEARNABLE, {"domain": self.name, "serving": serving}).fetchall()[0]
         return labelled, other, scored
 
-    def recount(self, store: Store, settings: Settings) -> None:
+    def recount(self, store: Store, settings: Settings) -> int:
         """See `Domain.recount`: events, and the event matrix."""
-        settle(store, settings, parse(store, settings, anew=True).catalogue)
+        return settle(store, settings, parse(store, settings, anew=True).catalogue)
 
     def changed(self, store: Store, revision: int) -> tuple[int, list[int]]:
         """See `Domain.changed`: blocks with other counts, or of whose life more is known."""

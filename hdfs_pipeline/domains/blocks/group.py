@@ -44,7 +44,7 @@ class Grouping:
         self._settings, self.catalogue = settings, catalogue
         self._idle_us = round(settings.stream_idle_s * 1e6)
         self._format = LogFormat.of(settings, Pool.of(settings))
-        self._matcher = EventMatcher(catalogue, memory_limit=settings.memory_limit)
+        self._matcher = EventMatcher(catalogue)
         self._skew_us = round(settings.stream_clock_skew_s * 1e6)
         self.blocks = OpenBlocks(len(catalogue.columns), partitions, settings.stream_memory_mb << 20, self._skew_us)
         self._gravity = np.array([SEVERITIES.index(catalogue.severity(name)) for name in catalogue.columns], np.int8)

@@ -141,7 +141,7 @@ class BlockJudge:
 
     def _matcher(self, catalogue: Catalogue) -> EventMatcher:
         if catalogue.fingerprint not in self._matchers:
-            made = EventMatcher(catalogue, memory_limit=self._settings.memory_limit)
+            made = EventMatcher(catalogue)
             self._matchers = {catalogue.fingerprint: made}  # one is enough: the next champion brings its own
         return self._matchers[catalogue.fingerprint]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -34,6 +34,7 @@ _TRIED: Final = 1000  # lines of a piece that are looked at before it counts as 
 _AHEAD: Final = 2  # chunks scanned before they are asked for
 _QUARTER: Final = 900_000_000  # microseconds in a quarter of an hour: zones change their offset at such times only
 _MARK: Final = "\ufeff"
+Result = TypeVar("Result")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local times as written
 
 NO_STAMP: Final = "no log record: the line does not begin with a time stamp in a known form"
@@ -160,15 +161,20 @@ def split_records(
     with one. Line ends (LF or CRLF) are cut. Bytes that are not UTF-8 become U+FFFD.
     """
     tally = tally if tally is not None else Tally()
-    # Scans run beside the caller: the compiled scan holds no interpreter lock, DuckDB's threads do the rest meanwhile.
+    for scanned in in_turn(scans(chunks, log_format, tally)):
+        yield _batch(scanned, log_format, tally)
+
+
+def in_turn(works: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """What each work gives, in their order. A few run beside the caller: compiled code holds no interpreter lock."""
     with ThreadPoolExecutor(_AHEAD) as pool:
-        pending: deque[Future[Scanned]] = deque()
-        for work in scans(chunks, log_format, tally):
+        pending: deque[Future[Result]] = deque()
+        for work in works:
             pending.append(pool.submit(work))
             if len(pending) > _AHEAD:
-                yield _batch(pending.popleft().result(), log_format, tally)
+                yield pending.popleft().result()
         while pending:
-            yield _batch(pending.popleft().result(), log_format, tally)
+            yield pending.popleft().result()
 
 
 def scans(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Iterator[Callable[[], "Scanned"]]:
@@ -323,47 +329,53 @@ def _scan_unwrapped(unwrapped: wrappers.Unwrapped, begin: int, lines: int, log_f
     return Scanned(text, len(text), log_format.scan(text, bounds=bounds), lines, numbers, begin, bounds)
 
 
+def judged(scanned: Scanned, log_format: LogFormat, tally: Tally) -> np.ndarray:
+    """What each record is (n,) uint8: `GOOD`, or why it is none, or none of this home's. Counts the piece in `tally`.
+
+    Pieces are judged in their order: the first block pool that is named is the home's, where it has none yet.
+    """
+    found = scanned.scan
+    others = log_format.pool.others(scanned.text, found.pool, np.diff(found.offsets) > 0)
+    codes = np.where(others & (found.kind == GOOD), np.uint8(_OTHER_POOL), found.kind) if others.any() else found.kind
+    counts = np.bincount(found.head[codes == GOOD])
+    tally.layouts.update(
+        {log_format.layouts.names[code]: int(counts[code]) for code in np.flatnonzero(counts).tolist()}
+    )
+    tally.wrapped.update(scanned.wrapped)
+    tally.lines += scanned.lines
+    tally.records += len(codes)
+    return codes
+
+
 def _batch(scanned: Scanned, log_format: LogFormat, tally: Tally) -> pa.RecordBatch:
     found, text = scanned.scan, scanned.text
-    faults = _faults(found, text, log_format)
-    good = faults.is_null().to_numpy(zero_copy_only=False)
+    begin = (tally.lines if scanned.begin is None else scanned.begin) + 1
+    codes = judged(scanned, log_format, tally)
+    good = codes == GOOD
     known, alarms = (pa.py_buffer(np.packbits(bits, bitorder="little")) for bits in (good, found.alarm))
     time = log_format.utc(found.time, found.shift)
     number = found.number if scanned.numbers is None else scanned.numbers[found.number]
-    number = number + ((tally.lines if scanned.begin is None else scanned.begin) + 1)
     layouts = pa.array(log_format.layouts.names).take(pa.array(found.head)).cast(pa.string())
     columns = {
-        "position": pa.array(number),
+        "position": pa.array(number + begin),
         "time": pa.Array.from_buffers(RECORDS.field("time").type, len(time), [known, pa.py_buffer(time)]),
         "layout": layouts if good.all() else pa.compute.if_else(pa.array(good), layouts, ""),
         "block_ids": _distinct(found.offsets, found.ids),
         "internal_ids": _distinct(found.internal_offsets, found.internal),
         "alarm": pa.Array.from_buffers(pa.bool_(), len(time), [None, alarms]),
-        "fault": faults,
-    } | {name: _strings(getattr(found, name), text) for name in _TEXTS}
-    batch = pa.record_batch([columns[name] for name in RECORDS.names], schema=RECORDS)
-    codes, counts = np.unique(found.head[good], return_counts=True)
-    tally.layouts.update(
-        {log_format.layouts.names[code]: n for code, n in zip(codes.tolist(), counts.tolist(), strict=True)}
-    )
-    tally.wrapped.update(scanned.wrapped)
-    tally.lines += scanned.lines
-    tally.records += len(number)
-    return batch
+        "fault": pa.nulls(len(codes), pa.string()) if good.all() else _faults(codes, log_format),
+    }
+    buffer = np.frombuffer(text or b"\0", np.uint8)
+    for at, name in enumerate(scan.TEXTS):
+        columns[name] = _strings(scan.views(buffer, found.spans, at), text)
+    return pa.record_batch([columns[name] for name in RECORDS.names], schema=RECORDS)
 
 
-_TEXTS: Final = ("origin", "level", "logger", "thread", "message", "more")
-
-
-def _faults(found: Scan, text: bytes, log_format: LogFormat) -> pa.Array:
+def _faults(codes: np.ndarray, log_format: LogFormat) -> pa.Array:
     """Why each record is none, or none of this home's: (n,) strings, null for a good one."""
-    others = log_format.pool.others(text, found.pool, np.diff(found.offsets) > 0)
-    if not others.any() and (found.kind == GOOD).all():
-        return pa.nulls(len(others), pa.string())
     reasons: list[str | None] = [None] * 5
     reasons[NONE], reasons[STRANGE], reasons[IMPOSSIBLE] = NO_STAMP, log_format.strange, NO_DATE
     reasons[_OTHER_POOL] = log_format.pool.refusal
-    codes = np.where(others & (found.kind == GOOD), _OTHER_POOL, found.kind)
     return pa.array(reasons, pa.string()).take(pa.array(codes))
 
 

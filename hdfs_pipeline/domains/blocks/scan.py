@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba import njit
 
+from hdfs_pipeline.scoring.compiled import uncounted
+
 STAMP, LITERAL, BLANKS, LEVEL, LOGGER, NUMBER, WORD, ANY = range(8)
 """Steps of a program: each row is (step, argument, length)."""
 CODES: Final = {"y": 1, "m": 2, "d": 3, "H": 4, "M": 5, "S": 6, "f": 7, "b": 8}
@@ -52,17 +54,17 @@ _LOGGER = np.array([chr(byte).isalnum() or byte >= 128 or chr(byte) in "$-./_#@+
 _LAST_YEAR = 2261  # what comes after it does not fit into 64 bits of nanoseconds, as pandas counts
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _digit(byte):
     return _ZERO <= byte <= 57
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _letter(byte):
     return 97 <= (byte | 32) <= 122
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def microseconds(year, month, day, hour, minute, second, fields):
     """Microseconds since 1970; -1 where there is no such date, or it lies outside 1970 to 2261.
 
@@ -77,7 +79,7 @@ def microseconds(year, month, day, hour, minute, second, fields):
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 if days >= 0 else -1
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _days(year, month, day):
     """Days since 1970; -1 where there is no such day, or it lies outside 1970 to 2261."""
     if year < 1970 or year > _LAST_YEAR or month < 1 or month > 12 or day < 1:
@@ -94,14 +96,14 @@ def _days(year, month, day):
     return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _two(buf, at):
     """The number that two digits spell; 1000 or more where one of them is none."""
     high, low = np.int64(buf[np.uint64(at)]) - _ZERO, np.int64(buf[np.uint64(at + 1)]) - _ZERO
     return high * 10 + low if (0 <= high <= 9) & (0 <= low <= 9) else 1000
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _month(buf, at):
     """The number of a month by the first three letters of its English name, 1000 for no month."""
     name = 0
@@ -113,7 +115,7 @@ def _month(buf, at):
     return 1000
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _is_shape(buf, at, table, row):
     """Whether all of a shape but its numbers stands at `at`."""
     for k in range(table[row]):
@@ -123,7 +125,7 @@ def _is_shape(buf, at, table, row):
     return True
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def read_stamp(buf, at, end, table, form, fields):
     """Read a time stamp of one form at `at` into `fields`; where it ends, -1 where there is none."""
     row = table[SHAPES_AT] + form * SHAPE
@@ -164,7 +166,7 @@ def read_stamp(buf, at, end, table, form, fields):
     return pos
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _zone(buf, pos, end, fields):
     """Read a zone at `pos`, where there is one, and return where it ends."""
     if pos < end and buf[pos] == 90 and not (pos + 1 < end and (_letter(buf[pos + 1]) or _digit(buf[pos + 1]))):
@@ -196,7 +198,7 @@ def _zone(buf, pos, end, fields):
     return stop
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _level_end(buf, pos, end):
     """Where the level at `pos` ends: a word of capitals, or a usual level in small letters; -1 where there is none."""
     stop = pos
@@ -220,7 +222,7 @@ def _level_end(buf, pos, end):
     return stop if usual and capitals <= 1 else -1
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _is_between_brackets(buf, at, end):
     """Whether the bracket that closes at `at` is followed by one that opens: `][` or `] [`."""
     at += 1
@@ -228,7 +230,7 @@ def _is_between_brackets(buf, at, end):
     return at < end and buf[at] == 91
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def match(buf, at, end, table, layout, fields):
     """Read the head of one layout at `at` into `fields`. Returns whether it fits."""
     limit = min(end, at + REACH)
@@ -307,7 +309,7 @@ def match(buf, at, end, table, layout, fields):
     return True
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _stamp_at(buf, pos, end, table, form, fields):
     """Read a time stamp: of one form, or of any known one (-1), the one that was read last first."""
     if form >= 0:
@@ -323,7 +325,7 @@ def _stamp_at(buf, pos, end, table, form, fields):
     return stop
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _after_level(buf, at, end):
     """Where a time stamp would stand that comes after a bracket, or after a level: `INFO `, `[INFO] `, `INFO [`."""
     pos = at + (buf[at] == 91)
@@ -340,7 +342,7 @@ def _after_level(buf, at, end):
     return pos
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _is_vague(buf, at, end, table):
     """Whether a time stamp that says too little stands at `at` (see `layouts.VAGUE`)."""
     for form in range(table[FORMS], table[FORMS] + table[VAGUE]):
@@ -357,7 +359,7 @@ def _is_vague(buf, at, end, table):
     return False
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _may_begin(buf, at, end):
     """Whether a line that begins with a blank or a letter begins with a level or a month: few continuation lines do."""
     pos, limit = at, min(end, at + 16)
@@ -366,7 +368,7 @@ def _may_begin(buf, at, end):
     return _level_end(buf, pos, limit) >= 0 or (at + 3 < end and _letter(buf[at]) and _month(buf, at) < 1000)
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def find(buf, at, end, table, fields):
     """What the line at `at` begins with (NONE, GOOD, STRANGE, IMPOSSIBLE); `fields` (FIELDS,) int64 take the head.
 
@@ -441,7 +443,7 @@ def block_keys(buf, count):
     return ids, known
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def move_ids(buf, lows, sizes, shifts):
     """Give every block id in `buf` another number of as many digits, in place; False where one has none to give.
 
@@ -486,7 +488,7 @@ def last_record(buf, end, table, wrapped):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def is_wrapped(buf, at, end):
     """Whether what another program wrote may stand before the head of a line without one: JSON, syslog, compose."""
     if at + 2 >= end:
@@ -521,7 +523,7 @@ def is_wrapped(buf, at, end):
     return pos + 1 < limit and first < pos and _digit(buf[pos + 1])  # stern: pod container line
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _numbers_between_commas(buf, at, end):
     pos, commas = at, 0
     while pos < min(end, at + 60) and commas < 2:
@@ -533,7 +535,7 @@ def _numbers_between_commas(buf, at, end):
     return commas == 2
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _block_id(buf, at, end, ids, internal, counts, begin):
     """Append the number at `at` to the ids from `begin` on unless it is there, is none or is beyond 64 bits.
 
@@ -566,7 +568,7 @@ def _block_id(buf, at, end, ids, internal, counts, begin):
     counts[0] += 1
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _bare_id(buf, at, start, end, ids, internal, counts, begin):
     """Take the id of `blockId=7`, `blockid: 7` or `"block_id":7`, whose `d` stands at `at`."""
     word = at - 2
@@ -589,7 +591,7 @@ def _bare_id(buf, at, start, end, ids, internal, counts, begin):
     _block_id(buf, at, end, ids, internal, counts, begin)
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _id_before(buf, at, start, end, ids, internal, counts, begin):
     """Take the id of `7_BP-…`, as Hadoop writes a block with its pool; its `_` stands at `at`."""
     if at + 3 >= end or buf[at + 1] != 66 or buf[at + 2] != 80 or buf[at + 3] != _MINUS:
@@ -606,7 +608,7 @@ def _id_before(buf, at, start, end, ids, internal, counts, begin):
         _block_id(buf, first, at, ids, internal, counts, begin)
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _pool_end(buf, at, start, end):
     """Where the id of a block pool (`BP-<number>-<address>-<time>`) ends whose first `-` is at `at`; or -1."""
     if at - 3 >= start and (97 <= (buf[at - 3] | 32) <= 122 or 48 <= buf[at - 3] <= 57):
@@ -623,21 +625,28 @@ def _pool_end(buf, at, start, end):
 
 
 @njit(cache=True, nogil=True)
-def _view(views, row, buf, start, stop):
-    """Arrow's string view (length, then prefix, buffer and offset, or up to twelve bytes inline) of buf[start:stop]."""
-    length = max(stop - start, 0)
-    views[row, 0] = length
-    if length > 12:
-        at = np.uint64(start)
-        first = np.uint32(buf[at]) | np.uint32(buf[at + np.uint64(1)]) << np.uint32(8)
-        first |= np.uint32(buf[at + np.uint64(2)]) << np.uint32(16) | np.uint32(buf[at + np.uint64(3)]) << np.uint32(24)
-        views[row, 1], views[row, 3] = np.int32(first), start
-    else:
-        for k in range(length):
-            views[row, 1 + k // 4] |= np.int32(np.uint32(buf[start + k]) << np.uint32(8 * (k % 4)))
+def views(buf, spans, text):
+    """Arrow's string views (n, 4) int32 of one of `TEXTS`, by the `spans` of a scan of `buf`.
+
+    Each is a length and then a prefix, a buffer (0) and an offset, or up to twelve bytes inline.
+    """
+    made = np.zeros((len(spans), 4), np.int32)
+    for row in range(len(spans)):
+        start, stop = spans[row, 2 * text], spans[row, 2 * text + 1]
+        made[row, 0] = length = stop - start
+        if length > 12:
+            at = np.uint64(start)
+            first = np.uint32(buf[at]) | np.uint32(buf[at + np.uint64(1)]) << np.uint32(8)
+            first |= np.uint32(buf[at + np.uint64(2)]) << np.uint32(16)
+            made[row, 1] = np.int32(first | np.uint32(buf[at + np.uint64(3)]) << np.uint32(24))
+            made[row, 3] = start
+        else:
+            for k in range(length):
+                made[row, 1 + k // 4] |= np.int32(np.uint32(buf[start + k]) << np.uint32(8 * (k % 4)))
+    return made
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _is_mark(before2, before, byte, after):
     """Whether a byte asks for a closer look.
 
@@ -653,8 +662,8 @@ def _is_mark(before2, before, byte, after):
 
 @njit(cache=True, nogil=True)
 def _marks(buf, end):
-    """Which bytes need a look: (end,) bool. A loop without branches, which the compiler vectorises."""
-    marks = np.zeros(end, np.bool_)
+    """Which bytes need a look: (end,) bool and up to seven more. A loop without branches, which is vectorised."""
+    marks = np.zeros((end + 7) // 8 * 8, np.bool_)
     before2, before, byte, after = buf[: end - 3], buf[1 : end - 2], buf[2 : end - 1], buf[3:end]
     inner = marks[2 : end - 1]
     for at in range(end - 3):
@@ -666,6 +675,19 @@ def _marks(buf, end):
 
 
 @njit(cache=True, nogil=True)
+def _places(marks):
+    """Where the marks stand (k,) int32. Eight bytes are looked at together: most have no mark."""
+    places, count = np.empty(len(marks), np.int32), 0
+    words = marks.view(np.uint64)
+    for word in range(len(words)):
+        if words[word] != 0:
+            for at in range(8 * word, 8 * word + 8):
+                places[count] = at
+                count += marks[at]
+    return places[:count]
+
+
+@uncounted
 def _is_trouble(buf, at, start, end):
     """Whether the `t` at `at` is that of exception or corrupt, in whatever case."""
     for k in range(6):  # corrup before it
@@ -679,7 +701,7 @@ def _is_trouble(buf, at, start, end):
     return True
 
 
-@njit(cache=True, nogil=True)
+@uncounted
 def _is_alarm_level(buf, at, stop):
     """Whether the level in buf[at:stop] begins like WARN, ERROR or FATAL, in whatever case."""
     for level in _ALARM_LEVELS:
@@ -692,18 +714,22 @@ def _is_alarm_level(buf, at, stop):
     return False
 
 
+TEXTS: Final = ("origin", "level", "logger", "thread", "message", "more")
+"""The texts of a record; `origin` is what stands between time stamp and message."""
+_ORIGIN, _LEVEL, _LOGGED, _THREAD, MESSAGE, _MORE, _POOL = range(7)
+
+
 class Scan(NamedTuple):
     """Records of a buffer, n of them.
 
     `number` (n,) int64 counts the lines before each; `place` (n,) int64 is where its time stamp stands, -1 without one;
     `time` (n,) int64 microseconds as written, -1 where it is no record; `shift` (n,) int64 minutes east of UTC,
     `NO_ZONE` where the line does not say; `head` (n,) int32 the code of layout and form (see `Layouts`); `kind` (n,)
-    uint8 as `scan.find` gives it; `alarm` (n,) uint8. The texts are views (n, 4) int32: `origin` is what stands
-    between time stamp and message. `offsets` (n + 1,) int32 and `ids` (m,) int64 are the block ids,
-    `internal_offsets` and `internal` the internal blocks of erasure-coded groups; `pool` (n, 2) int32 is where a
-    record names its block pool, 0 and 0 where it names none. `lines` counts all lines, `wrapped` (w,) int64 says where
-    those begin that another program may have wrapped. A line before the first head is a record of its own, whole in
-    `message`.
+    uint8 as `scan.find` gives it; `alarm` (n,) uint8. `spans` (n, 14) int32 says where each of `TEXTS` begins and ends,
+    and last where the record names its block pool; both are 0 of what it does not have. `offsets` (n + 1,) int32 and
+    `ids` (m,) int64 are the block ids, `internal_offsets` and `internal` the internal blocks of erasure-coded groups.
+    `lines` counts all lines, `wrapped` (w,) int64 says where those begin that another program may have wrapped. A line
+    before the first head is a record of its own, whole in `message`.
     """
 
     number: np.ndarray
@@ -713,13 +739,7 @@ class Scan(NamedTuple):
     head: np.ndarray
     kind: np.ndarray
     alarm: np.ndarray
-    origin: np.ndarray
-    level: np.ndarray
-    logger: np.ndarray
-    thread: np.ndarray
-    pool: np.ndarray
-    message: np.ndarray
-    more: np.ndarray
+    spans: np.ndarray
     offsets: np.ndarray
     ids: np.ndarray
     internal_offsets: np.ndarray
@@ -727,18 +747,32 @@ class Scan(NamedTuple):
     lines: int
     wrapped: np.ndarray
 
+    def text(self, text: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where one of `TEXTS` begins in each record (n,) and where it ends (n,)."""
+        return self.spans[:, 2 * text], self.spans[:, 2 * text + 1]
+
+    def bytes(self) -> np.ndarray:
+        """How many bytes each record has without its time stamp: (n,)."""
+        origin, message, more = (stop - start for start, stop in map(self.text, (_ORIGIN, MESSAGE, _MORE)))
+        return origin + message + more
+
+    @property
+    def pool(self) -> np.ndarray:
+        """Where each record names its block pool (n, 2)."""
+        return self.spans[:, 2 * _POOL :]
+
 
 def scan(buf: np.ndarray, end: int, table: Any, bounds: np.ndarray = NO_BOUNDS) -> Scan:
     """Records of buf[:end], whose lines begin as the layouts of `table` say.
 
     At each of `bounds` (k,) int64 a record begins, whatever stands there. Those are starts of lines, in their order.
     """
-    return Scan(*_walk(buf, end, table, bounds, np.flatnonzero(_marks(buf, end))))
+    return Scan(*_walk(buf, end, table, bounds, _places(_marks(buf, end))))
 
 
 @njit(cache=True, nogil=True)
 def _walk(buf, end, table, bounds, marks):
-    """The scan itself, from mark to mark; `marks` (k,) int64 are the places of the bytes that need a look."""
+    """The scan itself, from mark to mark; `marks` (k,) int32 are the places of the bytes that need a look."""
     lines = named_count = 0
     for at in marks:
         lines += buf[at] == _NEWLINE
@@ -747,17 +781,29 @@ def _walk(buf, end, table, bounds, marks):
     number, place, time = np.empty(lines, np.int64), np.full(lines, -1, np.int64), np.full(lines, -1, np.int64)
     shift, head = np.full(lines, NO_ZONE, np.int64), np.zeros(lines, np.int32)
     kinds, alarm = np.zeros(lines, np.uint8), np.zeros(lines, np.uint8)
-    origin, level, logger = (
-        np.zeros((lines, 4), np.int32),
-        np.zeros((lines, 4), np.int32),
-        np.zeros((lines, 4), np.int32),
-    )
-    thread, pool = np.zeros((lines, 4), np.int32), np.zeros((lines, 2), np.int32)
-    message, more = np.zeros((lines, 4), np.int32), np.zeros((lines, 4), np.int32)
+    spans = np.zeros((lines, 14), np.int32)
     offsets, internal_offsets = np.zeros(lines + 1, np.int32), np.zeros(lines + 1, np.int32)
     ids, internal, counts = np.empty(named_count, np.int64), np.empty(named_count, np.int64), np.zeros(2, np.int64)
-    fields, forms = np.zeros(FIELDS, np.int64), table[FORMS]
-    strange = np.empty(lines, np.int64)
+    strange, sizes, fields = np.empty(lines, np.int64), np.zeros(3, np.int64), np.zeros(FIELDS, np.int64)
+    made = (number, place, time, shift, head, kinds, alarm, spans, offsets, ids, internal_offsets, internal, strange)
+    _fill(buf, end, table, bounds, marks, (fields, counts, sizes), made)
+    n, line, wrapped = sizes[0], sizes[1], sizes[2]
+    return (
+        number[:n], place[:n], time[:n], shift[:n], head[:n], kinds[:n], alarm[:n],
+        spans[:n], offsets[: n + 1], ids[: counts[0]], internal_offsets[: n + 1], internal[: counts[1]],
+        line, strange[:wrapped],
+    )  # fmt: skip
+
+
+@uncounted
+def _fill(buf, end, table, bounds, marks, found, made):
+    """Fill the arrays that the scan has `made`.
+
+    What was `found` last: fields of a head, numbers of ids and of internal ones, of records, lines and `wrapped`.
+    """
+    fields, counts, sizes = found
+    number, place, time, shift, head, kinds, alarm, spans, offsets, ids, internal_offsets, internal, strange = made
+    forms = table[FORMS]
     at = line = mark = wrapped = bound = 0
     row, headed, more_start, more_stop = -1, False, 0, 0
     while at < end:
@@ -770,7 +816,7 @@ def _walk(buf, end, table, bounds, marks):
             wrapped += 1
         if kind != NONE or forced or not headed:
             if headed:
-                _view(more, row, buf, more_start, more_stop)
+                _put(spans, row, _MORE, more_start, more_stop)
             row += 1
             headed, more_start, more_stop = kind != NONE, 0, 0
             offsets[row], internal_offsets[row] = counts[0], counts[1]
@@ -784,9 +830,9 @@ def _walk(buf, end, table, bounds, marks):
                 else:
                     _id_before(buf, at, start, end, ids, internal, counts, offsets[row])
             elif byte == _MINUS:
-                stop = _pool_end(buf, at, start, end) if pool[row, 1] == 0 else -1
+                stop = _pool_end(buf, at, start, end) if spans[row, 2 * _POOL + 1] == 0 else -1
                 if stop > 0:
-                    pool[row, 0], pool[row, 1] = at - 2, stop
+                    _put(spans, row, _POOL, at - 2, stop)
             elif (byte | 32) == 100:
                 _bare_id(buf, at, start, end, ids, internal, counts, offsets[row])
             elif not alarm[row]:
@@ -798,14 +844,14 @@ def _walk(buf, end, table, bounds, marks):
         if kind == GOOD:
             time[row], place[row], shift[row] = fields[TIME], fields[AT], fields[SHIFT]
             head[row] = fields[LAYOUT] * forms + fields[FORM]
-            _view(origin, row, buf, fields[AFTER], fields[TEXT])
-            _view(level, row, buf, fields[LEVEL_AT], fields[LEVEL_STOP])
-            _view(logger, row, buf, fields[LOGGER_AT], fields[LOGGER_STOP])
-            _view_trimmed(thread, row, buf, fields[THREAD_AT], fields[THREAD_STOP])
-            _view(message, row, buf, fields[TEXT], stop)
+            _put(spans, row, _ORIGIN, fields[AFTER], fields[TEXT])
+            _put(spans, row, _LEVEL, fields[LEVEL_AT], fields[LEVEL_STOP])
+            _put(spans, row, _LOGGED, fields[LOGGER_AT], fields[LOGGER_STOP])
+            _put_trimmed(spans, row, buf, fields[THREAD_AT], fields[THREAD_STOP])
+            _put(spans, row, MESSAGE, fields[TEXT], stop)
             alarm[row] |= _is_alarm_level(buf, fields[LEVEL_AT], fields[LEVEL_STOP])
         elif kind != NONE or not headed:
-            _view(message, row, buf, start, stop)
+            _put(spans, row, MESSAGE, start, stop)
         else:
             if more_start == 0:
                 more_start = start
@@ -813,23 +859,25 @@ def _walk(buf, end, table, bounds, marks):
         line += 1
         at += 1
     if headed:
-        _view(more, row, buf, more_start, more_stop)
+        _put(spans, row, _MORE, more_start, more_stop)
     n = row + 1
     offsets[n], internal_offsets[n] = counts[0], counts[1]
-    return (
-        number[:n], place[:n], time[:n], shift[:n], head[:n], kinds[:n], alarm[:n],
-        origin[:n], level[:n], logger[:n], thread[:n], pool[:n], message[:n], more[:n],
-        offsets[: n + 1], ids[: counts[0]], internal_offsets[: n + 1], internal[: counts[1]], line, strange[:wrapped],
-    )  # fmt: skip
+    sizes[0], sizes[1], sizes[2] = n, line, wrapped
 
 
-@njit(cache=True, nogil=True)
-def _view_trimmed(views, row, buf, start, stop):
+@uncounted
+def _put(spans, row, text, start, stop):
+    if stop > start:
+        spans[row, 2 * text], spans[row, 2 * text + 1] = start, stop
+
+
+@uncounted
+def _put_trimmed(spans, row, buf, start, stop):
     while start < stop and buf[start] == _BLANK:
         start += 1
     while stop > start and buf[stop - 1] == _BLANK:
         stop -= 1
-    _view(views, row, buf, start, stop)
+    _put(spans, row, _THREAD, start, stop)
 
 
 @njit(cache=True, nogil=True)

@@ -152,11 +152,11 @@ class Daemons(Domain):
             ).fetchall()[0][0]
         return 0, other, int(scored)
 
-    def recount(self, store: Store, settings: Settings) -> None:
+    def recount(self, store: Store, settings: Settings) -> int:
         """See `Domain.recount`: all minutes."""
         with store.write() as con:
             con.execute("DELETE FROM daemon_sources")
-        bring_up_to_date(store)
+        return bring_up_to_date(store)
 
     def changed(self, store: Store, revision: int) -> tuple[int, list[str]]:
         """See `Domain.changed`: minutes that were counted anew, and those that they say more about."""

@@ -1,10 +1,11 @@
-"""Template matching in SQL against a naive oracle of the catalogue's rules; catalogue files."""
+"""Compiled template matching against a naive oracle of the catalogue's rules; catalogue files."""
 
 import random
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,17 +14,22 @@ from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES, catalogues
 from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, WILDCARD, Catalogue, Template, read_catalogue
+from hdfs_pipeline.scoring.matching import matcher_of
 
 SEED = 20081109
-REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 CON = connect(threads=1)
+CON.execute("SET preserve_insertion_order = true")
+REPEATABLE = settings(derandomize=True, deadline=None, max_examples=200)
 SHIPPED_CATALOGUES = [read_catalogue(path, STAGES) for path in sorted(SHIPPED.glob("*.csv"))]
 
 
-def by_sql(catalogue: Catalogue, messages: Iterable[str]) -> list[str]:
-    """Event id of each message, by the compiled SQL."""
-    sql = f"SELECT {catalogue.case('message')} FROM (SELECT unnest($1::VARCHAR[]) AS message)"
-    return [catalogue.columns[row[0]] for row in CON.execute(sql, [list(messages)]).fetchall()]
+def matched(catalogue: Catalogue, messages: Iterable[str]) -> list[str]:
+    """Event id of each message, by the compiled matcher and by the SQL that says the same."""
+    given = pa.table({"message": pa.array(list(messages), pa.string())})
+    events = matcher_of(catalogue).strings(given["message"].combine_chunks()).tolist()
+    CON.register("given", given)
+    assert [row[0] for row in CON.execute(f"SELECT {catalogue.case('message')} FROM given").fetchall()] == events
+    return [catalogue.columns[event] for event in events]
 
 
 class Oracle:
@@ -87,7 +93,7 @@ def test_every_shipped_template_matches_as_the_rules_say(catalogue: Catalogue) -
         messages.append(choose.choice(FILLERS).join(choose.choices(literals, k=choose.randint(1, 5))))
     oracle = Oracle(catalogue)
     expected = [oracle.event(message) for message in messages]
-    found = by_sql(catalogue, messages)
+    found = matched(catalogue, messages)
     assert [(m, w, g) for m, w, g in zip(messages, expected, found, strict=True) if w != g] == [], f"seed {SEED}"
     assert set(expected) == set(catalogue.columns), "the messages should reach every template, and none"
 
@@ -102,7 +108,7 @@ def test_every_shipped_template_takes_the_plain_messages_built_from_it(catalogue
     for template in catalogue.templates:
         first, *rest = template.text.split(WILDCARD)
         built.append(first + "".join(f"{choose.choice(PLAIN)}{part}" for part in rest))
-    assert by_sql(catalogue, built) == list(catalogue.columns[:-1])
+    assert matched(catalogue, built) == list(catalogue.columns[:-1])
 
 
 @pytest.mark.parametrize(
@@ -126,7 +132,7 @@ def test_every_shipped_template_takes_the_plain_messages_built_from_it(catalogue
     ],
 )  # fmt: skip
 def test_messages_of_2008_are_told_apart(message: str, event: str) -> None:
-    assert by_sql(catalogues()["hdfs_v1.v1"], [message]) == [event]
+    assert matched(catalogues()["hdfs_v1.v1"], [message]) == [event]
 
 
 snippets = st.text(st.sampled_from("ab%_\\' x"), min_size=1, max_size=3)
@@ -153,7 +159,7 @@ def test_templates_of_any_text_and_frequency_match_as_the_rules_say(
     messages = [filled(template.text, choose) for template in catalogue.templates for _ in range(2)]
     messages += [spoiled(message, choose) for message in messages] + others + [""]
     oracle = Oracle(catalogue)
-    assert by_sql(catalogue, messages) == [oracle.event(message) for message in messages]
+    assert matched(catalogue, messages) == [oracle.event(message) for message in messages]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +184,7 @@ def test_templates_of_any_text_and_frequency_match_as_the_rules_say(
 )
 def test_characters_that_sql_reads_otherwise_stand_for_themselves(template: str, message: str, matches: bool) -> None:
     catalogue = Catalogue("one", 1, (Template("E1", "", template),))
-    assert by_sql(catalogue, [message]) == ["E1" if matches else UNKNOWN]
+    assert matched(catalogue, [message]) == ["E1" if matches else UNKNOWN]
 
 
 def test_a_frequent_template_never_takes_what_an_earlier_one_must_win() -> None:
@@ -189,14 +195,14 @@ def test_a_frequent_template_never_takes_what_an_earlier_one_must_win() -> None:
         Template("E4", "", "other <*>", 100),
     )
     messages = ["Received x src: y", "Received x", "Reopen", "other x", "an other x"]
-    assert by_sql(Catalogue("c", 1, templates), messages) == ["E1", "E2", "E3", "E4", UNKNOWN]
+    assert matched(Catalogue("c", 1, templates), messages) == ["E1", "E2", "E3", "E4", UNKNOWN]
 
 
 @pytest.mark.parametrize("count", [1, 255, 256])
 def test_catalogues_of_any_size_number_their_events_rightly(count: int) -> None:
     catalogue = Catalogue("big", 1, tuple(Template(f"E{i}", "", f"message {i} <*>") for i in range(count)))
     messages = [f"message {i} x" for i in range(count)] + ["another"]
-    assert by_sql(catalogue, messages) == list(catalogue.columns)
+    assert matched(catalogue, messages) == list(catalogue.columns)
 
 
 def test_a_catalogue_comes_back_as_it_was_saved(tmp_path: Path) -> None:
@@ -315,3 +321,16 @@ def test_every_event_has_a_name_for_people() -> None:
         assert all(names)
         assert len(set(names)) == len(names)
     assert "no template" in SHIPPED_CATALOGUES[0].describe(UNKNOWN)
+
+
+def test_templates_that_begin_one_another_are_told_apart_however_many_they_are() -> None:
+    templates = [Template(f"E{size}", "", "a" * size + "<*>") for size in range(1500, 0, -1)]
+    nested = matcher_of(Catalogue("nested", 1, tuple(templates)))
+    assert nested.strings(pa.array(["a" * 1500, "a" * 7 + "b", "b"])).tolist() == [0, 1493, 1500]
+
+
+def test_a_part_of_an_arrow_array_is_matched_alone() -> None:
+    plain = matcher_of(Catalogue("plain", 1, (Template("E1", "", "one<*>"),)))
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        assert plain.strings(pa.array(["one", "two", "one more", ""], kind)[1:3]).tolist() == [1, 0]
+    assert plain.strings(pa.array([], pa.string_view())).tolist() == []

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdfs_pipeline.domains.blocks.block_counts import EVENT_MATRIX
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.kernel import EVENT_MATRIX, connect, count_events, event_matrix, events_sql, fault_sql
+from hdfs_pipeline.domains.blocks.kernel import connect, count_events, counts_sql, event_matrix, events_sql, fault_sql
 from hdfs_pipeline.domains.blocks.records import RECORDS, split_records
 from hdfs_pipeline.scoring.catalogue import Catalogue, Template
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
@@ -18,7 +19,6 @@ from hdfs_pipeline_tests.domains.blocks.formats import log_format
 CATALOGUE = Catalogue("c", 1, (Template("E1", "", "one <*>"), Template("E2", "", "two <*>")))
 REPEATABLE = settings(derandomize=True, deadline=None, max_examples=20)
 LIMIT = 1 << 20
-CON = connect(threads=1)
 
 
 def events(text: str, catalogue: Catalogue = CATALOGUE) -> list[dict[str, Any]]:
@@ -95,6 +95,13 @@ def test_dead_letters_are_told_with_their_reason(text: str, fault: str | None) -
     assert (found is None) if fault is None else found.startswith(fault)
 
 
+def counted_by_sql(data: bytes) -> pa.Table:
+    con = connect(threads=1)
+    con.register("records", pa.Table.from_batches(split_records([data], log_format()), RECORDS))
+    living = f"(SELECT * FROM records WHERE {fault_sql(LIMIT)} IS NULL)"
+    return con.sql(counts_sql(f"({events_sql(living, CATALOGUE)})")).to_arrow_table()
+
+
 START = datetime(2026, 11, 21, tzinfo=UTC)
 line = st.tuples(
     st.sampled_from([("one", 0, False), ("two", 1, False), ("odd", 2, False), ("two Exception", 1, True)]),
@@ -115,13 +122,11 @@ def test_counts_are_those_of_a_naive_count(lines: list[Any], parts: int) -> None
         )
         for block in set(ids):
             naive[block].append((event, alarm, time))
-    share = len(text) // parts + 1
-    pieces = [text[at : at + share] for at in range(0, len(text), share)]
-    con = CON
-    batches = [list(split_records(["\n".join(piece).encode()], log_format())) for piece in pieces]
-    counts = [count_events(con, batch, CATALOGUE, LIMIT) for batch in batches]  # as a stream brings them: in parts
-    counts.append(count_events(con, [], CATALOGUE, LIMIT))
-    table = event_matrix(pa.concat_tables(counts), CATALOGUE)
+    data = "\n".join(text).encode()
+    share = len(data) // parts + 1
+    chunks = [data[at : at + share] for at in range(0, len(data), share)]
+    table = count_events(chunks, log_format(), CATALOGUE, LIMIT)
+    assert event_matrix(counted_by_sql(data), CATALOGUE).equals(table)
     assert table.schema == EVENT_MATRIX
     found = {row["block_id"]: row for row in table.to_pylist()}
     assert list(found) == sorted(naive)
@@ -135,24 +140,32 @@ def test_counts_are_those_of_a_naive_count(lines: list[Any], parts: int) -> None
 
 def test_dead_letters_count_for_no_block() -> None:
     text = b"blk_1\n2026-13-21 14:16:19,172 INFO a: one blk_1\n2026-11-21 14:16:19,172 INFO a: one blk_2 " + b"x" * 2000
-    counts = count_events(connect(threads=1), split_records([text], log_format()), CATALOGUE, 1024)
-    assert counts.num_rows == 0
+    assert count_events([text], log_format(), CATALOGUE, 1024).num_rows == 0
 
 
 def test_a_matrix_of_nothing_is_empty_and_has_its_columns() -> None:
-    counts = count_events(connect(threads=1), [], catalogues()["hdfs_v1.v1"], LIMIT)
-    table = event_matrix(counts, catalogues()["hdfs_v1.v1"])
+    table = count_events([], log_format(), catalogues()["hdfs_v1.v1"], LIMIT)
     assert (table.num_rows, table.schema) == (0, EVENT_MATRIX)
 
 
 def test_a_record_that_names_a_block_twice_counts_once() -> None:
-    (row,) = event_matrix(
-        count_events(
-            connect(threads=1),
-            split_records([b"2026-11-21 14:16:19,172 INFO a: one blk_7 file /x/blk_7\n  blk_7_1.meta"], log_format()),
-            CATALOGUE,
-            LIMIT,
-        ),
-        CATALOGUE,
-    ).to_pylist()
+    text = b"2026-11-21 14:16:19,172 INFO a: one blk_7 file /x/blk_7\n  blk_7_1.meta"
+    (row,) = count_events([text], log_format(), CATALOGUE, LIMIT).to_pylist()
     assert (row["block_id"], row["lines"], row["counts"]) == (7, 1, [1, 0, 0])
+
+
+def test_a_record_that_names_many_blocks_counts_once_for_each() -> None:
+    ids = [*range(1, 101), *range(1, 101)]  # more than the scan looks back for repetitions
+    text = "2026-11-21 14:16:19,172 INFO a: one " + " ".join(f"blk_{block}" for block in ids)
+    rows = count_events([text.encode()], log_format(), CATALOGUE, LIMIT).to_pylist()
+    assert [row["block_id"] for row in rows] == list(range(1, 101))
+    assert all(row["lines"] == 1 and row["counts"] == [1, 0, 0] for row in rows)
+
+
+def test_counts_outgrow_the_table_that_they_began_with() -> None:
+    lines = [f"2026-11-21 14:16:19,172 INFO a: one blk_{block}\n" for block in range(20_000)] * 2
+    text = "".join(lines).encode()
+    chunks = [text[at : at + 100_000] for at in range(0, len(text), 100_000)]
+    table = count_events(chunks, log_format(), CATALOGUE, LIMIT)
+    assert table["block_id"].to_pylist() == list(range(20_000))
+    assert set(table["lines"].to_pylist()) == {2}

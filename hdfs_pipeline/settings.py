@@ -262,7 +262,7 @@ class Settings(BaseSettings):
         512, ge=1, description="MiB that the blocks in a worker's memory may take, open and remembered ones."
     )
     stream_gather_ms: int = Field(
-        10, ge=0, le=60_000, description="Milliseconds for which a worker gathers records before it parses them."
+        60, ge=0, le=60_000, description="Milliseconds between two batches of a worker, where few records come."
     )
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
     alertmanager_url: str = Field(

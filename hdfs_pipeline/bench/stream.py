@@ -2,7 +2,7 @@
 
 The producer repeats a sample with fresh block ids and rising times. One worker runs twice: at `rate` lines a second, to
 see how many it takes; and at 10,000, to see how long it takes from the record that closes a block, as the producer
-stamped it, to the anomaly that the broker acknowledged.
+stamped it, to the anomaly that the broker acknowledged, and where this time goes.
 """
 
 import json
@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import numpy as np
 import psutil
 
 from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
+from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import NotTrainedError, SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
-from hdfs_pipeline.sources.kafka import ADDRESS_FILE
+from hdfs_pipeline.sources.kafka import ADDRESS_FILE, is_embedded
 
 LATENCY_RATE: Final = 10_000
 _WARM_S: Final = 12.0
@@ -102,28 +104,25 @@ def bench_stream(
     settings: Settings,
     sample: Path,
     *,
-    bootstrap: str = "",
-    rate: int = 120_000,
+    rate: int = 160_000,
     seconds: float = 30.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure on the embedded broker and, where `bootstrap` names one, on a real broker of its own.
+    """Measure on the broker that the settings name, or on an embedded one of its own.
 
     The models are those of the home. Raises: NotTrainedError without them; SetupError where a process does not start,
-    or where the real broker's `raw_logs` is not empty.
+    or where the named broker's `raw_logs` is not empty.
     """
     if not settings.models.is_dir():
         raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline demo` first")
-    result: dict[str, Any] = {"machine": machine(), "rate_asked": rate, "brokers": {}}
-    for name, address in {"embedded": "", **({"real": bootstrap} if bootstrap else {})}.items():
-        with tempfile.TemporaryDirectory(prefix="bench.stream.") as folder:
-            bench = _prepare(settings, Path(folder), address)
-            say(f"{name} broker: starting")
-            result["brokers"][name] = _measure(bench, sample, address, rate, seconds, say)
-    return result
+    name = "embedded" if is_embedded(settings) else "real"
+    with tempfile.TemporaryDirectory(prefix="bench.stream.") as folder:
+        say(f"{name} broker: starting")
+        measured = _measure(_prepare(settings, Path(folder)), sample, name, rate, seconds, say)
+    return {"machine": machine(), "rate_asked": rate, "brokers": {name: measured}}
 
 
-def _prepare(settings: Settings, folder: Path, address: str) -> _Bench:
+def _prepare(settings: Settings, folder: Path) -> _Bench:
     home = folder / "home"
     shutil.copytree(settings.models, home / "models")
     if settings.catalogues.is_dir():
@@ -131,18 +130,18 @@ def _prepare(settings: Settings, folder: Path, address: str) -> _Bench:
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
     env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port)}
-    if address:
-        env[BOOTSTRAP] = address
+    if not is_embedded(settings):
+        env |= {BOOTSTRAP: settings.kafka_bootstrap_servers, f"{PREFIX}KAFKA": json.dumps(settings.kafka)}
     return _Bench(env, folder, f"http://{settings.metrics_host}:{port}/metrics")
 
 
 def _measure(
-    bench: _Bench, sample: Path, address: str, rate: int, seconds: float, say: Callable[[str], None]
+    bench: _Bench, sample: Path, name: str, rate: int, seconds: float, say: Callable[[str], None]
 ) -> dict[str, Any]:
     with ExitStack() as stack:
         bench.env[f"{PREFIX}DAGSTER_URL"] = stack.enter_context(_reports_to(bench.reports))
         broker = None
-        if address:
+        if name == "real":
             _refuse_unless_empty(bench)
         else:
             broker = bench.start("broker", "broker")
@@ -228,7 +227,17 @@ def _latency(bench: _Bench, sample: Path, worker: _Process, broker: _Process | N
         "anomalies": [report["anomalies"] for report in windows],
         "p50_ms": [report["latency_p50_ms"] for report in windows],
         "p99_ms": [report["latency_p99_ms"] for report in windows],
+        "parts_ms": _over(windows, "latency_parts_ms"),
+        "slowest_parts_ms": _over(windows, "slowest_parts_ms"),
         "cpu_share": {name: round(value / lasted, 3) for name, value in used.items()},
+    }
+
+
+def _over(windows: list[dict[str, Any]], name: str) -> dict[str, float]:
+    """The means of each part of the latency over all anomalies of the windows."""
+    weights = [report["anomalies"] for report in windows]
+    return {
+        part: round(float(np.average([report[name][part] for report in windows], weights=weights)), 1) for part in PARTS
     }
 
 

@@ -49,19 +49,21 @@ def bench_stream_command(
     path: Annotated[Path, typer.Argument(help="Sample to replay: a log, or a folder of logs.")] = (
         PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
     ),
-    bootstrap: Annotated[str, typer.Option(help="A real broker to measure on as well; its topics must be empty.")] = "",
-    rate: Annotated[int, typer.Option(min=1, max=10**8, help="Lines a second to ask of the worker.")] = 120_000,
+    rate: Annotated[int, typer.Option(min=1, max=10**8, help="Lines a second to ask of the worker.")] = 160_000,
     seconds: Annotated[
         float, typer.Option(callback=terminal.finite, min=0.1, max=86_400, help="Seconds of each measurement.")
     ] = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Lines a second through a stream worker, and milliseconds to the anomaly; with what broker and producer cost."""
+    """Lines a second through a stream worker, and where the milliseconds to an anomaly go.
+
+    It takes the broker that KAFKA_BOOTSTRAP_SERVERS names, whose raw_logs must be empty, or an embedded one of its own.
+    """
     from hdfs_pipeline.bench.stream import bench_stream
     from hdfs_pipeline.cli.tables.bench import stream_table
 
     with terminal.err.status("measuring") as status:
-        result = bench_stream(load_settings(), path, bootstrap=bootstrap, rate=rate, seconds=seconds, say=status.update)
+        result = bench_stream(load_settings(), path, rate=rate, seconds=seconds, say=status.update)
     terminal.print_json(result) if as_json else terminal.out.print(stream_table(result))
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.detectors import DETECTORS, detector_row
 from hdfs_pipeline.detectors import Row as DetectorRow
+from hdfs_pipeline.domains.course import Course
 from hdfs_pipeline.errors import DataError, UsageError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -263,8 +264,8 @@ class Figures(Protocol):
     def verdict(self, status: str) -> None:
         """A verdict was published."""
 
-    def acknowledged(self, seconds: float) -> None:
-        """The brokers have a verdict, so long after the record that closed its item."""
+    def acknowledged(self, parts: Sequence[float]) -> None:
+        """The brokers have a verdict, after so many seconds in each of `course.PARTS`."""
 
     def odd_clocks(self, leads: Mapping[str, float]) -> None:
         """Hosts whose clocks cannot be right, each with the seconds by which it is ahead."""
@@ -285,8 +286,8 @@ class Stage(Protocol):
     def begin(self, places: dict[int, str | None], life: str) -> None:
         """Take over partitions of this life of the topic, each with the note that was committed with its offset."""
 
-    def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
-        """Work on messages; `stamps` is when the first of each partition was produced, in seconds since 1970."""
+    def handle(self, batch: Batch, course: Course) -> None:
+        """Work on messages, and note in `course` what was done when."""
 
     def tick(self, caught_up: np.ndarray) -> bool:
         """Once a second; `caught_up` are the partitions (bool) read to their end. Whether to begin anew.

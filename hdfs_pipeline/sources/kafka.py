@@ -3,7 +3,7 @@
 import gc
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, Final
@@ -123,6 +123,15 @@ def headers_of(message: "Message") -> Headers:
     except (SystemError, UnicodeDecodeError):
         message.set_headers([])  # it keeps that list
         return []
+
+
+def each_headers(messages: "Iterable[Message]") -> Iterator[Headers]:
+    """`headers_of` each message."""
+    for message in messages:
+        try:
+            yield _HEADERS(message) or []
+        except (SystemError, UnicodeDecodeError):
+            yield headers_of(message)
 
 
 def committed(client: "Consumer", places: list["TopicPartition"], limit_s: float = 30.0) -> list["TopicPartition"]:

@@ -2,12 +2,13 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
+from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.hosts import answers_to
 from hdfs_pipeline.settings import Settings
@@ -21,7 +22,7 @@ class Metrics:
     """Counters of one worker. `stage` is the topic that it reads."""
 
     def __init__(self, stage: str) -> None:
-        from prometheus_client import CollectorRegistry, Gauge, Histogram
+        from prometheus_client import CollectorRegistry, Gauge, Histogram, Summary
         from prometheus_client import Counter as Total
 
         self.registry = CollectorRegistry()
@@ -44,6 +45,8 @@ class Metrics:
             "From the record that closes an item, as its producer stamped it, to its anomaly acknowledged.",
             buckets=_SECONDS,
         )
+        parts = make(Summary, "latency_part_seconds", "Where these seconds go.", "part")
+        self._parts = [parts.labels(stage, part) for part in PARTS]
         self._open = make(Gauge, "open_blocks", "Items that are open.")
         self._held = make(Gauge, "held_blocks", "Items in memory, open and remembered.")
         self._refused = make(Gauge, "model_refused", "1 while a model is to serve that cannot: an older one serves on.")
@@ -98,10 +101,12 @@ class Metrics:
         self._verdicts.labels(self.stage, status).inc()
         self.recent.add(anomalies=status == "final")
 
-    def acknowledged(self, seconds: float) -> None:
-        """The brokers have an anomaly, `seconds` after the record that closed its item."""
-        self._latency.observe(seconds)
-        self.recent.latency(seconds)
+    def acknowledged(self, parts: Sequence[float]) -> None:
+        """The brokers have an anomaly, after so many seconds in each of `course.PARTS`."""
+        self._latency.observe(sum(parts))
+        for part, seconds in zip(self._parts, parts, strict=True):
+            part.observe(seconds)
+        self.recent.latency(parts)
 
     def odd_clocks(self, leads: Mapping[str, float]) -> None:
         """Hosts whose clocks cannot be right, each with the seconds by which it is ahead."""
@@ -152,7 +157,7 @@ class Recent:
     refused_model: str = ""
     odd_clocks: str = ""
     _counts: Counter[str] = field(default_factory=Counter)
-    _latencies: list[float] = field(default_factory=list)
+    _latencies: list[Sequence[float]] = field(default_factory=list)  # by part
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, **counts: int) -> None:
@@ -160,24 +165,31 @@ class Recent:
         with self._mutex:
             self._counts.update(counts)
 
-    def latency(self, seconds: float) -> None:
-        """Keep a latency."""
+    def latency(self, parts: Sequence[float]) -> None:
+        """Keep a latency, in seconds by part."""
         with self._mutex:
             if len(self._latencies) < _KEPT:
-                self._latencies.append(seconds)
+                self._latencies.append(parts)
 
-    def take(self, seconds: float) -> dict[str, float | int | str]:
+    def take(self, seconds: float) -> dict[str, Any]:
         """The figures of the last `seconds`, which begin anew."""
         with self._mutex:
             counts, self._counts = self._counts, Counter()
-            latencies, self._latencies = np.array(self._latencies), []
+            latencies, self._latencies = np.array(self._latencies) * 1000, []
         names = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")
-        figures: dict[str, float | int | str] = {name: int(counts[name]) for name in names}
+        figures: dict[str, Any] = {name: int(counts[name]) for name in names}
         figures |= {"lines_per_s": round(counts["messages"] / seconds, 1), "lag": self.lag}
         figures["open_blocks"] = self.still_open
         told = {"refused_model": self.refused_model, "implausible_clocks": self.odd_clocks}
         figures |= {name: text for name, text in told.items() if text}
         if len(latencies):
-            p50, p99 = np.percentile(latencies, [50, 99]) * 1000
+            total = latencies.sum(axis=1)
+            p50, p99 = np.percentile(total, [50, 99])
             figures |= {"latency_p50_ms": round(float(p50), 1), "latency_p99_ms": round(float(p99), 1)}
+            figures |= {"latency_parts_ms": _means(latencies), "slowest_parts_ms": _means(latencies[total >= p99])}
         return figures
+
+
+def _means(latencies: np.ndarray) -> dict[str, float]:
+    """The mean of each part of latencies (n, parts)."""
+    return {part: round(mean, 1) for part, mean in zip(PARTS, latencies.mean(axis=0).tolist(), strict=True)}

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import producer
+from hdfs_pipeline.sources.kafka import ANOMALIES, producer
 
+_VERDICTS_MS: Final = 2  # for which messages to one partition wait for each other
+_OTHERS_MS: Final = 50  # nobody waits for vectors, and each request costs the broker as much as many messages
 _PATIENCE_S: Final = 30.0  # seconds to wait for room in the queue, or for the last acknowledgements
 
 Heard = Callable[[int], None]
@@ -20,8 +22,14 @@ class Outbox:
     """Sends messages; a point in time (`mark`) is settled once all that was sent before it is acknowledged."""
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = producer(
-            settings, enable_idempotence=True, linger_ms=5, compression_type="lz4", delivery_timeout_ms=60_000
+        from confluent_kafka import KafkaError, KafkaException
+
+        self._refused, self._unknown_partition = KafkaException, KafkaError._UNKNOWN_PARTITION
+        self._verdicts, self._others = (
+            producer(
+                settings, enable_idempotence=True, linger_ms=linger, compression_type="lz4", delivery_timeout_ms=60_000
+            )
+            for linger in (_VERDICTS_MS, _OTHERS_MS)
         )
         self._waiting: Counter[int] = Counter()  # messages without acknowledgement by the mark that follows them
         self._next = 0
@@ -29,21 +37,20 @@ class Outbox:
 
     def send(self, topic: str, key: bytes, value: bytes, partition: int, heard: Heard | None = None) -> None:
         """Queue a message. Raises: SetupError where the brokers take nothing any more, or have refused a message."""
-        from confluent_kafka import KafkaError, KafkaException
-
         deadline = time.monotonic() + _PATIENCE_S
+        client = self._verdicts if topic == ANOMALIES else self._others
         on_delivery = partial(self._delivered, self._next, heard)
         while True:
             try:
-                self._producer.produce(topic, value, key, partition=partition, on_delivery=on_delivery)
+                client.produce(topic, value, key, partition=partition, on_delivery=on_delivery)
                 break
             except BufferError:
                 if time.monotonic() > deadline:
                     raise SetupError(f"the brokers have taken nothing for {_PATIENCE_S:g} s: see their logs") from None
                 self.poll(0.1)
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError._UNKNOWN_PARTITION and time.monotonic() < deadline:
-                    self._producer.list_topics(topic, _PATIENCE_S)  # it was added after this client last looked
+            except self._refused as error:
+                if error.args[0].code() == self._unknown_partition and time.monotonic() < deadline:
+                    client.list_topics(topic, _PATIENCE_S)  # it was added after this client last looked
                     self.poll(0.1)
                     continue
                 # Refused before it is sent: too long, or no such partition.
@@ -69,13 +76,18 @@ class Outbox:
         return not any(left for number, left in self._waiting.items() if number < mark)
 
     def poll(self, timeout_s: float = 0.0) -> None:
-        """Take in acknowledgements. Raises: SetupError for a refused message; a new worker reads its source again."""
-        self._producer.poll(timeout_s)
+        """Take in acknowledgements, and wait so long for one of a verdict.
+
+        Raises: SetupError for a refused message; a new worker reads its source again.
+        """
+        self._others.poll(0)
+        self._verdicts.poll(timeout_s)
         if self._failed:
             raise SetupError(f"a message was not taken: {self._failed}")
 
     def flush(self, limit_s: float = _PATIENCE_S) -> bool:
         """Wait for all acknowledgements, for `limit_s` at most; whether all came."""
-        left = self._producer.flush(limit_s)
+        deadline = time.monotonic() + limit_s
+        left = [client.flush(max(deadline - time.monotonic(), 0.0)) for client in (self._others, self._verdicts)]
         self.poll()
-        return left == 0
+        return not any(left)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 
@@ -55,7 +55,7 @@ class Reporter:
                 if last:
                     return
 
-    def _post(self, client: httpx.Client, figures: dict[str, float | int | str]) -> None:
+    def _post(self, client: httpx.Client, figures: dict[str, Any]) -> None:
         try:
             body = {
                 "metadata": {"stage": self._metrics.stage, **figures},

@@ -10,11 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from operator import methodcaller
 from typing import Any, Final
 
 import numpy as np
 
 from hdfs_pipeline.domains.contract import Batch, Stage
+from hdfs_pipeline.domains.course import Course
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.settings import Settings
@@ -30,9 +32,15 @@ from hdfs_pipeline.streaming.topics import REFRESH_MS, raise_partitions
 _log = logging.getLogger(__name__)
 _BATCH: Final = 4000  # messages parsed together at most
 _CONSUME: Final = 2000  # messages taken at a time: the client's best size
+_WORTH: Final = 64  # messages that are worth a batch: one that is smaller costs as much
+_PAUSE_S: Final = 0.01  # between the beginnings of two batches at least
+_SETTLE_S: Final = 0.002  # what the broker sent together comes in pieces
+_QUIET_S: Final = 0.1  # the longest wait for a message
+_LEAST_S: Final = 0.001  # below it the client does not wait
 _EVERY_S: Final = 1.0  # commits, quiet items, a look for a new champion
 _PATIENCE_S: Final = 60.0  # seconds without any broker after which a worker ends
 _ASK_S: Final = 1.0
+_ERROR, _PARTITION, _OFFSET = methodcaller("error"), methodcaller("partition"), methodcaller("offset")
 _SESSION_MS: Final = 6_000  # the least that brokers allow: how long a killed worker is waited for
 
 
@@ -42,6 +50,8 @@ class Worker:
     def __init__(self, settings: Settings, stage: Stage, outbox: Outbox, metrics: Metrics, partitions: int) -> None:
         self._settings, self._stage, self._outbox, self._metrics = settings, stage, outbox, metrics
         self._gather_s = settings.stream_gather_ms / 1000
+        self._pause_s = min(_PAUSE_S, self._gather_s)
+        self._begun = 0.0  # when work on the last batch began
         self._positions = np.full(partitions, -1, np.int64)
         self._committed = np.full(partitions, -1, np.int64)
         self._snapshots: deque[tuple[int, np.ndarray]] = deque()
@@ -80,9 +90,10 @@ class Worker:
         with stop_on_signals() as stopped:
             try:
                 while not stopped.is_set():
-                    messages, gaps = self._gather()
+                    messages, gaps, arrived = self._gather()
                     if messages:
-                        self._work(messages)
+                        self._begun = time.monotonic()
+                        self._work(messages, arrived)
                     for gap in gaps:
                         self._pass_over(gap)
                     self._outbox.poll()
@@ -127,26 +138,50 @@ class Worker:
         elif silent_s > _PATIENCE_S:
             raise SetupError(f"no Kafka broker has answered for {_PATIENCE_S:g} s: start it, then this worker")
 
-    def _gather(self) -> tuple[list[Any], list[Gap]]:
-        """Messages of the next few milliseconds, since a small batch costs nearly as much as a large one; and gaps."""
-        deadline = time.monotonic() + self._gather_s
-        generation, gathered = -1, list[Any]()
-        # Below a millisecond the client would not wait at all.
-        while len(gathered) < _BATCH and (left := deadline - time.monotonic()) > 0.001:
-            fetched = self._consumer.consume(_CONSUME, left)
-            if self._failure is not None:
-                raise self._failure
+    def _gather(self) -> tuple[list[Any], list[Gap], float]:
+        """The next batch, the gaps behind its messages, and when its first message was here (seconds since 1970).
+
+        A batch goes when it is worth its cost, or so long after the beginning of the last one: at once where nothing
+        came before. While a batch is worked on the next one grows, so that they are large where much comes.
+        """
+        pause = self._begun + self._pause_s
+        while (left := pause - time.monotonic()) > _LEAST_S:
+            self._outbox.poll(left)  # where acknowledgements come meanwhile
+        gathered = self._consume(1, _QUIET_S)
+        generation = self._generation  # read after it: the call that takes partitions over may bring a message too
+        arrived, now = time.time(), time.monotonic()
+        deadline = max(self._begun + self._gather_s, now + min(_SETTLE_S, self._gather_s))
+        while gathered and len(gathered) < _BATCH:
+            left = deadline - time.monotonic()
+            waits = len(gathered) < _WORTH and left > _LEAST_S
+            fetched = self._consume(_WORTH - len(gathered), left) if waits else self._consume(_CONSUME, 0)
             if generation != self._generation:  # the client delivers their offsets again, after others
                 generation, gathered = self._generation, []
             gathered += fetched
+            if not fetched and not waits:
+                break
+        return *self._sorted(gathered), arrived
+
+    def _consume(self, messages: int, wait_s: float) -> list[Any]:
+        """So many messages, or those that have come after `wait_s`. Raises: what a callback has raised meanwhile."""
+        fetched = self._consumer.consume(messages, wait_s)
+        if self._failure is not None:
+            raise self._failure
+        return fetched
+
+    def _sorted(self, gathered: list[Any]) -> tuple[list[Any], list[Gap]]:
+        """What was gathered as messages and gaps. Raises: SetupError for an error after which the client ends."""
+        errors = list(map(_ERROR, gathered))
+        if errors.count(None) == len(errors):
+            return gathered, []
         messages, gaps = [], list[Gap]()
-        for message in gathered:
-            if message.error() is None:
+        for message, error in zip(gathered, errors, strict=True):
+            if error is None:
                 messages.append(message)
-            elif message.error().fatal():
-                raise SetupError(f"Kafka: {message.error().str()}")
+            elif error.fatal():
+                raise SetupError(f"Kafka: {error.str()}")
             elif not (is_of_decoding(message) and message.partition() in self._mine):
-                _log.warning("Kafka: %s", message.error().str())
+                _log.warning("Kafka: %s", error.str())
             elif gap := self._undecodable.gap(message, int(self._positions[message.partition()])):
                 gaps.append(gap)
         # Each lies behind the messages of its partition that came before it.
@@ -165,17 +200,18 @@ class Worker:
         self._metrics.lost(len(gap))
         _log.error("%s/%d from offset %d on: %s", gap.topic, gap.partition, gap.start, letter.reason)
 
-    def _work(self, messages: list[Any]) -> None:
-        partition = np.array([message.partition() for message in messages], np.int32)
-        offset = np.array([message.offset() for message in messages], np.int64)
+    def _work(self, messages: list[Any], arrived: float) -> None:
+        gathered = time.time()
+        partition = np.fromiter(map(_PARTITION, messages), np.int32, len(messages))
+        offset = np.fromiter(map(_OFFSET, messages), np.int64, len(messages))
         parts, firsts = (array.tolist() for array in np.unique(partition, return_index=True))
         if not self._mine.issuperset(parts):  # taken away meanwhile: a successor counts them
-            self._work([message for message in messages if message.partition() in self._mine])
+            self._work([message for message in messages if message.partition() in self._mine], arrived)
             return
         for part, first in zip(parts, firsts, strict=True):
             self._check_gap(part, int(offset[first]))
         stamps = {part: messages[first].timestamp()[1] / 1000 for part, first in zip(parts, firsts, strict=True)}
-        self._stage.handle(Batch(messages, partition, offset), stamps)
+        self._stage.handle(Batch(messages, partition, offset), Course(stamps, arrived, gathered))
         np.maximum.at(self._positions, partition, offset + 1)
         self._metrics.read(len(messages))
 

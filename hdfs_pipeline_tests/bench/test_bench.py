@@ -13,13 +13,15 @@ from hdfs_pipeline.bench import samples as bench
 from hdfs_pipeline.bench.incidents import bench_incidents
 from hdfs_pipeline.bench.score import bench_score
 from hdfs_pipeline.bench.serve import bench_serve
-from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table, serve_table
+from hdfs_pipeline.bench.stream import _over, _prepare
+from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table, serve_table, stream_table
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import count_events
 from hdfs_pipeline.domains.blocks.records import Tally, split_records
+from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.features import FeatureMatrix
-from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.settings import Settings, load_settings
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
 V1_IDS = (-1608999687919862906, 7503483334202473044, 9223372036854775807, -9223372036854775808, 42)
@@ -189,3 +191,32 @@ def test_serve(trained):
     assert {"/", "/incidents", "/groups"} <= result["pages_p95_ms"].keys() and all(result["pages_p95_ms"].values())
     assert "blocks/s in one request" in _text(serve_table(result))
     assert trained.rows("SELECT count(*) FROM scores") == before, "the home itself is not written"
+
+
+def test_the_stream_is_measured_on_the_broker_of_the_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "elsewhere:1")
+    home = tmp_path / "home"
+    (home / "models").mkdir(parents=True)
+    named = load_settings(home).model_copy(update={"kafka_bootstrap_servers": "kafka:9092"})
+    assert _prepare(named, tmp_path / "a").env["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
+    embedded = named.model_copy(update={"kafka_bootstrap_servers": ""})
+    assert "KAFKA_BOOTSTRAP_SERVERS" not in _prepare(embedded, tmp_path / "b").env
+
+
+def test_the_table_of_the_stream_says_where_the_milliseconds_go():
+    windows = [
+        {"anomalies": 1, "latency_parts_ms": dict.fromkeys(PARTS, 1.0)},
+        {"anomalies": 3, "latency_parts_ms": dict.fromkeys(PARTS, 5.0)},
+    ]
+    means = _over(windows, "latency_parts_ms")
+    assert means == dict.fromkeys(PARTS, 4.0)
+    throughput = {"lines_per_s": 1, "blocks_per_s": 1, "lag_at_begin": 0, "lag_at_end": 0, "worker_rss_mb": 1}
+    latency = {"p50_ms": [1.0], "p99_ms": [2.0], "anomalies": [3], "parts_ms": means, "slowest_parts_ms": means}
+    real = {
+        "throughput": throughput | {"cpu_s_per_100k_lines": {}},
+        "latency": latency | {"cpu_share": {"worker": 0.2}},
+    }
+    console = Console(file=io.StringIO(), width=120)
+    console.print(stream_table({"machine": bench.machine(), "rate_asked": 1, "brokers": {"real": real}}))
+    text = console.file.getvalue()
+    assert all(re.search(rf"slowest 1 %: {part} +4 · 4", text) for part in PARTS)

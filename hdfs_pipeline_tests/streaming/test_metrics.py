@@ -10,6 +10,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
+from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.sources.kafka import DEAD_LETTERS, producer
 from hdfs_pipeline.sources.wire import Verdict
@@ -104,7 +105,7 @@ def test_lag_is_told_by_partition_and_goes_with_it(metrics: Metrics) -> None:
 
 def test_the_latency_histogram_tells_a_tenth_of_a_second_from_less(metrics: Metrics) -> None:
     for seconds in (0.003, 0.09, 0.11, 40.0):
-        metrics.acknowledged(seconds)
+        metrics.acknowledged([seconds, 0, 0, 0, 0, 0, 0])
     buckets = by(told(metrics), "latency_seconds_bucket", "le")
     assert (buckets["0.005"], buckets["0.1"], buckets["0.15"], buckets["10.0"], buckets["+Inf"]) == (1, 2, 3, 3, 4)
 
@@ -120,7 +121,7 @@ def test_recent_figures_begin_anew_with_each_report(metrics: Metrics) -> None:
     metrics.verdict("withdrawn")
     metrics.held(17, 20)
     for milliseconds in range(1, 101):
-        metrics.acknowledged(milliseconds / 1000)
+        metrics.acknowledged([milliseconds / 2000, 0, 0, 0, milliseconds / 2000, 0, 0])
     first = metrics.recent.take(10.0)
     assert first == {
         "messages": 400,
@@ -134,12 +135,15 @@ def test_recent_figures_begin_anew_with_each_report(metrics: Metrics) -> None:
         "open_blocks": 17,
         "latency_p50_ms": 50.5,
         "latency_p99_ms": 99.0,
+        "latency_parts_ms": dict.fromkeys(PARTS, 0) | {"way": 25.2, "score": 25.2},
+        "slowest_parts_ms": dict.fromkeys(PARTS, 0) | {"way": 50.0, "score": 50.0},
     }
     second = metrics.recent.take(10.0)
     assert second["messages"] == second["anomalies"] == 0 and "latency_p50_ms" not in second
     assert second["open_blocks"] == 17
     assert by(told(metrics), "closed_blocks_total", "closed_by") == {"idle": 2, "events": 1}
     assert plain(told(metrics), "messages_total") == 400
+    assert by(told(metrics), "latency_part_seconds_sum", "part")["score"] == pytest.approx(2.525)
 
 
 def test_a_model_that_is_refused_is_told_until_another_serves(metrics: Metrics) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hdfs_pipeline.domains.champions import load_scorer
 from hdfs_pipeline.learning.training import fit
 from hdfs_pipeline.scoring.models import load_model, save_model
 from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS, producer
+from hdfs_pipeline.streaming.worker import Worker
 from hdfs_pipeline_tests.homes import BLOCKS, Home, fill
 from hdfs_pipeline_tests.streaming.conftest import TODAY, read_topic, run_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import (
@@ -247,3 +249,31 @@ def test_the_last_blocks_close_behind_the_mark_of_a_transaction(home: Home, tmp_
         wait_for(lambda: vectors(home), what="the block is closed by the clock")
         assert running.end() == 0
     assert [(vector.lines, vector.closed_by) for vector in vectors(home)] == [(1, "quiet")]
+
+
+class Client:
+    """A consumer that brings what it was given, one list at each call; None stands for partitions that move."""
+
+    def __init__(self, reader: Worker, *brings: list[str | None]) -> None:
+        self.reader, self.brings = reader, list(brings)
+
+    def consume(self, _messages: int, _wait_s: float) -> list[Any]:
+        brought = self.brings.pop(0) if self.brings else []
+        self.reader._generation += brought.count(None)
+        return [SimpleNamespace(error=lambda: None, text=text) for text in brought if text]
+
+
+@pytest.mark.parametrize(
+    ("brings", "kept"),
+    [
+        ([[None, "a"], ["b"]], ["a", "b"]),  # the call that takes partitions over brings their first message
+        ([["a"], ["b"], [None, "c"], ["d"]], ["c", "d"]),  # the client delivers the others again
+        ([["a"], [None]], []),
+    ],
+)
+def test_a_batch_is_of_one_assignment(brings: list[list[str | None]], kept: list[str]) -> None:
+    reader = object.__new__(Worker)  # no broker: only what it gathers
+    reader._begun = reader._pause_s = reader._gather_s = 0.0
+    reader._generation, reader._failure, reader._consumer = 0, None, Client(reader, *brings)
+    messages, gaps, _ = reader._gather()
+    assert ([message.text for message in messages], gaps) == (kept, [])

@@ -9,6 +9,7 @@ from hdfs_pipeline.bench.parse import LABELS
 from hdfs_pipeline.bench.samples import describe
 from hdfs_pipeline.bench.stream import LATENCY_RATE
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
+from hdfs_pipeline.domains.course import PARTS
 
 _AIMED = (Column("figure"), number("measured"), number("aim"), name("outcome"))
 
@@ -87,7 +88,17 @@ def stream_table(result: Mapping[str, Any]) -> Listing:
     row(f"ms to the anomaly at {LATENCY_RATE:,} lines/s, p50", lambda b: _lines(b["latency"]["p50_ms"]))
     row("p99, each of 10 s", lambda b: _lines(b["latency"]["p99_ms"]))
     row("anomalies behind it", lambda b: _lines(b["latency"]["anomalies"]))
+    for part in PARTS:
+        row(f"ms, mean · of the slowest 1 %: {part}", lambda b, part=part: _part(b["latency"], part))  # type: ignore[misc]
+    row("cores used by worker · producer · broker", lambda b: " · ".join(map(str, b["latency"]["cpu_share"].values())))
+    table.caption = escape(
+        "\n".join([*(f"{part}: {about}" for part, about in PARTS.items()), describe(result["machine"])])
+    )
     return table
+
+
+def _part(latency: Mapping[str, Any], part: str) -> str:
+    return f"{latency['parts_ms'][part]:g} · {latency['slowest_parts_ms'][part]:g}"
 
 
 def _lines(values: list[float]) -> str:

@@ -176,14 +176,16 @@ class Champion:
         alarms = np.array([vector.alarms for vector in vectors])
         verdicts = []
         for voice, scores, explained in self.weigh(keys, counted.counts, alarms, catalogue):
-            for at, vector in enumerate(vectors):  # in this order: a start reads back several vectors of one block
-                key, score = (vector.block_id, voice.detector), float(scores[at])
+            detector, flagged = voice.detector, self._flagged
+            # In this order, since a start reads back several vectors of one block.
+            for at, (vector, score) in enumerate(zip(vectors, scores.tolist(), strict=True)):
+                key = (vector.block_id, detector)
                 if at in explained:
                     verdicts.append(voice.verdict(vector, origin, status, score, explained[at]))
                     self._keep(key, _place(vector, origin))
-                elif key in self._flagged and status == FINAL and self._flagged[key] == _place(vector, origin):
+                elif key in flagged and status == FINAL and flagged[key] == _place(vector, origin):
                     verdicts.append(voice.verdict(vector, origin, WITHDRAWN, score, None))
-                    del self._flagged[key]
+                    del flagged[key]
         return verdicts
 
     def remember(self, verdict: Verdict) -> None:

@@ -6,10 +6,12 @@ are read back from `aggregated_events`, so that their records are not counted tw
 which to read back.
 """
 
+import itertools
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import methodcaller
 from typing import Any, Final
 
 import numpy as np
@@ -30,11 +32,13 @@ from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
-from hdfs_pipeline.sources.kafka import headers_of
+from hdfs_pipeline.sources.kafka import each_headers
 
 _log = logging.getLogger(__name__)
 _HOSTS: Final = 100_000  # names that are kept
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_VALUE: Final = methodcaller("value")
+_KEY: Final = methodcaller("key")
 
 
 class Grouping:
@@ -50,6 +54,7 @@ class Grouping:
         self._gravity = np.array([SEVERITIES.index(catalogue.severity(name)) for name in catalogue.columns], np.int8)
         self._hosts: dict[str, int] = {"": 0}
         self._host_names = {0: ""}
+        self._sent: dict[bytes, int] = {}  # the numbers of hosts as headers name them
         self._next_host = 1
         # (offset in aggregated_events, last offset in raw_logs) of what was published, by partition
         self._published: list[deque[tuple[int, int]]] = [deque() for _ in range(partitions)]
@@ -91,7 +96,7 @@ class Grouping:
     def _piece(self, batch: Batch, start: int, end: int) -> tuple[Records | None, list[tuple[int, str]], int]:
         """The messages [start, end) of a batch: their records, the bad ones, the number of records without a key."""
         received = Batch(batch.messages[start:end], batch.partition[start:end], batch.offset[start:end])
-        values = [message.value() for message in received.messages]
+        values = list(map(_VALUE, received.messages))
         found, bad, shipped = read_messages(values, self._settings.max_record_bytes, self._format)
         hosts = self._hosts_of(received.messages, shipped)
         records, unkeyed = self._records(received, found, hosts) if len(found.message) else (None, 0)
@@ -99,21 +104,30 @@ class Grouping:
 
     def _hosts_of(self, messages: Sequence[Any], shipped: Mapping[int, Shipped]) -> np.ndarray:
         """A number for the host of each message (n,) int32; 0 where it is not known."""
-        hosts = np.zeros(len(messages), np.int32)
-        for index, message in enumerate(messages):
-            for name, value in headers_of(message):
+        hosts, known = [], self._sent
+        for headers in each_headers(messages):
+            number = 0
+            for name, value in headers:
                 if name == "host" and value:
-                    hosts[index] = self._host(value.decode("utf-8", "replace"))
+                    number = known.get(value) or self._sent_host(value)
                     break
+            hosts.append(number)
         for index, sent in shipped.items():
             hosts[index] = hosts[index] or self._host(sent.host)
-        return hosts
+        return np.array(hosts, np.int32)
+
+    def _sent_host(self, value: bytes) -> int:
+        """The number of the host that a header names."""
+        number = self._host(value.decode("utf-8", "replace"))
+        self._sent[value] = number
+        return number
 
     def _host(self, name: str) -> int:
         number = self._hosts.get(name)
         if number is None:
             if len(self._hosts) >= _HOSTS:  # names without end are no hosts': begin anew
                 self._hosts, self._host_names = {"": 0}, {0: ""}
+                self._sent.clear()
             number = self._hosts[name] = self._next_host  # never one that a block may still hold for another name
             self._host_names[number] = name
             self._next_host += 1
@@ -137,8 +151,11 @@ class Grouping:
         return found
 
     def _records(self, received: Batch, found: MessageRecords, hosts: np.ndarray) -> tuple[Records, int]:
-        keys = b"\n".join([message.key() or b"" for message in received.messages]) + b"\n"
-        ids, known = scan.block_keys(np.frombuffer(keys, np.uint8), len(received.messages))
+        try:
+            keys = b"\n".join(map(_KEY, received.messages))
+        except TypeError:  # a message without a key
+            keys = b"\n".join([message.key() or b"" for message in received.messages])
+        ids, known = scan.block_keys(np.frombuffer(keys + b"\n", np.uint8), len(received.messages))
         batch, message, unkeyed = found.batch, found.message, 0
         named, lengths = _names(batch["block_ids"], ids[message])
         named &= known[message]
@@ -182,9 +199,12 @@ class Grouping:
     def _counted(self, slots: np.ndarray, reasons: Sequence[str | None]) -> Counted:
         counts = self.blocks.counts[slots]
         columns = self.catalogue.columns
-        event_counts: list[dict[str, int]] = [{} for _ in slots]
-        for row, column in zip(*(places.tolist() for places in np.nonzero(counts)), strict=True):
-            event_counts[row][columns[column]] = int(counts[row, column])
+        rows, places = np.nonzero(counts)
+        names, numbers = [columns[place] for place in places.tolist()], counts[rows, places].tolist()
+        ends = np.searchsorted(rows, np.arange(len(slots) + 1)).tolist()
+        event_counts = [
+            dict(zip(names[start:end], numbers[start:end], strict=True)) for start, end in itertools.pairwise(ends)
+        ]
         vectors = [
             Vector(
                 block_id=block,

@@ -36,25 +36,46 @@ def read_messages(
     """
     bad: dict[int, str] = {}
     shipped: dict[int, Shipped] = {}
-    texts = [b"" if value is None else value.removeprefix(BOM_UTF8) for value in values]
-    for index, text in enumerate(texts):
-        if values[index] is None:
-            bad[index] = "no value"
-        elif len(text) > max_bytes:
+    texts = [value for value in values if value is not None]
+    if len(texts) < len(values):
+        bad = {index: "no value" for index, value in enumerate(values) if value is None}
+        texts = [value or b"" for value in values]
+    joined = _Joined(texts)
+    odd = joined.odd(max_bytes)
+    for index in odd:
+        text = texts[index].removeprefix(BOM_UTF8)
+        texts[index] = text.rstrip(b"\r\n")
+        if len(text) > max_bytes:
             bad[index], texts[index] = f"longer than {max_bytes} bytes", b""
         elif text[:1] and text[0] not in _DIGITS:
             _unwrap(index, texts, log_format, bad, shipped)
-    found, faults = _scanned(texts, log_format)
+    found, faults = _scanned(texts, _Joined(texts) if odd else joined, log_format)
     wrapped = [index for index in faults if index not in bad and index not in shipped and texts[index]]
     for index in wrapped:  # some wrappers begin with digits as well
         _unwrap(index, texts, log_format, bad, shipped)
     if shipped.keys() & set(wrapped):
-        found, faults = _scanned(texts, log_format)
+        found, faults = _scanned(texts, _Joined(texts), log_format)
     bad = faults | bad
     if bad:
         good = ~np.isin(found.message, list(bad))
         found = MessageRecords(_filter(found.batch, good), found.message[good])
     return found, sorted(bad.items()), shipped
+
+
+class _Joined:
+    """Texts as lines of one buffer, `starts` (n,) their beginnings, `lengths` without the line end."""
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        self.data = b"\n".join([*texts, b""])
+        self.lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        self.starts = np.cumsum(self.lengths + 1) - self.lengths - 1
+
+    def odd(self, max_bytes: int) -> list[int]:
+        """Texts that have to be looked at one by one: long ones, and those that neither begin nor end as a line."""
+        data = np.frombuffer(self.data, np.uint8)
+        first, last = data[self.starts], data[self.starts + self.lengths - 1]
+        plain = (first >= ord("0")) & (first <= ord("9")) & (last != ord("\n")) & (last != ord("\r"))
+        return np.flatnonzero(~plain | (self.lengths > max_bytes)).tolist()
 
 
 def _unwrap(
@@ -66,22 +87,21 @@ def _unwrap(
         bad[index], texts[index] = str(error), b""
         return
     if line.kind:
-        shipped[index], texts[index] = line, line.text
+        shipped[index], texts[index] = line, line.text.rstrip(b"\r\n")
 
 
-def _scanned(texts: Sequence[bytes], log_format: LogFormat) -> tuple[MessageRecords, dict[int, str]]:
+def _scanned(texts: Sequence[bytes], joined: _Joined, log_format: LogFormat) -> tuple[MessageRecords, dict[int, str]]:
     """The records of all messages, each beginning one, and the first fault of each message that has one."""
-    texts = [text.rstrip(b"\r\n") for text in texts]
-    data = b"".join(text + b"\n" for text in texts)
-    if not data.isascii():
-        texts = [text.decode("utf-8", "replace").encode() for text in texts]
-        data = b"".join(text + b"\n" for text in texts)
-    lengths = np.array([len(text) for text in texts], np.int64) + 1
-    batch = batch_of(data, log_format, np.cumsum(lengths) - lengths)
+    try:
+        joined.data.decode()  # quick where all is ASCII
+    except UnicodeDecodeError:
+        joined = _Joined([text.decode("utf-8", "replace").encode() for text in texts])
+    batch = batch_of(joined.data, log_format, joined.starts)
     if len(batch) == len(texts):
         message = np.arange(len(texts))
     else:  # records know the number of their first line; so does each message
-        first_lines = np.cumsum([1, *(text.count(b"\n") + 1 for text in texts[:-1])])
+        line_ends = np.flatnonzero(np.frombuffer(joined.data, np.uint8) == ord("\n"))
+        first_lines = np.searchsorted(line_ends, joined.starts) + 1
         message = np.searchsorted(first_lines, batch["position"].to_numpy(), side="right") - 1
     faults: dict[int, str] = {}
     if batch["fault"].null_count < len(batch):

@@ -20,6 +20,7 @@ from hdfs_pipeline.domains.blocks.matrix import DOMAIN
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RAW_LOGS, worker_group
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage
+from hdfs_pipeline.domains.course import Course
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.settings import Settings
@@ -40,18 +41,19 @@ class Sender:
     def __init__(self, outbox: Outbox, figures: Figures) -> None:
         self.outbox, self.figures = outbox, figures
 
-    def verdicts(self, verdicts: Sequence[Verdict], stamps: dict[int, float]) -> None:
-        """Send verdicts; `stamps` gives by partition when the record that caused them was produced."""
+    def verdicts(self, verdicts: Sequence[Verdict], course: Course | None) -> None:
+        """Send verdicts; `course` is that of the batch that caused them, None where the clock did."""
         for verdict in verdicts:
-            stamp = stamps.get(verdict.partition)
-            on_sent = None if stamp is None else partial(self._acknowledged, stamp)
+            sent = time.time()
+            parts = course.parts(verdict.partition, sent) if course else None
+            on_sent = None if parts is None else partial(self._acknowledged, parts, sent)
             # Brokers may keep the latest message of each key alone: what one detector says must not hide another.
             key = f"{verdict.item}/{verdict.detector}".encode()
             self.outbox.send(ANOMALIES, key, encode_verdict(verdict), verdict.partition, on_sent)
             self.figures.verdict(verdict.status)
 
-    def _acknowledged(self, stamp: float, _offset: int) -> None:
-        self.figures.acknowledged(max(time.time() - stamp, 0.0))
+    def _acknowledged(self, parts: list[float], sent: float, _offset: int) -> None:
+        self.figures.acknowledged([*parts, time.time() - sent])
 
     def dead_letters(self, messages: Sequence[Any], bad: Sequence[tuple[int, str]]) -> None:
         """Send what could not be used: indices of messages, and why."""
@@ -140,33 +142,35 @@ class RawStage:
                 counts.append(restored)
         if self._judges and vectors:
             _log.info("%d blocks were published after the last commit: judged again", len(vectors))
-            self._judge(Counted(vectors, np.array(counts)), {})
+            self._judge(Counted(vectors, np.array(counts)), None)
 
-    def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
+    def handle(self, batch: Batch, course: Course) -> None:
         """Count, close what the data closes, publish, judge."""
         if self._look is not None:
             self._held = self._look.take(batch)
             if self._held:
                 return
-        self._stamps |= {partition: stamp for partition, stamp in stamps.items() if stamp > 0}
+        self._stamps |= {partition: stamp for partition, stamp in course.stamps.items() if stamp > 0}
         before = self._grouping.unkeyed
         crowded, bad = self._grouping.add(batch, time.monotonic())
         self._sender.dead_letters(batch.messages, bad)
         if self._grouping.unkeyed > before:
             self._sender.figures.unkeyed(self._grouping.unkeyed - before)
+        course.counted = time.time()
         for counted in crowded:
-            self._publish(counted, stamps)
+            self._publish(counted, course)
         started = time.monotonic()
         if started >= self._scan_after:
-            self._publish(self._grouping.close(), stamps)
+            closed = self._grouping.close()
             self._scan_after = started + min(_SCAN_COST * (time.monotonic() - started), _SCAN_S)
+            self._publish(closed, course)
         if self._settings.stream_min_events and self._judges:
-            self._judge(self._grouping.early(), stamps, PROVISIONAL)
+            self._judge(self._grouping.early(), course, PROVISIONAL)
 
     def tick(self, caught_up: np.ndarray) -> bool:
         """Close what the clock closes, and take up a new champion. Returns True where other columns must be counted."""
-        self._publish(self._grouping.close(), {})
-        self._publish(self._grouping.close_quiet(time.monotonic(), caught_up), {})
+        self._publish(self._grouping.close(), None)
+        self._publish(self._grouping.close_quiet(time.monotonic(), caught_up), None)
         blocks = self._grouping.blocks
         self._sender.figures.held(blocks.open_count(), len(blocks))
         self._tell_clocks()
@@ -204,18 +208,23 @@ class RawStage:
         self._odd_clocks = found
         self._sender.figures.odd_clocks(found)
 
-    def _publish(self, counted: Counted, stamps: dict[int, float]) -> None:
+    def _publish(self, counted: Counted, course: Course | None) -> None:
+        if not counted.vectors:
+            return
+        self._judge(counted, course)  # first, since somebody waits for verdicts
         for vector in counted.vectors:
             key, value = wire.block_key(vector.block_id), wire.encode(vector)
             on_sent = partial(self._grouping.heard, vector)
             self._sender.outbox.send(AGGREGATED_EVENTS, key, value, vector.partition, on_sent)
         self._sender.figures.closed([vector.closed_by for vector in counted.vectors])
-        self._judge(counted, stamps)
 
-    def _judge(self, counted: Counted, stamps: dict[int, float], status: str = "final") -> None:
+    def _judge(self, counted: Counted, course: Course | None, status: str = "final") -> None:
         if self._champion and self._judges and counted.vectors:
+            began = time.time()
             verdicts = self._champion.judge(counted, self._grouping.catalogue, AGGREGATED_EVENTS, status)
-            self._sender.verdicts(verdicts, stamps)
+            if course:
+                course.closed, course.scored = began, time.time()
+            self._sender.verdicts(verdicts, course)
 
     def floors(self, positions: np.ndarray) -> np.ndarray:
         """The first offsets that no published vector counts; none (-1) while messages wait to be read again."""
@@ -246,7 +255,7 @@ class VectorStage:
         """Read back what was called anomalous."""
         remember_verdicts(self._settings, self._champion, list(places))
 
-    def handle(self, batch: Batch, stamps: dict[int, float]) -> None:
+    def handle(self, batch: Batch, course: Course) -> None:
         """Judge vectors."""
         own = self._champion.catalogue
         known = {own.label: own} if own else catalogues(self._settings.catalogues)
@@ -260,10 +269,12 @@ class VectorStage:
                 place = vector.block_id, vector.partition, vector.first_offset
                 latest.setdefault(vector.catalogue, {})[place] = vector, row
         self._sender.dead_letters(batch.messages, bad)
+        course.counted = course.closed = time.time()
         for label, found in latest.items():
             vectors, rows = zip(*found.values(), strict=True)
-            counted = Counted(list(vectors), np.array(rows))
-            self._sender.verdicts(self._champion.judge(counted, known[label], self.topic), stamps)
+            verdicts = self._champion.judge(Counted(list(vectors), np.array(rows)), known[label], self.topic)
+            course.scored = time.time()
+            self._sender.verdicts(verdicts, course)
 
     def _counted(self, message: Any, places: dict[str, dict[str, int]]) -> tuple[Vector, np.ndarray]:
         vector = self._vector(message)

@@ -33,10 +33,9 @@ class Voice:
     def __init__(self, settings: Settings, scorer: Scorer, threshold: float | None = None) -> None:
         self._settings, self.scorer = settings, scorer
         self.threshold = scorer.card.threshold if threshold is None else threshold
-        self._vocabulary: Vocabulary | None = None  # of the model's own source
+        self._vocabularies: dict[str, Vocabulary] = {}  # by the label of their catalogue: reading one takes long
         if scorer.card.source:
-            self._vocabulary = explain.vocabulary(settings, scorer.card.source)
-            try_out(scorer, self._vocabulary)
+            try_out(scorer, self._words(scorer.card.source))
         self._explained: dict[bytes, Told] = {}
 
     @property
@@ -63,11 +62,16 @@ class Voice:
             self._explained.clear()
         fresh = {key: at for key, at in zip(keys, rows.tolist(), strict=True) if key not in self._explained}
         if fresh:
-            vocabulary = self._vocabulary or explain.vocabulary(self._settings, catalogue.label)
+            vocabulary = self._words(self.scorer.card.source or catalogue.label)
             at, flagged = np.array(list(fresh.values()), np.int64), np.ones(len(fresh), bool)
             told = reasons(self.scorer, matrices, vocabulary, knowledge, at, flagged)
             self._explained.update((key, (each, each.to_json())) for key, each in zip(fresh, told, strict=True))
         return [self._explained[key] for key in keys]
+
+    def _words(self, label: str) -> Vocabulary:
+        if label not in self._vocabularies:
+            self._vocabularies[label] = explain.vocabulary(self._settings, label)
+        return self._vocabularies[label]
 
     def verdict(self, vector: Vector, origin: str, status: str, score: float, told: Told | None) -> Verdict:
         """The verdict on a block; without an explanation it is normal after all."""

@@ -66,14 +66,14 @@ def produce_logs(
 
 
 def _send_rounds(sender: Sender, replay: Replay, pace: Pace | None, stopped: Event, *, loop: bool) -> None:
-    report, send = sender.report, sender.send
+    report, send, wait = sender.report, sender.send, pace.wait if pace else None
     while not stopped.is_set():
         before = report.records
         for time, value, keys, headers in replay.records():
             if stopped.is_set():
                 break
-            if pace:
-                pace.wait(time)
+            if wait:
+                wait(time)
             for key in keys:
                 send(value, key, headers)
             report.records += 1

@@ -12,7 +12,7 @@ from typing import Final
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import client_config, committed, consumer, explained
 
-_SLICE_S: Final = 0.01
+_SLICE_S: Final = 0.02  # what is due meanwhile goes together: each awakening costs as much as many records
 _BURST_S: Final = 0.1  # what a sender that fell behind its rate may make up for at once
 
 CAPACITY_BYTES: Final = 4 << 20
@@ -45,9 +45,9 @@ class Pace:
             if self._first is None:
                 self._first = moment
             due = self._since + (moment - self._first) / 1e6 / self._speed
-            while (left := due - time.monotonic()) > _SLICE_S / 10 and not self._stopped.is_set():
+            while (left := due - time.monotonic()) > 0 and not self._stopped.is_set():
                 self._idle()
-                self._stopped.wait(min(left, 0.1))
+                self._stopped.wait(min(max(left, _SLICE_S), 0.1))
 
 
 class Throttle:
@@ -82,7 +82,7 @@ class Throttle:
         # Asks only what is committed: it never joins the group.
         self._client = consumer(settings, group_id=group, enable_auto_commit="false")
         self._places = [TopicPartition(topic, part) for part in range(settings.kafka_partitions)]
-        self._since, self._messages, self._looked = 0, 0, time.monotonic()
+        self._since, self._room, self._looked = 0, 0, time.monotonic()
         self._given_up: int | None = None  # what was committed when it was
 
     def close(self) -> None:
@@ -91,9 +91,11 @@ class Throttle:
 
     def after(self, messages: int, size: int) -> None:
         """To be called as messages go out: their number and the bytes of their values, both since the beginning."""
-        if messages - self._since < MOST_MESSAGES and time.monotonic() - self._looked < _LOOK_S:
+        new = messages - self._since
+        if new < self._room or (new < MOST_MESSAGES and time.monotonic() - self._looked < _LOOK_S):
             return
-        self._hold(self._bound(messages, size))
+        bound = self._bound(messages, size)
+        self._room = (bound - self._hold(bound)) // 2  # half of what surely fits: messages may get longer
         self._since, self._looked = messages, time.monotonic()
 
     @staticmethod
@@ -101,12 +103,13 @@ class Throttle:
         message_bytes = size / max(messages, 1) + MESSAGE_BYTES
         return max(1, min(MOST_MESSAGES, int(CAPACITY_BYTES / message_bytes)))
 
-    def _hold(self, bound: int) -> None:
+    def _hold(self, bound: int) -> int:
+        """Wait while the group is further behind than `bound`; how far it is then in the fullest partition."""
         lag, committed = self._state()
         started, announced, mark = time.monotonic(), False, committed
         while lag > bound and not self._stopped.is_set():
             if self._given_up == committed:
-                return
+                return lag
             if committed != mark:
                 started, mark = time.monotonic(), committed
             patience = self._stalled_s if committed else self._newcomer_s
@@ -123,11 +126,12 @@ class Throttle:
                     "that do not fit (start `hdfs-pipeline stream`, or use a real broker)"
                 )
                 self._given_up = committed
-                return
+                return lag
             self._idle()
             self._stopped.wait(0.05)
             lag, committed = self._state()
         self._given_up = None
+        return lag
 
     def _state(self) -> tuple[int, int]:
         """Messages that the group has not committed, in the fullest partition; all that it committed, summed."""

@@ -11,7 +11,7 @@ from hdfs_pipeline.sources.kafka import producer
 from hdfs_pipeline.streaming.send.pace import Throttle
 
 LINGER_MS: Final = 100
-LOW_LINGER_MS: Final = 10  # where records come one by one, a batch would only wait
+LOW_LINGER_MS: Final = 5  # where records come one by one, a batch would only wait
 LOW_RATE: Final = 20_000  # records a second
 MESSAGE_TIMEOUT_S: Final = 60.0  # until a message that no broker takes counts as failed
 _QUEUE: Final = 50_000  # messages on their way; the broker's 5 MiB a partition must hold them too
@@ -72,6 +72,7 @@ class Sender:
             delivery_report_only_error=True,
             on_delivery=self._failed,
         )
+        self._produce = self._producer.produce
         self._started = self._reported = time.monotonic()
 
     def send(self, value: bytes, key: bytes | None, headers: Headers | None = None) -> None:
@@ -81,7 +82,7 @@ class Sender:
             report.too_long += 1
             return
         try:
-            self._producer.produce(report.topic, value, key, headers=headers)
+            self._produce(report.topic, value, key, headers=headers)
         except self._refused as error:
             self._retry(error, value, key, headers)
         report.messages += 1

@@ -1,5 +1,6 @@
 """How a worker's stage comes to the catalogue that it counts by, and what becomes of open blocks when that changes."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hdfs_pipeline.domains.blocks.stage import RawStage, Sender, VectorStage
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch
+from hdfs_pipeline.domains.course import Course
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings, load_settings
 from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
@@ -72,6 +74,10 @@ def batch(messages: Sequence[Sent]) -> Batch:
     return Batch(list(messages), partition, np.array([message.offset() for message in messages], np.int64))
 
 
+def course() -> Course:
+    return Course({}, arrived=0.0, gathered=0.0)
+
+
 def one_each(texts: Sequence[bytes], block: int = 1, start: int = 0) -> list[Sent]:
     return [Sent(text, block, start + at) for at, text in enumerate(texts)]
 
@@ -93,16 +99,16 @@ def test_the_first_records_show_the_catalogue_and_are_counted_by_it(
     carrying = [row for row in records(layout) if row[2]][:400]
     sent = [Sent(text, blocks[0], at) for at, (_, text, blocks) in enumerate(carrying)]
     ends = np.full(PARTITIONS, 1000, np.int64)
-    stage.handle(batch(one_each([BLOCKLESS, b"no record"])), {})
+    stage.handle(batch(one_each([BLOCKLESS, b"no record"])), course())
     assert stage.floors(ends).tolist() == ends.tolist() and len(sink.of(DEAD_LETTERS)) == 1
     assert not stage.tick(NOTHING), "nothing has shown the catalogue yet"
-    stage.handle(batch(sent), {})
+    stage.handle(batch(sent), course())
     assert (stage.floors(ends) == -1).all(), "nobody may commit what is not counted"
     assert stage.tick(NOTHING) and sink.vectors == []
     stage.begin(dict.fromkeys(range(PARTITIONS)), "life")
-    stage.handle(batch(sent), {})
+    stage.handle(batch(sent), course())
     assert not stage.tick(ALL)
-    stage._publish(stage._grouping.close_quiet(1e9, ALL), {})
+    stage._publish(stage._grouping.close_quiet(1e9, ALL), None)
     assert {vector.catalogue.partition(".")[0] for vector in sink.vectors} == {name}
     assert sum(vector.lines for vector in sink.vectors) == len(sent)
     assert kept_label(settings) == sink.vectors[0].catalogue
@@ -114,9 +120,9 @@ def test_a_few_records_are_waited_with_and_many_are_not(settings: Settings, monk
     monkeypatch.setattr(first_look, "_PATIENCE_S", 3600.0)
     monkeypatch.setattr(first_look, "_ENOUGH", 5)
     stage, _ = raw_stage(settings)
-    stage.handle(batch(one_each([OF_2008] * 4)), {})
+    stage.handle(batch(one_each([OF_2008] * 4)), course())
     assert not stage.tick(NOTHING) and kept_label(settings) == ""
-    stage.handle(batch(one_each([OF_2008], start=4)), {})
+    stage.handle(batch(one_each([OF_2008], start=4)), course())
     assert stage.tick(NOTHING) and kept_label(settings) == "hdfs_v1.v1"
 
 
@@ -124,10 +130,10 @@ def test_all_workers_of_a_home_count_alike(settings: Settings, monkeypatch: pyte
     """Whatever each has seen: the first one decides. One that has seen nothing follows."""
     no_one_waits(monkeypatch)
     stages = [raw_stage(settings)[0] for _ in range(3)]
-    stages[0].handle(batch(one_each([OF_2008])), {})
+    stages[0].handle(batch(one_each([OF_2008])), course())
     carrying = [row for row in records("log4j") if row[2]][:100]
     today = [Sent(text, blocks[0], at) for at, (_, text, blocks) in enumerate(carrying)]
-    stages[1].handle(batch(today), {})
+    stages[1].handle(batch(today), course())
     assert all(stage.tick(NOTHING) for stage in stages)
     for stage in stages:
         stage.begin({}, "life")
@@ -139,14 +145,14 @@ def test_open_blocks_are_counted_again_where_the_catalogue_changes(settings: Set
     """As after files were read into the store, or a model took over that was trained by another catalogue."""
     keep_label(settings, "hdfs_3.v1")
     stage, sink = raw_stage(settings)
-    stage.handle(batch(one_each([OF_2008, STORED])), {})
+    stage.handle(batch(one_each([OF_2008, STORED])), course())
     keep_label(settings, "hdfs_v1.v1")
     assert stage.tick(NOTHING)
     assert stage.floors(np.full(PARTITIONS, 2, np.int64))[1] == 0, "the open block's records are needed again"
     stage.begin({1: None}, "life")
-    stage.handle(batch(one_each([OF_2008, STORED])), {})
+    stage.handle(batch(one_each([OF_2008, STORED])), course())
     assert not stage.tick(NOTHING)
-    stage._publish(stage._grouping.close_quiet(1e9, ALL), {})
+    stage._publish(stage._grouping.close_quiet(1e9, ALL), None)
     (vector,) = sink.vectors
     assert (vector.catalogue, vector.lines, vector.counts) == ("hdfs_v1.v1", 2, {"E5": 1, "E26": 1})
 
@@ -177,11 +183,16 @@ def test_a_home_that_cannot_be_written_asks_for_the_setting(settings: Settings) 
 
 
 def test_rows_of_several_catalogues_are_judged_where_nothing_was_learned(settings: Settings) -> None:
-    sink = Sink()
-    stage = VectorStage(settings, HDFS_LOGS, Champion(settings, BLOCKS), Sender(sink, Metrics(HDFS_LOGS)))
+    sink, metrics = Sink(), Metrics(HDFS_LOGS)
+    stage = VectorStage(settings, HDFS_LOGS, Champion(settings, BLOCKS), Sender(sink, metrics))
     lost = {"hdfs_v1.v1": {"E7": 1}, "hdfs_3.v1": {}, "other.v1": {"E1": 1}}
     rows = [Sent(wire.encode(Vector(at, label, counts)), at, at) for at, (label, counts) in enumerate(lost.items())]
-    stage.handle(batch(rows), {})
+    now = time.time()
+    stage.handle(batch(rows), Course(dict.fromkeys(range(PARTITIONS), now - 3), arrived=now - 2, gathered=now))
     assert len(sink.of(DEAD_LETTERS)) == 1 and b"other.v1" in sink.of(DEAD_LETTERS)[0]
     (verdict,) = sink.of(ANOMALIES)
     assert b'"kind":"write failed"' in verdict and b'"detector":"lifecycle"' in verdict
+    told = metrics.recent.take(1.0)
+    parts = told["latency_parts_ms"]
+    assert (parts["way"], parts["gather"]) == (pytest.approx(1000, abs=1), pytest.approx(2000, abs=1))
+    assert sum(parts.values()) == pytest.approx(told["latency_p50_ms"], abs=1) and min(parts.values()) >= 0

@@ -49,7 +49,8 @@ def compare(
     """
     learn, test = sides.learn, sides.test
     kept = _kept(test, without)
-    seen = repeats(test.main.values, learn.main.values)
+    own, known = (side.main.take(side.main.distinct.first).values for side in (test, learn))
+    seen = repeats(own, known)[test.main.distinct.inverse]
     entries: list[Judged | LeftOut] = []
     for number, name in enumerate(names):
         on_step(f"{name} ({number + 1} of {len(names)})")
@@ -126,7 +127,7 @@ def _enter(
 
 def _speed(scorer: Scorer, test: Dataset) -> tuple[float, int]:
     """Rows that the detector scores in a second, and how many it scored for that; rows that repeat are scored again."""
-    values = test.matrix(scorer.card.family).values
+    values = test.matrix(scorer.card.family).take(np.arange(min(len(test), _ROWS))).values
     batch = values[np.resize(np.arange(len(values)), _BATCH)]
     scorer.detector.score(batch)  # the first call may load or compile, which is not timed
     done, start = 0, time.perf_counter()

@@ -16,6 +16,7 @@ from hdfs_pipeline.learning.judgement import compare, latest, policy
 from hdfs_pipeline.learning.tracking import log_training, move_alias, publish_evaluations, publish_model
 from hdfs_pipeline.learning.training import Tested, Trained, fit, judge_splits, train
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.feedback import feedback_figures
 from hdfs_pipeline.scoring.models import champion_version, known_feedback, marked_items, promote_model, save_model
 from hdfs_pipeline.scoring.retention import forget_versions
@@ -89,19 +90,19 @@ def challenge(
     version, name, family = champion.card.version, champion.card.detector, champion.card.family
     marks = data.marks(family)
     known = marked_items(settings, domain.name, name, version)
-    fresh = np.zeros(len(marks), bool) if known is None else ~np.isin(marks, known[0])
-    held = latest(data, judged_by, fresh, settings)
+    fresh = np.zeros(len(marks), bool) if known is None else ~held(marks, known[0])
+    kept_back = latest(data, judged_by, fresh, settings)
     on_step(f"{name}: training a challenger")
-    challenger = fit(data.take(~held), domain, name, settings, before=champion if resume else None)
+    challenger = fit(data.take(~kept_back), domain, name, settings, before=champion if resume else None)
     on_step(f"{name}: judging it beside version {version}")
     words = _changed_words(settings, champion.card, data)
-    judgement, judged = compare(champion, challenger, data, held, settings, words)
-    judgement["known_to_champion"] = None if known is None else int((held & ~fresh).sum())
+    judgement, judged = compare(champion, challenger, data, kept_back, settings, words)
+    judgement["known_to_champion"] = None if known is None else int((kept_back & ~fresh).sum())
     judged = {**(tests or {}), **judged}
     metrics = {split: tested.evaluation.to_json() for split, tested in judged.items()}
     figures = feedback_figures(data.feedback, challenger, champion, domain.item.show)
     card = replace(challenger.card, metrics=metrics, judgement=judgement, feedback=figures)
-    saved = save_model(replace(challenger, card=card), settings, promote=False, judged_on=marks[held])
+    saved = save_model(replace(challenger, card=card), settings, promote=False, judged_on=marks[kept_back])
     return Trained(saved, judged)
 
 

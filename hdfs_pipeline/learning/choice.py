@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from hdfs_pipeline.domains.champions import BEST, load_scorer, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import PipelineError
 from hdfs_pipeline.learning.judgement import METRICS, beyond_chance, figure, leads, policy_sentence, too_few
 from hdfs_pipeline.learning.training import judge
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.models import champion_version, keep_choice, marked_items, trained_detectors
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
@@ -106,5 +105,5 @@ def _unlearned(data: Dataset, scorers: dict[str, Scorer], settings: Settings) ->
         if scorer.detector.learns_from != "nothing":
             version = champion_version(settings, data.domain, name) or 0
             known = marked_items(settings, data.domain, name, version)
-            rows &= ~np.isin(data.marks(scorer.card.family), known[0]) if known is not None else False
+            rows &= ~held(data.marks(scorer.card.family), known[0]) if known is not None else False
     return data.take(rows)

@@ -29,7 +29,7 @@ def latest(data: Dataset, judged_by: np.ndarray, fresh: np.ndarray, settings: Se
     few items to hold any out.
     """
     free = ~data.with_feedback & (data.labels != AMBIGUOUS)
-    by_labels = {NORMAL, ANOMALY} <= set(data.labels[judged_by & free].tolist())
+    by_labels = {NORMAL, ANOMALY} <= set(np.unique(data.labels[judged_by & free]).tolist())
     rows = np.flatnonzero(judged_by & free) if by_labels else np.flatnonzero(free)
     keys = data.keys
     rows = rows[np.lexsort((keys[rows], data.time[rows], fresh[rows]))[::-1]]
@@ -62,7 +62,7 @@ def compare(
     needs labels of both kinds.
     """
     test = data.take(held)
-    both = {NORMAL, ANOMALY} <= set(test.labels.tolist()) and WEAK not in data.facts
+    both = test.has_both and WEAK not in data.facts
     tests: dict[str, Tested] = {}
     if challenger.detector.ordered and not both:
         judgement = _by_false_alarms(champion, challenger, data, held)
@@ -197,11 +197,14 @@ def _by_steadiness(
     """
     from scipy.stats import spearmanr
 
-    rulings = [scorer.ruling(data.matrix(scorer.card.family).values) for scorer in (champion, challenger)]
-    free = (rulings[0] == UNLABELLED) & (rulings[1] == UNLABELLED)
-    data, held = data.take(free), held[free]
+    free = data.matrix(champion.card.family).by_case(
+        lambda once: (champion.ruling(once.values) == UNLABELLED) & (challenger.ruling(once.values) == UNLABELLED)
+    )
+    held = held & free
     scores = [scorer.score(data.matrix(scorer.card.family)) for scorer in (champion, challenger)]
-    flags = [values >= scorer.card.threshold for values, scorer in zip(scores, (champion, challenger), strict=True)]
+    flags = [
+        (values >= scorer.card.threshold) & free for values, scorer in zip(scores, (champion, challenger), strict=True)
+    ]
     items, flagged = int(held.sum()), [int(flag[held].sum()) for flag in flags]
     before, after, still = (int(each.sum()) for each in (*flags, flags[0] & flags[1]))
     least = settings.champion_min_anomalies

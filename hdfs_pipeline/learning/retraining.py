@@ -19,6 +19,7 @@ from hdfs_pipeline.learning.tracking import move_alias
 from hdfs_pipeline.learning.training import learnable, train, whole_ones, with_labels_for
 from hdfs_pipeline.learning.weak import WEAK, dismissed
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.feedback import words_of
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, NORMAL, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.models import (
@@ -35,6 +36,7 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
 _SCORED_NORMAL = "SELECT item FROM scores WHERE domain = $domain AND detector = $serving AND NOT is_anomaly"
+_PIECE = 100_000  # items
 Status = Literal["promoted", "kept", "waiting", "nothing to learn"]
 
 
@@ -77,12 +79,9 @@ class Material:
         loaded = domain.features(store, settings, families(domain, [name]))
         data = with_labels_for(loaded, domain, name, settings)
         labels = data.labels.copy()
-        if (labels >= 0).any() and domain.row(name).cls.learns_from == "normals":
-            serving = serving_detector(settings, domain)
-            with store.read() as con:
-                rows = con.execute(_SCORED_NORMAL, {"domain": domain.name, "serving": serving}).fetchall()
-            scored = np.isin(data.keys, [domain.item.parse(item) for (item,) in rows])
-            labels[(labels == UNLABELLED) & scored] = NORMAL
+        unlabelled = labels == UNLABELLED
+        if (labels >= 0).any() and unlabelled.any() and domain.row(name).cls.learns_from == "normals":
+            labels[unlabelled & held(data.keys, _scored_normal(store, settings, domain))] = NORMAL
         cls_of = domain.row(name).cls
         # Items whose beginning or end lies outside the records were not learned before either: they are no news.
         # All steps of a series stay: those that are not learned lie between others, and are judged on false alarms.
@@ -93,6 +92,17 @@ class Material:
         # Feedback also rules the vectors of items that are left out, as real ones are in a home without labels.
         material = replace(replace(data, labels=labels).take(kept), feedback=data.feedback)
         return cls(material, loaded.labels[kept] >= 0)
+
+
+def _scored_normal(store: Store, settings: Settings, domain: Domain) -> np.ndarray:
+    """The keys (m,), in their order, of the items that the serving detector calls normal."""
+    keys = []
+    with store.read() as con:
+        about = {"domain": domain.name, "serving": serving_detector(settings, domain)}
+        rows = con.execute(_SCORED_NORMAL, about)
+        while piece := rows.fetchmany(_PIECE):
+            keys.append(np.array([domain.item.parse(item) for (item,) in piece]))
+    return np.sort(np.concatenate(keys)) if keys else np.zeros(0, np.int64)
 
 
 def waiting_items(store: Store, settings: Settings, domain: Domain, name: str) -> int:
@@ -222,7 +232,8 @@ def _new_items(settings: Settings, domain: Domain, name: str, newest: int, data:
     """How many items to learn from, by their `marks`, the version `newest` has neither learned nor been judged on."""
     before = marked_items(settings, domain.name, name, newest)
     if before is not None:
-        return int((~np.isin(marks[data.labels != AMBIGUOUS], np.concatenate(before))).sum())
+        marks = marks[data.labels != AMBIGUOUS]
+        return int((~(held(marks, before[0]) | held(marks, before[1]))).sum())
     card = read_card(settings, domain.name, name, newest)  # a model of an older release, which kept no marks
     if domain.row(name).cls.ordered:
         return int((data.time > datetime.fromisoformat(card.created_at).timestamp() * 1e6).sum())

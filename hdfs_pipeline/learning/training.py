@@ -17,7 +17,7 @@ from hdfs_pipeline.learning.weak import WEAK, dismissed, with_weak_labels, withi
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset, split_chronological, split_random
 from hdfs_pipeline.scoring.evaluation import Evaluation, evaluate
-from hdfs_pipeline.scoring.features import distinct_rows, repeats
+from hdfs_pipeline.scoring.features import repeats
 from hdfs_pipeline.scoring.feedback import feedback_figures
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.models import save_model
@@ -26,6 +26,7 @@ from hdfs_pipeline.scoring.thresholds import above_false_alarms
 from hdfs_pipeline.settings import Settings
 
 _GIVE = "give them with --labels CSV, or call {} {} real (`hdfs-pipeline feedback {} --verdict real`)"
+_PIECE = 100_000  # items
 _LIBRARIES = ("numpy", "scikit-learn", "torch", "onnxruntime", "duckdb")
 
 
@@ -81,8 +82,7 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
     scores = detector.training_scores(values, labels, weights)
     times = values.times if detector.ordered else None
     threshold, words = domain.threshold(settings, name).fit(scores, labels, weights, times)
-    false = whole.kinds == FALSE_ALARM
-    if detector.ordered and false.any():
+    if detector.ordered and (false := whole.kinds == FALSE_ALARM).any():
         marked = detector.score(whole.matrix(detector.features).inputs)[false]
         threshold, words = above_false_alarms(threshold, words, marked)
     card = Card(
@@ -108,7 +108,11 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
     known = None if feedback is None else dict(zip(feedback.keys.tolist(), feedback.labels.tolist(), strict=True))
     normals, seen = _vectors(detector, values, labels, weights, ruled[ruled_labels == ANOMALY])
     rare = weak and taught.labels == UNLABELLED  # looked at for the budget, so they are no news to the next training
-    marks = (taught.take((taught.labels >= 0) & ~taught.cut | rare) if weak else data).marks(detector.features)
+    if weak:
+        marks = taught.marks(detector.features)[(taught.labels >= 0) & ~taught.cut | rare]
+    else:
+        marks = data.marks(detector.features)
+    del data  # of a large home some hundred megabytes, which are needed below
     scorer = Scorer(detector, card, normals, seen, marks, ruled, ruled_labels, known)
     scorer = with_knowledge(scorer, domain, settings)
     return within_budget(scorer, taught, settings) if scorer.knowledge is not None else scorer
@@ -119,9 +123,9 @@ def _learned(data: Dataset, detector: Detector, labelled: bool) -> tuple[Any, np
     matrix = data.matrix(detector.features)
     if detector.ordered:
         return matrix.inputs, data.labels.astype(np.int64) if labelled else None, np.ones(len(data))
-    pairs = distinct_rows(np.column_stack([matrix.values, data.labels.astype(np.float32)]))
+    pairs = matrix.distinct_with(data.labels)
     labels = data.labels[pairs.first].astype(np.int64) if labelled else None
-    return matrix.values[pairs.first], labels, pairs.weights
+    return matrix.take(pairs.first).values, labels, pairs.weights
 
 
 def _vectors(
@@ -207,7 +211,7 @@ def judge(scorer: Scorer, data: Dataset, settings: Settings, seen: np.ndarray | 
     data = data.labelled()
     matrix = data.matrix(scorer.card.family)
     if known is None and scorer.card.family == data.family and not scorer.detector.ordered:
-        known = scorer.knows(scorer.completed(matrix))
+        known = scorer.has_seen(matrix)
     return figures(scorer.score(matrix), scorer.card.threshold, data, settings, known)
 
 
@@ -251,7 +255,7 @@ def judge_splits(
 ) -> dict[str, Tested]:
     """Evaluations of a detector by split, "random" and "chronological": fitted on one part, judged on the other."""
     tests: dict[str, Tested] = {}
-    if not {NORMAL, ANOMALY} <= set(data.labels.tolist()):
+    if not data.has_both:
         return tests
     known = data.labelled()
     splits = {"chronological": split_chronological(known, settings.test_share)}
@@ -259,9 +263,9 @@ def judge_splits(
         splits = {"random": split_random(known, settings.test_share, settings.seed)} | splits
     for split, (learn, test) in splits.items():
         on_step(f"{name}: {split} split")
-        if all(len(set(known.labels[rows].tolist())) == 2 for rows in (learn, test)):
-            scorer = fit(known.take(learn), domain, name, settings)
-            tests[split] = judge(scorer, known.take(test), settings)
+        sides = known.take(learn), known.take(test)
+        if all(side.has_both for side in sides):
+            tests[split] = judge(fit(sides[0], domain, name, settings), sides[1], settings)
     return tests
 
 
@@ -276,7 +280,9 @@ def fingerprint(data: Dataset, family: str) -> str:
     """A hash of the items that a detector learned from: their keys, their rows of a family's matrix, their labels."""
     matrix = data.matrix(family)
     order = np.argsort(matrix.keys, kind="stable")
-    digest = hashlib.sha256()
-    for part in (matrix.hashed_keys[order], matrix.values[order], data.labels[order]):
-        digest.update(np.ascontiguousarray(part).tobytes())
+    pieces = [order[start : start + _PIECE] for start in range(0, len(order), _PIECE)]
+    digest, keys = hashlib.sha256(), matrix.hashed_keys
+    for part in (lambda rows: keys[rows], lambda rows: matrix.take(rows).values, lambda rows: data.labels[rows]):
+        for rows in pieces:
+            digest.update(part(rows).tobytes())
     return digest.hexdigest()[:16]

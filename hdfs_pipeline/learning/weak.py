@@ -15,7 +15,7 @@ import numpy as np
 
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.scoring.features import Distinct
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import Knowledge, failed, heeded, worst
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.scorer import Scorer
@@ -42,9 +42,9 @@ def with_weak_labels(data: Dataset, domain: Domain, settings: Settings) -> Datas
     told = data.labels >= 0
     if knowledge is None or WEAK in data.facts or told.sum() > _FEW * len(data):
         return data
-    grades = knowledge.grades(data.main.values, data.main.unfinished)
+    grades = _grades(data, knowledge)
     gone = _dismissed(data, knowledge, grades)
-    broken = failed(heeded(grades, knowledge.ids, gone))
+    broken = failed(heeded(grades, knowledge.ids, gone))[data.main.cases.inverse]
     labels = np.where(broken, ANOMALY, NORMAL).astype(np.int8)
     labels[data.kinds == FALSE_ALARM] = NORMAL
     labels[told | (data.labels == AMBIGUOUS)] = data.labels[told | (data.labels == AMBIGUOUS)]
@@ -53,7 +53,7 @@ def with_weak_labels(data: Dataset, domain: Domain, settings: Settings) -> Datas
     normal = labels == NORMAL
     rare = normal & ~told & ~data.with_feedback & (data.kinds != FALSE_ALARM)
     if data.family in domain.countable:
-        labels[rare & _rare(data.main.values, data.main.distinct, normal)] = UNLABELLED
+        labels[rare & _rare(data.main, normal)] = UNLABELLED
     facts = {
         "anomalies": int((labels == ANOMALY).sum()),
         "rare": int((labels == UNLABELLED).sum()),
@@ -76,29 +76,37 @@ def dismissed(data: Dataset, domain: Domain, settings: Settings) -> dict[str, li
     knowledge = domain.knowledge(settings, data.main.source)
     if knowledge is None:
         return {}
-    return _dismissed(data, knowledge, knowledge.grades(data.main.values, data.main.unfinished))
+    return _dismissed(data, knowledge, _grades(data, knowledge))
+
+
+def _grades(data: Dataset, knowledge: Knowledge) -> np.ndarray:
+    """The grades (k, r) of the distinct cases of the main family."""
+    once = data.main.take(data.main.cases.first)
+    return knowledge.grades(once.values, once.unfinished)
 
 
 def _dismissed(data: Dataset, knowledge: Knowledge, grades: np.ndarray) -> dict[str, list[str]]:
     if data.feedback is None:
         return {}
-    first, rows = worst(grades), np.searchsorted(data.keys, data.feedback.keys)
+    cases = data.main.cases
+    first, rows = worst(grades), cases.inverse[np.searchsorted(data.keys, data.feedback.keys)]
     gone = {}
     for index, rule in enumerate(knowledge.rules):
         own = first[rows] == index
         words = data.feedback.labels[own]
-        enough = len(words) >= max(_WORDS, (first == index).sum() / 2)
+        enough = len(words) >= max(_WORDS, cases.weights[first == index].sum() / 2)
         if enough and 2 * (words == ANOMALY).sum() < len(words):
             beside = grades[rows[own]].any(axis=0)
             gone[rule.id] = [other for other, there in zip(knowledge.ids, beside, strict=True) if there]
     return gone
 
 
-def _rare(values: np.ndarray, distinct: Distinct, normal: np.ndarray) -> np.ndarray:
-    """Which rows of `values` (n, d) are rare, and have a count that no common row among the `normal` ones (n,) has."""
+def _rare(matrix: FeatureMatrix, normal: np.ndarray) -> np.ndarray:
+    """Which items are rare, and have a count that no item with a common row among the `normal` ones (n,) has."""
+    distinct = matrix.distinct
     support = np.bincount(distinct.inverse, weights=normal, minlength=len(distinct.first))
     common = support >= max(_LEAST, _COMMON * normal.sum())
-    rows = values[distinct.first]
+    rows = matrix.take(distinct.first).values
     known = rows[common]
     explained = np.ones(len(rows), bool)
     for column in range(rows.shape[1]):

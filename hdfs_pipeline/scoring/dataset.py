@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.features import FeatureMatrix, joined_unfinished
+from hdfs_pipeline.scoring.features import FeatureMatrix, held, joined_matrices, taken
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 
 
@@ -31,11 +31,10 @@ class Feedback:
         """The keys (v,) of the items."""
         return next(iter(self.matrices.values())).keys
 
-    def without(self, keys: np.ndarray) -> "Feedback":
-        """All but the words on the items `keys`."""
-        rows = ~np.isin(self.keys, keys)
-        matrices = {family: matrix.take(rows) for family, matrix in self.matrices.items()}
-        return Feedback(matrices, self.labels[rows], self.objections[rows])
+    def among(self, keys: np.ndarray) -> "Feedback":
+        """The words on the items `keys` (n,)."""
+        rows = np.isin(self.keys, keys[held(keys, np.sort(self.keys))])
+        return Feedback(taken(self.matrices, rows), self.labels[rows], self.objections[rows])
 
     def ruled(self, family: str) -> tuple[np.ndarray, np.ndarray]:
         """The distinct vectors (m, d) of a family that words rule, and the label (m,) int8 of each.
@@ -115,10 +114,10 @@ class Dataset:
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """The rows at `rows` (indices or a mask), without the feedback on the others."""
-        matrices = {family: matrix.take(rows) for family, matrix in self.matrices.items()}
+        matrices = taken(self.matrices, rows)
         feedback = self.feedback
         if feedback is not None:
-            feedback = feedback.without(np.setdiff1d(self.keys, self.keys[rows]))
+            feedback = feedback.among(next(iter(matrices.values())).keys)
         return replace(
             self,
             matrices=matrices,
@@ -131,7 +130,12 @@ class Dataset:
     @property
     def with_feedback(self) -> np.ndarray:
         """Which rows (n,) bool people gave their word on."""
-        return np.isin(self.keys, self.feedback.keys) if self.feedback is not None else np.zeros(len(self), bool)
+        return np.zeros(len(self), bool) if self.feedback is None else held(self.keys, np.sort(self.feedback.keys))
+
+    @property
+    def has_both(self) -> bool:
+        """Whether normal items and anomalies are both among them."""
+        return bool((self.labels == NORMAL).any() and (self.labels == ANOMALY).any())
 
     def marks(self, family: str) -> np.ndarray:
         """A mark (n,) uint64 of each item's key, its row of a family's matrix and its label: it shows what was learned.
@@ -139,15 +143,19 @@ class Dataset:
         The mark is a random linear form modulo 2^64: two different items hardly ever have the same one.
         """
         matrix = self.matrix(family)
-        bits = np.ascontiguousarray(matrix.values, np.float32).view(np.uint32).astype(np.uint64)
-        row = np.column_stack([matrix.hashed_keys, self.labels.astype(np.uint8), bits])
-        factors = np.random.default_rng(19391).integers(1, 2**63, row.shape[1], np.uint64) | np.uint64(1)
-        return (row.astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
+        bits = np.ascontiguousarray(matrix.rows, np.float32).view(np.uint32).astype(np.uint64)
+        key, label, *columns = np.random.default_rng(19391).integers(
+            1, 2**63, bits.shape[1] + 2, np.uint64
+        ) | np.uint64(1)
+        rows = (bits * np.array(columns, np.uint64)).sum(axis=1, dtype=np.uint64)
+        marks = matrix.hashed_keys * key + self.labels.astype(np.uint8) * label
+        marks += rows if matrix.at is None else rows[matrix.at]
+        return marks
 
     def labelled(self) -> "Dataset":
         """The rows whose label is normal or anomaly. Raises: DataError where both do not occur."""
         rows = self.labels >= 0
-        if not {NORMAL, ANOMALY} <= set(self.labels[rows].tolist()):
+        if not self.has_both:
             kinds = f"{(self.labels == ANOMALY).sum():,} anomalies and {(self.labels == NORMAL).sum():,} normal ones"
             raise DataError(
                 f"needs labelled {self.plural} of both kinds, and of {len(self):,} {self.plural} there are {kinds}: "
@@ -158,13 +166,7 @@ class Dataset:
 
 def joined(first: Dataset, second: Dataset) -> Dataset:
     """The rows of `first`, then of `second`, with the feedback of `first`. Raises: DataError if the columns differ."""
-    matrices = {}
-    for family, matrix in first.matrices.items():
-        other = second.matrix(family)
-        other.require(matrix.columns, matrix.source, matrix.fingerprint)
-        rows, keys = np.concatenate([matrix.values, other.values]), np.concatenate([matrix.keys, other.keys])
-        unfinished = joined_unfinished(matrix, other)
-        matrices[family] = replace(matrix, values=rows, keys=keys, unfinished=unfinished)
+    matrices = {family: joined_matrices(own, second.matrix(family)) for family, own in first.matrices.items()}
     time, labels, kinds = (
         np.concatenate([getattr(data, name) for data in (first, second)]) for name in ("time", "labels", "kinds")
     )

@@ -1,13 +1,17 @@
 """FeatureMatrix: numbers with the keys of their rows and the names of their columns."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from hdfs_pipeline.errors import DataError
+
+_SCATTERED: Final = 100_000
+"""Ordered keys, above which others are put into their order first: each search would miss the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -53,32 +57,42 @@ class Unfinished:
 class FeatureMatrix:
     """What every detector learns from and scores.
 
-    `values` (n, d) float32; `keys` (n,) int64 or text name the items; `columns` are d names. `source` names what gives
-    the columns their meaning (a catalogue of templates, for instance); a model is bound to it. `fingerprint` is a hash
-    of the source's content if that can change under the same name, else ''. `unfinished` says which items the records
-    show only in part, None where all are whole.
+    `rows` (k, d) float32 are what items look like, and `at` (n,) int32 says which of them each item has; without `at`
+    row i is item i's. Logs repeat themselves: a million items have a few hundred rows, so that the matrix of a large
+    home is a small table and four bytes an item. `keys` (n,) int64 or text name the items; `columns` are d names.
+    `source` names what gives the columns their meaning (a catalogue of templates, for instance); a model is bound to
+    it. `fingerprint` is a hash of the source's content if that can change under the same name, else ''. `unfinished`
+    says which items the records show only in part, None where all are whole.
     """
 
-    values: np.ndarray
+    rows: np.ndarray
     keys: np.ndarray
     columns: tuple[str, ...]
     source: str = ""
     fingerprint: str = ""
     unfinished: Unfinished | None = None
+    at: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.values.shape != (len(self.keys), len(self.columns)):
-            raise DataError(f"{self.values.shape} values for {len(self.keys)} keys and {len(self.columns)} columns")
+        items = len(self.rows if self.at is None else self.at)
+        if (items, *self.rows.shape[1:]) != (len(self.keys), len(self.columns)):
+            raise DataError(
+                f"{(items, *self.rows.shape[1:])} values for {len(self.keys)} keys and {len(self.columns)} columns"
+            )
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def take(self, rows: np.ndarray) -> "FeatureMatrix":
-        """The rows at `rows` (indices or a mask)."""
+        """The items at `rows` (indices or a mask)."""
         unfinished = None if self.unfinished is None else self.unfinished.take(rows)
-        return FeatureMatrix(
-            self.values[rows], self.keys[rows], self.columns, self.source, self.fingerprint, unfinished
-        )
+        own, at = (self.rows[rows], None) if self.at is None else (self.rows, self.at[rows])
+        return FeatureMatrix(own, self.keys[rows], self.columns, self.source, self.fingerprint, unfinished, at)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The row of each item, (n, d) float32: of many items at once a large array, made anew each time."""
+        return self.rows if self.at is None else self.rows[self.at]
 
     @property
     def inputs(self) -> Any:
@@ -100,8 +114,39 @@ class FeatureMatrix:
 
     @cached_property
     def distinct(self) -> "Distinct":
-        """Its distinct rows. Logs repeat themselves, so work on these is a fraction of the work on all rows."""
-        return distinct_rows(self.values)
+        """Its distinct rows. Logs repeat themselves, so work on these is a fraction of the work on all items."""
+        return self.distinct_with(None)
+
+    @cached_property
+    def cases(self) -> "Distinct":
+        """Its distinct pairs of a row and the way in which the item is unfinished: what verdicts depend on."""
+        return self.distinct if self.unfinished is None else self.distinct_with(self.unfinished.code)
+
+    def by_case(self, judge: Callable[["FeatureMatrix"], np.ndarray]) -> np.ndarray:
+        """What `judge` says of each item (n, …); it is asked once for each case, by a matrix of one item of each."""
+        return judge(self.take(self.cases.first))[self.cases.inverse]
+
+    def distinct_with(self, code: np.ndarray | None) -> "Distinct":
+        """The distinct pairs of a row and an item's `code` (n,), a small whole number; in the order of their hash."""
+        if self.at is None:
+            return distinct_rows(self.rows if code is None else np.column_stack([self.rows, code.astype(np.float32)]))
+        least, width = 0, 1
+        if code is not None and len(code):
+            least, width = int(code.min()), int(code.max()) - int(code.min()) + 1
+        place: Any = self.at if code is None else self.at * np.int32(width) + (code - np.int32(least))
+        first = np.full(len(self.rows) * width, len(self), np.int32)  # the first item of each pair
+        np.minimum.at(first, place, np.arange(len(self), dtype=np.int32))
+        used = np.flatnonzero(first < len(self))
+        pairs = self.rows[used // width]
+        known = distinct_rows(
+            pairs if code is None else np.column_stack([pairs, (used % width + least).astype(np.float32)])
+        )
+        number = np.zeros(len(first), np.int32)
+        number[used] = known.inverse
+        inverse = number[place]
+        earliest = np.full(len(known.first), len(self), np.int32)
+        np.minimum.at(earliest, known.inverse, first[used])
+        return Distinct(earliest, inverse, np.bincount(inverse, minlength=len(earliest)))
 
     def require(self, columns: tuple[str, ...], source: str, fingerprint: str = "") -> None:
         """Refuse a matrix that does not fit the model. Raises: DataError that names the difference.
@@ -123,7 +168,37 @@ class FeatureMatrix:
         raise DataError(f"{what}, but the model was trained on {source!r}: train it again in this home")
 
 
-def joined_unfinished(first: FeatureMatrix, second: FeatureMatrix) -> Unfinished | None:
+def taken(matrices: Mapping[str, FeatureMatrix], rows: np.ndarray) -> dict[str, FeatureMatrix]:
+    """The items at `rows` (indices or a mask) of matrices of the same items. What these share stays one array."""
+    first = next(iter(matrices.values()))
+    own = first.take(rows)
+    return {
+        family: replace(matrix, keys=own.keys, at=own.at, unfinished=matrix.unfinished and own.unfinished)
+        if _share(first, matrix)
+        else matrix.take(rows)
+        for family, matrix in matrices.items()
+    }
+
+
+def _share(first: FeatureMatrix, other: FeatureMatrix) -> bool:
+    alike = first.at is not None and other.at is first.at and other.keys is first.keys
+    return alike and (other.unfinished is None or other.unfinished is first.unfinished)
+
+
+def joined_matrices(first: FeatureMatrix, second: FeatureMatrix) -> FeatureMatrix:
+    """The items of one matrix, then those of another. Raises: DataError if the columns differ."""
+    second.require(first.columns, first.source, first.fingerprint)
+    places = [np.arange(len(each), dtype=np.int32) if each.at is None else each.at for each in (first, second)]
+    return replace(
+        first,
+        rows=np.concatenate([first.rows, second.rows]),
+        keys=np.concatenate([first.keys, second.keys]),
+        unfinished=_joined_unfinished(first, second),
+        at=np.concatenate([places[0], places[1] + np.int32(len(first.rows))]),
+    )
+
+
+def _joined_unfinished(first: FeatureMatrix, second: FeatureMatrix) -> Unfinished | None:
     """What is unfinished among the rows of one matrix and then of another, which has the same columns."""
     known = first.unfinished or second.unfinished
     if known is None:
@@ -142,9 +217,18 @@ def repeats(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def held(keys: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """Which of `keys` (n,) are among `ordered` (m,), which are in their order: (n,) bool. For few keys among many."""
+    """Which of `keys` (n,) are among `ordered` (m,), which are in their order: (n,) bool."""
     if not len(ordered) or not len(keys):
         return np.zeros(len(keys), bool)
+    if len(ordered) > _SCATTERED:
+        order = np.argsort(keys)
+        found = np.empty(len(keys), bool)
+        found[order] = _found(keys[order], ordered)
+        return found
+    return _found(keys, ordered)
+
+
+def _found(keys: np.ndarray, ordered: np.ndarray) -> np.ndarray:
     places = np.minimum(np.searchsorted(ordered, keys), len(ordered) - 1)
     return np.asarray(ordered[places] == keys, bool)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from hdfs_pipeline.scoring.dataset import Dataset, Feedback
-from hdfs_pipeline.scoring.features import held
+from hdfs_pipeline.scoring.features import held, taken
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, FALSE_ALARM, NORMAL, STRETCHES, UNLABELLED, WORDS
 from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.store.store import Connection
@@ -66,8 +66,7 @@ def overlay(data: Dataset, words: Sequence[Word]) -> Dataset:
     replaced, kinds = data.labels.copy(), data.kinds.copy()
     replaced[rows] = labels if labelled else np.where(labels == NORMAL, UNLABELLED, AMBIGUOUS)
     kinds[replaced != data.labels] = KIND
-    matrices = {family: matrix.take(rows) for family, matrix in data.matrices.items()}
-    feedback = Feedback(matrices, labels, objections(data, rows, labels))
+    feedback = Feedback(taken(data.matrices, rows), labels, objections(data, rows, labels))
     return replace(data, labels=replaced, kinds=kinds, feedback=feedback)
 
 

@@ -14,7 +14,7 @@ RANGE_SHARE: Final = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Frame(FeatureMatrix):
-    """n steps of m columns; `values` are NaN where a column is idle or unknown.
+    """n steps of m columns, each with a row of its own; `rows` are NaN where a column is idle or unknown.
 
     `times`: (n,) float64, Unix seconds. `segment`: (n,) int64; steps with the same number follow each other without a
     break. `smallest`: (m,) float64, the least spread of each column. `appears`: (m,) bool, columns whose absence means
@@ -28,7 +28,7 @@ class Frame(FeatureMatrix):
     appears: np.ndarray
     weight: np.ndarray
     within: "Frame | None" = None
-    at: np.ndarray | None = None
+    place: np.ndarray | None = None
 
     @property
     def inputs(self) -> Self:
@@ -40,18 +40,18 @@ class Frame(FeatureMatrix):
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         jump = np.diff(rows, prepend=rows[:1] - 1) != 1
         segment = np.cumsum(jump | (np.diff(self.segment[rows], prepend=self.segment[rows[:1]]) != 0))
-        kept = {name: getattr(self, name)[rows] for name in ("keys", "times", "values", "weight")}
-        return replace(self, segment=segment, at=None if self.at is None else self.at[rows], **kept)
+        kept = {name: getattr(self, name)[rows] for name in ("keys", "times", "rows", "weight")}
+        return replace(self, segment=segment, place=None if self.place is None else self.place[rows], **kept)
 
     def part(self, rows: np.ndarray) -> Self:
         """The steps at `rows` (indices or a mask), which are scored together with the other steps of this frame."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return replace(self.take(rows), within=self, at=rows)
+        return replace(self.take(rows), within=self, place=rows)
 
     @property
     def context(self) -> tuple[Any, np.ndarray]:
         """See `FeatureMatrix.context`: the frame that the steps are a part of."""
-        return super().context if self.within is None or self.at is None else (self.within, self.at)
+        return super().context if self.within is None or self.place is None else (self.within, self.place)
 
 
 def frame_of_matrix(values: np.ndarray, columns: Sequence[str] | None = None, step_s: float = 60.0) -> Frame:

@@ -113,18 +113,20 @@ def rare_kinds(
     unfinished = data.main.unfinished
     counted = unbroken if unfinished is None else unbroken & ~unfinished.cut
     lasting = np.flatnonzero(~knowledge.passing)
-    present = data.main.values[:, lasting] > 0
-    to_come = _to_come(unfinished, len(data), len(knowledge.columns))[:, lasting]
+    cases = data.main.cases
+    once, items = data.main.take(cases.first), np.bincount(cases.inverse, counted, minlength=len(cases.first))
+    present = once.values[:, lasting] > 0
+    to_come = _to_come(once.unfinished, len(once), len(knowledge.columns))[:, lasting]
     sets = distinct_rows(np.column_stack([present, to_come]).astype(np.float32))
-    support = np.bincount(sets.inverse, counted, minlength=len(sets.first))
+    support = np.bincount(sets.inverse, items, minlength=len(sets.first))
     order = np.argsort(-support, kind="stable")
-    often = support[order] >= max(_RARE * counted.sum(), 1)
+    often = support[order] >= max(_RARE * items.sum(), 1)
     common, rare = order[often], order[~often & (support[order] > 0)]
     if not (len(common) and len(rare)):
         return np.full(len(data), "", object), np.full(len(data), -1)
     names, shown = np.full(len(sets.first), "", object), np.full(len(sets.first), -1)
     more, less = _apart(present[sets.first[rare]], to_come[sets.first[rare]], present[sets.first[common]])
-    frequency = present[counted].sum(axis=0)
+    frequency = items @ present
     for place, new, gone in zip(rare, more, less, strict=True):
         events = [np.flatnonzero(new)[frequency[new].argmin()]] if new.any() else []
         lacks = [np.flatnonzero(gone)[frequency[gone].argmax()]] if gone.any() else []
@@ -132,7 +134,8 @@ def rare_kinds(
             said = [describe(knowledge.columns[lasting[at]]) for at in events]
             said += [f"no {describe(knowledge.columns[lasting[at]])}" for at in lacks]
             names[place], shown[place] = f"{NEW_HERE}: {', '.join(said)}", lasting[(events + lacks)[0]]
-    return np.where(counted, names[sets.inverse], ""), np.where(counted, shown[sets.inverse], -1)
+    own = sets.inverse[cases.inverse]
+    return np.where(counted, names[own], ""), np.where(counted, shown[own], -1)
 
 
 def _apart(own: np.ndarray, to_come: np.ndarray, ordinary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

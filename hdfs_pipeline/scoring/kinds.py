@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import Knowledge, worst
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL
 from hdfs_pipeline.scoring.reasons import NEW_HERE
@@ -39,7 +39,7 @@ class KindFit:
 def kinds_of(knowledge: Knowledge, matrix: FeatureMatrix) -> np.ndarray:
     """The kind (n,) object that each row of counts has if it is an anomaly: see `reasons`."""
     kinds = np.array([*(rule.kind for rule in knowledge.rules), NEW_HERE], object)
-    return kinds[worst(knowledge.grades(matrix.values, matrix.unfinished))]
+    return kinds[matrix.by_case(lambda once: worst(knowledge.grades(once.values, once.unfinished)))]
 
 
 def kind_fit(knowledge: Knowledge, matrix: FeatureMatrix, found: np.ndarray, labelled: np.ndarray) -> KindFit | None:
@@ -95,8 +95,7 @@ def reach(matrix: FeatureMatrix, labels: np.ndarray, kinds: np.ndarray, plural: 
     Items that the records show only in part count as alike where they are unfinished in the same way. The F1 is that of
     the best set of vectors: those with the largest shares of anomalies, which is the best order for any F measure.
     """
-    unfinished = np.zeros(len(matrix), np.int8) if matrix.unfinished is None else matrix.unfinished.code
-    vector = distinct_rows(np.column_stack([matrix.values, unfinished])).inverse
+    vector = matrix.cases.inverse
     anomalous = np.bincount(vector, weights=labels == ANOMALY)
     normal = np.bincount(vector, weights=labels == NORMAL)
     order = np.argsort(-anomalous / np.maximum(anomalous + normal, 1), kind="stable")

@@ -62,9 +62,10 @@ def _doubts(
             f"{flagged:,} of {len(data):,} {plural} are flagged ({share:.0%}); more than {limit:.0%} (alarm_limit) is "
             f"hardly plausible: {_likely(data.main.take(alarms), plural, knowledge)}",
         )
-    events = data.main.values.sum()
-    if unknown and events:
-        share = float(data.main.values[:, data.main.columns.index(unknown)].sum() / events)
+    distinct = data.main.distinct
+    events = distinct.weights @ data.main.take(distinct.first).values
+    if unknown and events.sum():
+        share = float(events[data.main.columns.index(unknown)] / events.sum())
         if share > (limit := settings.unknown_limit):
             yield Doubt(
                 "unknown",
@@ -74,7 +75,7 @@ def _doubts(
                 f"{limit:.0%} (unknown_limit): the model was trained on other software or another version of it",
             )
     if card.family == data.family and not scorer.detector.ordered and len(scorer.seen):
-        share = float((~scorer.knows(scorer.completed(data.main))).mean())
+        share = float((~scorer.has_seen(data.main)).mean())
         if share > (limit := settings.unseen_limit):
             yield Doubt(
                 "unseen",
@@ -94,16 +95,21 @@ def _likely(flagged: FeatureMatrix, plural: str, knowledge: Knowledge | None) ->
         "logs of only a part of the daemons",
         "a fault of the whole cluster",
     ]
-    grades = knowledge.grades(flagged.values, flagged.unfinished)
+    cases = flagged.cases
+    once = flagged.take(cases.first)
+    grades = knowledge.grades(once.values, once.unfinished)
     breaks = failed(grades)
-    if 2 * breaks.sum() < len(flagged):
-        share = 1 - breaks.mean()
+    share = 1 - cases.weights[breaks].sum() / len(flagged)
+    if share > 0.5:
         reasons.append(
             f"or a model that does not know this cluster, for {share:.0%} of the flagged {plural} break no rule"
         )
         return f"likely are {', '.join(reasons)}"
     rules = [knowledge.rules[index] for index in worst(grades)[breaks].tolist()]
-    (kind, count), *_ = Counter(rule.kind for rule in rules).most_common(1)
+    of_kind = Counter[str]()
+    for rule, items in zip(rules, cases.weights[breaks].tolist(), strict=True):
+        of_kind[rule.kind] += items
+    (kind, count), *_ = of_kind.most_common(1)
     names = sorted({rule.id for rule in rules if rule.kind == kind})
     reasons.append(
         f"or a rule that is a habit of this cluster: {count / len(flagged):.0%} of the flagged {plural} are of the "

@@ -10,7 +10,7 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows, explain_steps, nearest_normals
 from hdfs_pipeline.scoring.explain_sequences import explain_sequences
-from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import RULES, Knowledge, failed, heeded
 from hdfs_pipeline.scoring.labels import ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.normals import event_counts
@@ -103,15 +103,18 @@ class Scorer:
         if self.detector.ordered:
             steps, at = matrix.context
             return self.detector.score(steps)[at]
+        return matrix.by_case(self._judged)
+
+    def _judged(self, matrix: FeatureMatrix) -> np.ndarray:
+        """Scores (k,) of a matrix in which no case occurs twice."""
         values = self.completed(matrix)
-        distinct = matrix.distinct if values is matrix.values else distinct_rows(values)
         if self.card.family == RULES and self.card.weak:
             values = heeded(values, matrix.columns, self.card.weak["dismissed"])
-        scores: np.ndarray = self.detector.score(values[distinct.first])[distinct.inverse]
+        scores = self.detector.score(values)
         if self.knowledge is not None:
             scores = self._with_knowledge(scores, matrix, self.knowledge)
         if self._rulings:
-            ruling = self.ruling(matrix.values[matrix.distinct.first])[matrix.distinct.inverse]
+            ruling = self.ruling(matrix.values)
             below = np.nextafter(self.card.threshold, -np.inf)
             scores = np.where(ruling == NORMAL, np.minimum(scores, below), scores)
             scores = np.where(ruling == ANOMALY, np.maximum(scores, self.card.threshold), scores)
@@ -180,9 +183,11 @@ class Scorer:
         """
         if self.detector.ordered:
             return self._explain_steps(matrix, vocabulary, rows)
-        given = matrix.values if isinstance(matrix, FeatureMatrix) else matrix
-        values = self.completed(matrix) if isinstance(matrix, FeatureMatrix) else matrix
-        given, values = (part if rows is None else part[rows] for part in (given, values))
+        if isinstance(matrix, FeatureMatrix):
+            matrix = matrix if rows is None else matrix.take(rows)
+            given, values = matrix.values, self.completed(matrix)
+        else:
+            given = values = matrix if rows is None else matrix[rows]
         if not len(values):
             return []
         distinct, inverse = np.unique(values, axis=0, return_inverse=True)
@@ -222,3 +227,7 @@ class Scorer:
         """Which rows of `values` (n, d) repeat a vector of training: (n,) bool."""
         known = {row.tobytes() for row in np.ascontiguousarray(self.seen, np.float32)}
         return np.array([row.tobytes() in known for row in np.ascontiguousarray(values, np.float32)], bool)
+
+    def has_seen(self, matrix: FeatureMatrix) -> np.ndarray:
+        """Which items of a matrix of the model's family are judged by a vector of training: (n,) bool."""
+        return matrix.by_case(lambda once: self.knows(self.completed(once)))

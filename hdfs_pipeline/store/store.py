@@ -288,6 +288,7 @@ class Store:
                 "autoload_known_extensions": False,
                 "preserve_insertion_order": False,
                 "memory_limit": self.memory_limit,
+                "allocator_background_threads": True,  # memory that a query needed goes back to the system soon after
                 "temp_directory": f"{self.path}.tmp",
             }
             base = duckdb.connect(":memory:", config=config)

@@ -140,10 +140,10 @@ class Steps:
     def followed_by(self, other: Self) -> Self:
         """These steps, and without a break those of another world."""
         frames = self.frame, other.frame
-        values, weight = (np.concatenate([getattr(frame, name) for frame in frames]) for name in ("values", "weight"))
+        values, weight = (np.concatenate([getattr(frame, name) for frame in frames]) for name in ("rows", "weight"))
         frame = replace(
             self.frame,
-            values=values,
+            rows=values,
             weight=weight,
             keys=np.arange(len(values)),
             times=np.arange(len(values)) * 60.0,
@@ -153,7 +153,7 @@ class Steps:
 
     def changed(self, change: Change) -> Self:
         """With other values, or the same in another layout."""
-        return replace(self, frame=replace(self.frame, values=change(self.frame.values)))
+        return replace(self, frame=replace(self.frame, rows=change(self.frame.rows)))
 
     def frozen(self) -> Self:
         """A copy that cannot be written to."""
@@ -162,14 +162,14 @@ class Steps:
 
     def matrix(self, columns: tuple[str, ...], source: str, change: Change = _as_they_are) -> FeatureMatrix:
         """The matrix that a scorer is given, of changed values."""
-        return replace(self.frame, values=change(self.frame.values), columns=columns, source=source)
+        return replace(self.frame, rows=change(self.frame.rows), columns=columns, source=source)
 
     def write(self, folder: Path) -> None:
         """Write what a detector is handed, for `READ`."""
         np.savez(folder / "inputs.npz", **self._arrays())
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        names = ("values", "keys", "columns", "times", "segment", "smallest", "appears", "weight")
+        names = ("rows", "keys", "columns", "times", "segment", "smallest", "appears", "weight")
         return {name: np.asarray(getattr(self.frame, name)) for name in names}
 
 

@@ -12,6 +12,7 @@ from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning import training
 from hdfs_pipeline.learning.training import fit, judge, train
 from hdfs_pipeline.scoring.dataset import Dataset, joined
+from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import failed
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.models import trained_detectors
@@ -64,6 +65,41 @@ def test_the_order_of_the_blocks_does_not_matter(data: Dataset, settings: Settin
     matrix = data.matrix(one.card.family)
     assert one.card.fingerprint == other.card.fingerprint
     assert one.score(matrix).tolist() == other.score(matrix).tolist()
+
+
+@pytest.mark.parametrize("labels", ["the home's", "none"])
+def test_a_training_never_holds_the_whole_matrix(
+    data: Dataset, settings: Settings, labels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home's items share their rows, and no step makes a row for each of them."""
+    matrix = data.main
+    assert len(matrix.rows) < len(matrix) / 4
+    made: list[int] = []
+
+    def values(self: FeatureMatrix) -> np.ndarray:
+        made.append(len(self))
+        return self.rows if self.at is None else self.rows[self.at]
+
+    monkeypatch.setattr(FeatureMatrix, "values", property(values))
+    monkeypatch.setattr(training, "_PIECE", 50)
+    if labels == "none":
+        data = relabelled(data, np.full(len(data), UNLABELLED))
+    for name in ("random_forest", "combinations"):
+        scorer = train(data, BLOCKS, name, settings).scorer
+        assert len(scorer.score(matrix)) == len(data)
+    assert max(made) <= max(50, 3 * len(matrix.rows))
+
+
+def test_a_model_is_the_same_whether_items_share_rows_or_not(data: Dataset, settings: Settings) -> None:
+    def apart(matrix: FeatureMatrix) -> FeatureMatrix:
+        return replace(matrix, rows=matrix.values, at=None)
+
+    plain = replace(data, matrices={family: apart(matrix) for family, matrix in data.matrices.items()})
+    one, other = (fit(each, BLOCKS, "random_forest", settings) for each in (data, plain))
+    assert one.card.fingerprint == other.card.fingerprint and one.card.threshold == other.card.threshold
+    assert one.learned.tolist() == other.learned.tolist()
+    assert one.score(data.main).tolist() == other.score(plain.main).tolist()
+    assert one.has_seen(data.main).tolist() == other.has_seen(plain.main).tolist()
 
 
 def test_a_fingerprint_is_that_of_the_items_wherever_they_stand(data: Dataset) -> None:
@@ -146,7 +182,7 @@ def test_a_forest_of_one_kind_says_what_to_do(data: Dataset, settings: Settings)
 def test_ambiguous_blocks_are_never_used(data: Dataset, settings: Settings, name: str) -> None:
     """Ambiguous blocks of wild counts change nothing, with labels and without."""
     strange = data.take(np.arange(30))
-    wild = {family: replace(m, values=m.values * 50 + 7) for family, m in strange.matrices.items()}
+    wild = {family: replace(m, rows=m.rows * 50 + 7) for family, m in strange.matrices.items()}
     strange = replace(strange, matrices=wild, labels=np.full(30, AMBIGUOUS, np.int8))
     for labels in (data.labels, np.full(len(data), UNLABELLED)):
         if name == "keywords" and labels[0] == UNLABELLED:

@@ -93,7 +93,7 @@ def test_what_is_rare_and_unlike_the_common_is_not_learned(data: Dataset, settin
     usual = np.flatnonzero(with_weak_labels(data, BLOCKS, settings).labels == NORMAL)[0]
     values = data.main.values.copy()
     values[usual, data.main.columns.index("E3")] = 77
-    odd = replace(data, matrices=data.matrices | {"events": replace(data.main, values=values)})
+    odd = replace(data, matrices=data.matrices | {"events": replace(data.main, rows=values, at=None)})
     weak = with_weak_labels(odd, BLOCKS, settings)
     assert weak.labels[usual] == UNLABELLED
     assert weak.facts["weak"]["rare"] >= 1
@@ -113,7 +113,7 @@ def test_a_short_recording_allows_nothing_to_be_new(data: Dataset, settings: Set
     scorer = fit(days(data, 1), BLOCKS, name, settings)
     assert scorer.card.weak["allowed"] < 0
     matrix = data.matrix(scorer.card.family)
-    wild = replace(matrix, values=np.where(matrix.values > 0, matrix.values * 9 + 70, 0).astype(np.float32))
+    wild = replace(matrix, rows=np.where(matrix.rows > 0, matrix.rows * 9 + 70, 0).astype(np.float32))
     broken = failed(grades(replace(data, matrices=data.matrices | {scorer.card.family: wild}), settings))
     assert ((scorer.score(wild) >= scorer.card.threshold) == broken).all()
 
@@ -134,10 +134,10 @@ def test_events_that_never_came_together_are_new_here(data: Dataset, settings: S
     normal = np.flatnonzero(with_weak_labels(data, BLOCKS, settings).labels == NORMAL)[:1]
     odd = data.main.values[normal].copy()
     odd[:, data.main.columns.index("E24")] = 40  # notable, and no rule speaks of it
-    matrix = replace(data.main.take(normal), values=odd)
+    matrix = replace(data.main.take(normal), rows=odd, at=None)
     assert (scorer.score(matrix) >= scorer.card.threshold).all()
     often = data.main.values[normal] * 40
-    assert (scorer.score(replace(matrix, values=often)) < scorer.card.threshold).all(), "only more of the same"
+    assert (scorer.score(replace(matrix, rows=often, at=None)) < scorer.card.threshold).all(), "only more of the same"
 
 
 def spoken(data: Dataset, rows: np.ndarray, verdict: str) -> Dataset:

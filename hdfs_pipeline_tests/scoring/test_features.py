@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.scoring.features import FeatureMatrix, distinct_rows, held
+from hdfs_pipeline.scoring.features import (
+    FeatureMatrix,
+    Partly,
+    Unfinished,
+    distinct_rows,
+    held,
+    joined_matrices,
+    taken,
+)
+
+KINDS = (Partly("end", np.zeros(1, bool)), Partly("beginning", np.zeros(1, bool)))
 
 counts = st.integers(0, 2).map(float) | st.floats(0, 1e9, width=32)
 matrices = arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=30), elements=counts)
@@ -118,3 +128,54 @@ def test_keys_are_found_among_those_in_order(kind: type, data: st.DataObject) ->
     some = st.lists(st.integers(-9, 9).map(kind), max_size=12)
     keys, others = data.draw(some), sorted(set(data.draw(some)))
     assert held(np.array(keys, kind), np.array(others, kind)).tolist() == [key in others for key in keys]
+
+
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 3)), elements=st.integers(0, 2)),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(-2, 1), st.integers(0, 2)), max_size=30),
+)
+def test_items_that_share_rows_are_as_items_with_rows_of_their_own(
+    rows: np.ndarray, items: list[tuple[int, int, int]]
+) -> None:
+    """Distinct rows and pairs, in the same order and with the same first items; what is taken; what is joined."""
+    at, code, unfinished = np.array(items, np.int32).reshape(-1, 3).T
+    at, known = at % len(rows), Unfinished(unfinished.astype(np.int8), KINDS)
+    columns = tuple("abc")[: rows.shape[1]]
+    shared = FeatureMatrix(rows, np.arange(len(at)), columns, unfinished=known, at=at)
+    plain = FeatureMatrix(rows[at], np.arange(len(at)), columns, unfinished=known)
+    odd = np.arange(len(at)) % 2 == 1
+    for one, other in (
+        (shared, plain),
+        (shared.take(odd), plain.take(odd)),
+        (taken({"a": shared, "b": shared}, odd)["b"], plain.take(odd)),
+        (joined_matrices(shared, plain), joined_matrices(plain, plain)),
+    ):
+        assert np.array_equal(one.values, other.values) and np.array_equal(one.keys, other.keys)
+        codes = code.astype(np.int8)[: len(one)]
+        for mine, theirs in (
+            (one.distinct, other.distinct),
+            (one.cases, other.cases),
+            (one.distinct_with(codes), other.distinct_with(codes))
+            if len(codes) == len(one)
+            else (one.cases, other.cases),
+        ):
+            for name in ("first", "inverse", "weights"):
+                assert np.array_equal(getattr(mine, name), getattr(theirs, name)), name
+        sums = one.by_case(lambda once: once.values.sum(axis=1) + once.unfinished.code)
+        assert np.array_equal(sums, other.values.sum(axis=1) + other.unfinished.code)
+
+
+def test_what_matrices_share_is_taken_once() -> None:
+    """A home's families have the same keys and rows of the same items: each such array stays one."""
+    keys, at = np.arange(3), np.zeros(3, np.int32)
+    matrices = {name: FeatureMatrix(np.zeros((1, 1), np.float32), keys, (name,), at=at) for name in "ab"}
+    matrices["own"] = FeatureMatrix(np.zeros((3, 1), np.float32), keys, ("own",))
+    parts = taken(matrices, np.array([2, 0]))
+    assert parts["a"].keys is parts["b"].keys and parts["a"].at is parts["b"].at
+    assert all(part.keys.tolist() == [2, 0] and len(part) == 2 for part in parts.values())
+
+
+def test_keys_are_found_among_many() -> None:
+    """Above a number of them the others are put into their order first."""
+    many = np.arange(0, 400_000, 2)
+    assert held(np.array([7, 399_998, 0, 400_000]), many).tolist() == [False, True, True, False]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hdfs_pipeline.scoring.features import FeatureMatrix, Partly, Unfinished, joined_unfinished
+from hdfs_pipeline.scoring.features import FeatureMatrix, Partly, Unfinished, joined_matrices
 from hdfs_pipeline.scoring.unfinished import completed, completed_sequences
 
 ALL = np.array([True, True, True, False])  # allocated, stored, deleted; a failure never counts as missing
@@ -66,7 +66,7 @@ def test_rows_are_taken_and_joined_with_what_is_unfinished_of_them() -> None:
 
     first, second = matrix(unfinished(0, 1), 2), matrix(None, 1)
     assert first.take(np.array([1])).unfinished.words.tolist() == ["beginning"]
-    both = joined_unfinished(first, second)
+    both = joined_matrices(first, second).unfinished
     assert both.words.tolist() == ["", "beginning", ""] and both.cut.tolist() == [False, True, False]
-    assert joined_unfinished(second, first).code.tolist() == [0, 0, 1]
-    assert joined_unfinished(second, second) is None
+    assert joined_matrices(second, first).unfinished.code.tolist() == [0, 0, 1]
+    assert joined_matrices(second, second).unfinished is None

@@ -36,6 +36,12 @@ _LIVES: Final = f"""WITH own AS (SELECT first_time AS began FROM event_matrix WH
         UNION ALL SELECT block_id, counts, unfinished, apart FROM event_matrix m JOIN near ON m.rowid = near.row
     ) ORDER BY apart, block_id"""
 
+# Logs repeat themselves: a million blocks have a few hundred vectors. So each vector is read once, and of a block just
+# its id and its time.
+_DISTINCT: Final = """SELECT counts, alarms, unfinished, label, kind,
+        list(m.block_id) AS block_ids, list(epoch_us(first_time)) AS first_times
+    FROM event_matrix m LEFT JOIN labels USING (block_id) WHERE {} GROUP BY ALL"""
+
 
 def load_dataset(
     store: Store, settings: Settings, families: Iterable[str] = (), where: Selection = EVERYTHING
@@ -49,20 +55,14 @@ def load_dataset(
     catalogue = home_catalogue(store, settings)
     condition, parameters = _condition(where)
     with store.read() as con:
-        table = con.sql(
-            "SELECT m.block_id, first_time, alarms, counts, unfinished, label, kind FROM event_matrix m "
-            f"LEFT JOIN labels USING (block_id) WHERE {condition} ORDER BY block_id",
-            params=parameters,
-        ).to_arrow_table()
-        keys = table["block_id"].to_numpy()
+        table = con.sql(_DISTINCT.format(condition), params=parameters).to_arrow_table()
         ordered = {}
         if "sequences" in families:
+            keys = np.sort(table["block_ids"].combine_chunks().flatten().to_numpy())
             ordered["sequences"] = block_sequences(con, catalogue, None if where == EVERYTHING else keys)
         words = words_of(con, DOMAIN, BLOCK.parse)
-    unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
-    labels, kinds = table["label"].to_pylist(), table["kind"].to_pylist()
-    data = dataset(table, catalogue, knowledge_of(catalogue, settings), labels, kinds, unfinished)
-    shown = {name: replace(matrix, unfinished=unfinished) for name, matrix in ordered.items()}
+    data = dataset(table, catalogue, knowledge_of(catalogue, settings))
+    shown = {name: replace(matrix, unfinished=data.main.unfinished) for name, matrix in ordered.items()}
     return overlay(replace(data, matrices=data.matrices | shown), words)
 
 
@@ -97,27 +97,28 @@ def _condition(where: Selection) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions), parameters
 
 
-def dataset(
-    table: pa.Table,
-    catalogue: Catalogue,
-    knowledge: Knowledge,
-    labels: Iterable[str | None],
-    kinds: Iterable[Any],
-    unfinished: Unfinished | None = None,
-) -> Dataset:
-    """A Dataset of a table of schema `EVENT_MATRIX` and a label (or None) and kind for each of its rows."""
-    keys = table["block_id"].to_numpy()
-    width = len(catalogue.columns)
-    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width)
-    return Dataset(
-        DOMAIN,
-        features(keys, counts, table["alarms"].to_numpy(), catalogue, knowledge, unfinished),
-        table["first_time"].cast(pa.int64()).to_numpy(),
-        np.array([LABELS.get(label or "", UNLABELLED) for label in labels], np.int8),
-        np.array([kind or "" for kind in kinds], object),
-        plural=BLOCK.plural,
-        alike=BLOCK.alike,
-    )
+def dataset(table: pa.Table, catalogue: Catalogue, knowledge: Knowledge) -> Dataset:
+    """A Dataset of a table with a row for all blocks that are alike: what they share, and lists of what is their own.
+
+    What they share are `counts`, `alarms`, `unfinished`, `label` and `kind` (or null); their own are `block_ids` and
+    `first_times`, microseconds since 1970.
+    """
+    lists = table["block_ids"].combine_chunks()
+    keys, times = lists.flatten().to_numpy(), table["first_times"].combine_chunks().flatten().to_numpy()
+    order = np.argsort(keys, kind="stable")
+    at = np.repeat(np.arange(len(table), dtype=np.int32), lists.value_lengths().to_numpy())[order]
+    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(table), len(catalogue.columns))
+    unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
+    rows = np.arange(len(table))
+    distinct = features(rows, counts, table["alarms"].to_numpy(), catalogue, knowledge, unfinished)
+    keys, unfinished = keys[order], unfinished.take(at)
+    matrices = {
+        family: replace(matrix, keys=keys, at=at, unfinished=None if matrix.unfinished is None else unfinished)
+        for family, matrix in distinct.items()
+    }
+    labels = np.array([LABELS.get(label or "", UNLABELLED) for label in table["label"].to_pylist()], np.int8)
+    kinds = np.array([kind or "" for kind in table["kind"].to_pylist()], object)
+    return Dataset(DOMAIN, matrices, times[order], labels[at], kinds[at], plural=BLOCK.plural, alike=BLOCK.alike)
 
 
 def features(

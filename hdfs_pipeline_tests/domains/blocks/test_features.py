@@ -94,6 +94,21 @@ def test_the_dataset_has_the_labels_of_its_blocks_and_no_others(small: tuple[Hom
     assert list(data.kinds) == ["volume_full", "normal", ""]
 
 
+def test_the_dataset_is_the_matrix_of_the_store(trained: Home) -> None:
+    """Each block has its own counts, alarms, time and state, however many blocks share a row."""
+    data = load_dataset(trained.store, trained.settings)
+    with trained.store.read() as con:
+        rows = con.sql(
+            "SELECT block_id, counts, alarms, unfinished, epoch_us(first_time) FROM event_matrix ORDER BY block_id"
+        ).fetchall()
+    ids, counts, alarms, unfinished, times = zip(*rows, strict=True)
+    assert data.keys.tolist() == list(ids) and data.time.tolist() == list(times)
+    assert data.main.values.tolist() == [list(row) for row in counts]
+    assert data.matrix("keywords").values[:, 0].tolist() == list(alarms)
+    assert data.unfinished.tolist() == list(unfinished)
+    assert len(data.main.rows) < len(data) / 4, "alike blocks share a row"
+
+
 def test_ambiguous_blocks_stay_so(small: tuple[Home, pa.Table], tmp_path: Path) -> None:
     home, _ = small
     path = tmp_path / "labels.csv"

@@ -10,7 +10,7 @@ import typer.main
 from hdfs_pipeline.cli import app
 from hdfs_pipeline.detectors import DETECTORS
 from hdfs_pipeline.domains import DOMAINS
-from hdfs_pipeline.domains.blocks.layouts import LAYOUTS, STAMPS
+from hdfs_pipeline.domains.blocks.heads import LAYOUTS, STAMPS
 from hdfs_pipeline.domains.blocks.wrappers import EVENTS, PREFIXES, SHIPPERS
 from hdfs_pipeline.settings import PROJECT, Settings
 from hdfs_pipeline.store.schema import TABLES

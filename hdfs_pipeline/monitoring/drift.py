@@ -12,6 +12,7 @@ from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.monitoring.stability import Shift, share_shift, shift
 from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.models import marked_items
 from hdfs_pipeline.scoring.scorer import Scorer
@@ -120,20 +121,28 @@ def measure_drift(store: Store, settings: Settings, domain: Domain, name: str) -
             f"{domain.item.plural} it learned from: run `hdfs-pipeline retrain --detector {name} --force`"
         )
     data = domain.features(store, settings, families(domain, [name]))
-    data = data.take((data.labels != AMBIGUOUS) & ~data.cut)  # no model learns from them: they would always be new
-    data = data.take(np.argsort(data.time, kind="stable"))
+    usable = (data.labels != AMBIGUOUS) & ~data.cut  # no model learns from the others: they would always be new
     known = learned_rows(data, scorer.card.family, marked[0])
-    latest = np.flatnonzero(~known)[-settings.drift_blocks :]
-    return _measure(scorer, domain, data.take(known), data.take(latest), settings)
+    reference, new = (_by_time(data, usable & side) for side in (known, ~known))
+    return _measure(scorer, domain, data.take(reference), data.take(new[-settings.drift_blocks :]), settings)
+
+
+def _by_time(data: Dataset, chosen: np.ndarray) -> np.ndarray:
+    """Indices (k,) of the `chosen` items (n,) bool, in the order of time."""
+    rows = np.flatnonzero(chosen)
+    return rows[np.argsort(data.time[rows], kind="stable")]
 
 
 def learned_rows(data: Dataset, family: str, learned: np.ndarray) -> np.ndarray:
-    """Which items (n,) bool a model learned from, by their marks `learned`, even if their labels have changed since."""
-    known = np.isin(data.marks(family), learned)
+    """Which items (n,) bool a model learned from, even if their labels have changed since.
+
+    `learned` (m,) uint64 are the marks of what it learned, in their order.
+    """
+    known = held(data.marks(family), learned)
     for label in (NORMAL, ANOMALY, UNLABELLED):
-        rows = np.flatnonzero(~known)
-        other = replace(data.take(rows), labels=np.full(len(rows), label, np.int8))
-        known[rows] = np.isin(other.marks(family), learned)
+        if (changed := data.labels != label).any():
+            relabelled = replace(data, labels=np.full(len(data), label, np.int8))
+            known |= changed & held(relabelled.marks(family), learned)
     return known
 
 

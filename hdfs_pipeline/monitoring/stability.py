@@ -62,10 +62,10 @@ def noise(before: np.ndarray, after: np.ndarray) -> float:
     It is distributed like (1/n + 1/m) · χ² with bins − 1 degrees of freedom (Yurdakul and Naranjo, 2020, Statistical
     properties of the population stability index).
     """
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv  # of χ²'s quantiles; scipy.stats takes three times as long to import
 
     used = int(((before + after) > 0).sum())
-    return float(chi2.ppf(_NOISE, used - 1) * (1 / before.sum() + 1 / after.sum())) if used > 1 else 0.0
+    return float(2 * gammaincinv((used - 1) / 2, _NOISE) * (1 / before.sum() + 1 / after.sum())) if used > 1 else 0.0
 
 
 @dataclass(frozen=True)

@@ -125,45 +125,46 @@ def explain_item(
             f"`hdfs-pipeline {'score' if scored else 'ingest'} PATH` reads more"
         )
     others = _others(settings, domain, name)
-    needed = families(domain, [name, *(other.card.detector for other in others)])
-    data = domain.features(store, settings, needed, Selection(items=[key]))
-    row = np.flatnonzero(data.keys == key)
-    voices = tuple(voice for each in (scorer, *others) if (voice := _voice(each, data, row)))
-    score = voices[0].score
-    flagged = score >= scorer.card.threshold
-    explanation = explain_rows_of(settings, domain, scorer, data, row, np.array([flagged]))[0]
-    lines = domain.evidence(store, settings, key, _LINES, explanation.marked)
-    if flagged and lines and not any(line.get("telling") for line in lines):
-        lines[-1] = lines[-1] | {"telling": True}  # after it something should have happened
-    normal = None
-    if beside and flagged:
-        normal = nearest_normal(store, settings, domain, scorer, key, explanation, _LINES)
-    place = domain.places(store, {key: explanation.telling}).get(key)
-    return ItemReport(
-        item=item,
-        detector=name,
-        score=score,
-        threshold=scorer.card.threshold,
-        is_anomaly=flagged,
-        explanation=explanation,
-        first_time=facts.first_time,
-        last_time=facts.last_time,
-        label=facts.label,
-        records=facts.records,
-        lines=lines,
-        feedback=next(iter(words(store, domain, item)), None),
-        version=scorer.card.version,
-        time=place.time if place else facts.first_time,
-        host=place.host if place else data.entity,
-        path=place.path if place else "",
-        about=domain.about(store, key),
-        unfinished=str(data.unfinished[row][0]),
-        scored=elsewhere,
-        also_scored=not elsewhere and _has(scored_store(settings), domain, key),
-        findings=tuple(_finding(broken, lines) for broken in explanation.broken),
-        voices=voices,
-        beside=normal,
-    )
+    with store.read():  # one attachment of the file, however many ask
+        needed = families(domain, [name, *(other.card.detector for other in others)])
+        data = domain.features(store, settings, needed, Selection(items=[key]))
+        row = np.flatnonzero(data.keys == key)
+        voices = tuple(voice for each in (scorer, *others) if (voice := _voice(each, data, row)))
+        score = voices[0].score
+        flagged = score >= scorer.card.threshold
+        explanation = explain_rows_of(settings, domain, scorer, data, row, np.array([flagged]))[0]
+        lines = domain.evidence(store, settings, key, _LINES, explanation.marked)
+        if flagged and lines and not any(line.get("telling") for line in lines):
+            lines[-1] = lines[-1] | {"telling": True}  # after it something should have happened
+        normal = None
+        if beside and flagged:
+            normal = nearest_normal(store, settings, domain, scorer, key, explanation, _LINES)
+        place = domain.places(store, {key: explanation.telling}).get(key)
+        return ItemReport(
+            item=item,
+            detector=name,
+            score=score,
+            threshold=scorer.card.threshold,
+            is_anomaly=flagged,
+            explanation=explanation,
+            first_time=facts.first_time,
+            last_time=facts.last_time,
+            label=facts.label,
+            records=facts.records,
+            lines=lines,
+            feedback=next(iter(words(store, domain, item)), None),
+            version=scorer.card.version,
+            time=place.time if place else facts.first_time,
+            host=place.host if place else data.entity,
+            path=place.path if place else "",
+            about=domain.about(store, key),
+            unfinished=str(data.unfinished[row][0]),
+            scored=elsewhere,
+            also_scored=not elsewhere and _has(scored_store(settings), domain, key),
+            findings=tuple(_finding(broken, lines) for broken in explanation.broken),
+            voices=voices,
+            beside=normal,
+        )
 
 
 def _others(settings: Settings, domain: Domain, name: str) -> list[Scorer]:

@@ -14,7 +14,7 @@ from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
-from hdfs_pipeline.scoring.features import held
+from hdfs_pipeline.scoring.features import FeatureMatrix, held
 from hdfs_pipeline.scoring.groups import Group, group_items, rare_kinds
 from hdfs_pipeline.scoring.knowledge import Knowledge, failed, worst
 from hdfs_pipeline.settings import Settings
@@ -28,6 +28,8 @@ _ROWS: Final = """SELECT item, detector, version, score, kind, reason, explanati
         coalesce(nullif(entity, ''), host, '')
     FROM anomalies WHERE domain = ? AND status <> 'withdrawn' AND item IN (SELECT unnest(?))
     QUALIFY row_number() OVER (PARTITION BY item ORDER BY scored_at DESC, detector) = 1 ORDER BY item"""
+_HOSTS: Final = """SELECT item, arg_max(coalesce(nullif(entity, ''), host), scored_at) FROM anomalies
+    WHERE domain = ? AND status <> 'withdrawn' AND item IN (SELECT unnest(?::VARCHAR[])) GROUP BY item"""
 _SPOKEN: Final = "SELECT item, verdict, coalesce(kind, '') FROM feedback WHERE domain = ? AND item <> ''"
 
 
@@ -134,11 +136,20 @@ def _by_knowledge(
     data: Dataset, knowledge: Knowledge, vocabulary: Vocabulary
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each item (n,): its kind, the rule behind it, the column that a rare one is named after, whether it failed."""
-    grades = knowledge.grades(data.main.values, data.main.unfinished)
-    first = worst(grades)
+    once, place = _once(data.main)
+    grades = knowledge.grades(once.values, once.unfinished)
+    first, gone_wrong = worst(grades)[place], failed(grades)[place]
     kinds, column = rare_kinds(data, first < 0, knowledge, vocabulary.describe)
     names = np.array([*(rule.kind for rule in knowledge.rules), ""], object)
-    return np.where(first >= 0, names[first], kinds), first, column, failed(grades)
+    return np.where(first >= 0, names[first], kinds), first, column, gone_wrong
+
+
+def _once(matrix: FeatureMatrix) -> tuple[FeatureMatrix, np.ndarray]:
+    """An item for each row and way of being unfinished, which rules depend on, and which of them each item (n,) is."""
+    row = matrix.distinct.inverse
+    code = np.zeros(len(matrix), np.int8) if matrix.unfinished is None else matrix.unfinished.code
+    _, first, place = np.unique(row * np.int64(256) + code, return_index=True, return_inverse=True)
+    return matrix.take(first), place
 
 
 def _found(store: Store, settings: Settings, domain: Domain) -> tuple[Members, Knowledge | None]:
@@ -257,15 +268,21 @@ def _sample(group: Group) -> np.ndarray:
 
 
 def _hosts(store: Store, domain: Domain, members: Members, rows: np.ndarray) -> dict[int, str]:
-    """What each of the members at `rows` belongs to: its entity, or the host of the first record that tells of it."""
+    """What each of the members at `rows` belongs to: its entity, or the host of the first record that tells of it.
+
+    Of anomalies that were recorded it is known; the records of the others are asked.
+    """
+    items = [members.items[row] for row in rows.tolist() if not members.entities[row]]
+    with store.read() as con:
+        hosts = dict(con.execute(_HOSTS, [domain.name, items]).fetchall()) if items else {}
     wanted = {}
     for row in rows.tolist():
-        telling = members.telling[row]
-        if not members.entities[row] and telling is not None:
-            wanted[row] = (domain.item.parse(members.items[row]), telling)
-    places = domain.places(store, dict(wanted.values())) if wanted else {}
-    hosts = {row: places[key].host for row, (key, _) in wanted.items() if key in places}
-    return {row: members.entities[row] or hosts.get(row, "") for row in rows.tolist()}
+        item, telling = members.items[row], members.telling[row]
+        if not members.entities[row] and item not in hosts and telling is not None:
+            wanted[domain.item.parse(item)] = telling
+    places = domain.places(store, wanted) if wanted else {}
+    hosts |= {domain.item.show(key): place.host for key, place in places.items()}
+    return {row: members.entities[row] or hosts.get(members.items[row]) or "" for row in rows.tolist()}
 
 
 def _report(group: Group, members: Members, hosts: dict[int, str], spoken: dict[str, tuple[str, str]]) -> GroupReport:

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.contract import ENTITY, Domain
@@ -102,6 +101,8 @@ def publish_incidents(store: Store, settings: Settings, domain: Domain, since: f
     grouped, and what came since the last time. The same anomalies give the same incidents with the same ids; an
     incident that late anomalies make longer keeps its id. None for a domain whose anomalies are not grouped.
     """
+    import pyarrow.compute as pc
+
     grouping = domain.grouping(settings)
     if grouping is None:
         return []

@@ -141,11 +141,11 @@ def _peers(where: Mapping[str, Sequence[Mapping[str, Any]]], usual: Shares) -> d
 
 def _stands_out(row: Mapping[str, Any], count: int) -> bool:
     """Whether a value is too frequent among `count` items for its usual share."""
-    from scipy.stats import binom
+    from scipy.special import bdtrc  # see `scoring.culprits`
 
     if row["usual"] is None or row["items"] < _LEAST or row["share"] < _MOST:
         return False
-    return bool(binom.sf(row["items"] - 1, count, max(row["usual"], _RARE)) < _SURE)
+    return bool(bdtrc(row["items"] - 1, count, max(row["usual"], _RARE)) < _SURE)
 
 
 def _sentences(

@@ -122,6 +122,24 @@ print(sorted(heavy & set(sys.modules)), file=sys.__stdout__)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("command", ["status", "explain"])
+def test_reading_one_thing_loads_nothing_heavy(trained: Home, command: str) -> None:
+    """Each of these libraries takes longer to import than all that is read."""
+    item = [f"blk_{block}" for (block,) in trained.rows("SELECT block_id FROM event_matrix WHERE block_id > 0 LIMIT 1")]
+    arguments = ["--home", str(trained.settings.home), command, *(item if command == "explain" else [])]
+    code = f"""
+import sys
+sys.argv = ["hdfs-pipeline", *{arguments!r}]
+from hdfs_pipeline.cli import _run
+code = _run()
+heavy = {{"torch", "sklearn", "scipy", "dagster", "mlflow", "pandas", "numba", "matplotlib", "confluent_kafka"}}
+assert "duckdb" in sys.modules
+print(code, sorted(heavy & set(sys.modules)), file=sys.__stdout__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 def test_what_the_commands_import_is_there() -> None:
     """Imports inside functions are found out here, not by the first who runs the command."""
     trees = [ast.parse(path.read_text()) for path in Path(cli.__file__).parent.glob("*.py")]

@@ -77,6 +77,17 @@ def test_every_anomaly_of_every_voice_is_in_exactly_one_group(trained: Home, tmp
     assert flagged == known.keys()
 
 
+def test_a_recorded_anomaly_belongs_to_the_host_that_its_records_tell(trained: Home, tmp_path: Path) -> None:
+    home = copy_home(trained, tmp_path / "home", champion="exact_match")
+    asked = {group.kind: group for group in report_groups(home.store, home.settings, BLOCKS)[1]}
+    for name in ("exact_match", "lifecycle"):
+        score_items(home.store, home.settings, BLOCKS, name)
+        publish_anomalies(home.store, home.settings, BLOCKS, name)
+    known = {group.kind: group for group in report_groups(home.store, home.settings, BLOCKS)[1]}
+    assert any(group.entities for group in known.values())
+    assert known == asked, "whether the records are asked or the table"
+
+
 def test_a_fresh_home_has_groups_with_all_that_a_person_needs(fresh: Home) -> None:
     count, shown = report_groups(fresh.store, fresh.settings, BLOCKS)
     assert count == len(shown)

@@ -10,19 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.counting import place
+from hdfs_pipeline.domains.blocks.kernel import EVENT_MATRIX
 from hdfs_pipeline.scoring.compiled import uncounted
 
-EVENT_MATRIX: Final = pa.schema(
-    [
-        pa.field("block_id", pa.int64()),
-        pa.field("first_time", pa.timestamp("us", "UTC")),
-        pa.field("last_time", pa.timestamp("us", "UTC")),
-        pa.field("duration_s", pa.float64()),
-        pa.field("lines", pa.int32()),  # records that name the block
-        pa.field("alarms", pa.int32()),  # of these, how many an engineer's search for trouble would find
-        pa.field("counts", pa.list_(pa.int32())),  # one per catalogue column
-    ]
-)
 _BLOCK, _FIRST, _LAST, _LINES, _ALARMS, _RECORD, _HEAD = range(7)
 """What a row has beside its counts; the last is the record that was counted last, by its number."""
 _LEAST: Final = 1 << 12  # rows

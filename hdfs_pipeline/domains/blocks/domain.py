@@ -11,10 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks import explain, search
-from hdfs_pipeline.domains.blocks.again import read_again
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.features import lives_near, load_dataset
-from hdfs_pipeline.domains.blocks.ingest import ingest
 from hdfs_pipeline.domains.blocks.item import BLOCK
 from hdfs_pipeline.domains.blocks.kept_catalogue import kept_label
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
@@ -114,6 +112,8 @@ class Blocks(Domain):
         propose: bool = True,
     ) -> Read:
         """See `Domain.read`: records, events, labels, the event matrix, and proposals for unmatched messages."""
+        from hdfs_pipeline.domains.blocks.ingest import ingest  # it loads the compiled scan, which readers do without
+
         read = ingest(store, settings, paths, lambda number, total, path: on_step(path.name, number - 1, total))
         on_step("parsing", None, None)
         parsed = parse(store, settings)
@@ -262,6 +262,8 @@ class Blocks(Domain):
 
     def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again | None:
         """See `Domain.read_again`."""
+        from hdfs_pipeline.domains.blocks.again import read_again
+
         return read_again(settings, source_id, path, position, text)
 
     def group(self, settings: Settings, topic: str) -> str:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-import pyarrow as pa
-
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
+from hdfs_pipeline.domains.blocks.heads import STAMPS, formats
 from hdfs_pipeline.domains.blocks.item import BLOCK
-from hdfs_pipeline.domains.blocks.layouts import STAMPS, known_layouts
+from hdfs_pipeline.domains.blocks.naming import naming
 from hdfs_pipeline.domains.contract import Facts, Place
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.settings import Settings
@@ -18,20 +17,23 @@ from hdfs_pipeline.store.store import Store, dicts
 ALARMS: Final = "alarms"
 """The column of the search for alarms."""
 _TELLING: Final = f"(list_contains($telling, e.event_id) OR (list_contains($telling, '{ALARMS}') AND e.alarm))"
-_TEXTS: Final = pa.list_(pa.string())
 _NODE_ADDRESS: Final = r"\d+\.\d+\.\d+\.\d+:\d+"
 _TO: Final = quoted(rf"dest: [\w.-]*/?({_NODE_ADDRESS})")
 _NODE: Final = quoted(rf"({_NODE_ADDRESS})")
-_PLACES: Final = f"""SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp_extract(r.message, {_TO}, 1), ''),
+# Looked for are the places of rows, by two small columns; only the messages of rows that are chosen are read.
+_PLACES: Final = f"""WITH told AS (
+        SELECT block_id, first[3] AS source_id, first[4] AS position FROM (
+            SELECT block_id, min(ROW(NOT {_TELLING}, e.time, source_id, position)) AS first
+            FROM (SELECT unnest(block_ids) AS block_id, event_id, alarm, time, source_id, position
+                FROM parsed_events WHERE {{only}}) e
+            JOIN (SELECT unnest($blocks::BIGINT[]) AS block_id, unnest($marked::VARCHAR[][]) AS telling)
+            USING (block_id) GROUP BY block_id
+        )
+    )
+    SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp_extract(r.message, {_TO}, 1), ''),
         regexp_extract(r.message, {_NODE}, 1)), s.path, r.time
-    FROM (
-        SELECT block_id, min(ROW(NOT {_TELLING}, e.time, source_id, position)) AS first
-        FROM (SELECT unnest(block_ids) AS block_id, event_id, alarm, time, source_id, position
-            FROM parsed_events WHERE {{only}}) e
-        JOIN wanted_blocks USING (block_id) GROUP BY block_id
-    ) JOIN raw_logs r ON r.source_id = first[3] AND r.position = first[4]
-    JOIN sources s ON s.source_id = r.source_id""".replace("$telling", "telling")
-_LAYOUTS: Final = "SELECT DISTINCT layout FROM raw_logs WHERE list_contains(block_ids, ?)"
+    FROM (SELECT block_id, r.rowid AS row FROM told JOIN raw_logs r USING (source_id, position))
+    JOIN raw_logs r ON r.rowid = row JOIN sources s ON s.source_id = r.source_id""".replace("$telling", "telling")
 _ADDRESS: Final = re.compile(r"(?<![\w.])[\w-]+(?:\.[\w-]+)*:\d{2,5}(?![\w.])")
 _ALLOCATED: Final = re.compile(r"allocateBlock: (?P<before>/.*?)\. (?:BP-|blk_)|allocate blk_.*? for (?P<after>/.*)")
 _COPIED: Final = re.compile(r"BLOCK\* ask .* to replicate|Starting thread to transfer")
@@ -83,11 +85,9 @@ def written_sql(local: str, used: Collection[str]) -> str:
 
     DuckDB takes longer to read the SQL for all layouts than to find a block's records.
     """
-    layouts = known_layouts()
     names: dict[str, list[str]] = {}
-    for name, written in zip(layouts.names, layouts.formats, strict=True):
-        if name in used:
-            names.setdefault(written, []).append(quoted(name))
+    for name in sorted(formats().keys() & used):
+        names.setdefault(formats()[name], []).append(quoted(name))
     cases = (
         f"WHEN r.layout IN ({', '.join(own)}) THEN replace(strftime({local}, {quoted(form)}), '{{level}}', r.level)"
         for form, own in names.items()
@@ -105,7 +105,8 @@ def evidence(
     telling ones come first.
     """
     with store.read() as con:
-        used = {name for (name,) in con.execute(_LAYOUTS, [block_id]).fetchall()}
+        own = naming(con, [block_id])
+        used = {name for (name,) in con.execute(f"SELECT DISTINCT layout FROM raw_logs WHERE {own}").fetchall()}
         return dicts(
             con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
@@ -113,11 +114,12 @@ def evidence(
                     {written_sql("timezone($timezone, r.time)", used)} || r.origin || r.message
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line,
                     {_TELLING} AS telling, r.source_id, r.position
-                FROM raw_logs r JOIN parsed_events e USING (source_id, position) JOIN sources s USING (source_id)
-                WHERE list_contains(r.block_ids, $block)
+                FROM (FROM raw_logs WHERE {own}) r
+                JOIN (SELECT source_id, position, event_id, alarm FROM parsed_events WHERE {own}) e
+                USING (source_id, position) JOIN sources s USING (source_id)
                 ORDER BY telling DESC, r.time, r.source_id, r.position LIMIT {limit}
             ) ORDER BY time, source_id, position""",
-            {"block": block_id, "timezone": timezone, "telling": list(telling)},
+            {"timezone": timezone, "telling": list(telling)},
         )
 
 
@@ -127,15 +129,13 @@ def places(store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Plac
     Where the file's name tells no host, the address of the DataNode that the record names stands for it, with its port:
     several DataNodes may share a machine.
     """
-    wanted = pa.table({"block_id": pa.array(telling, pa.int64()), "telling": pa.array(telling.values(), _TEXTS)})
-    # Looking for one id takes far less than splitting every record's list.
-    only = f"list_contains(block_ids, {next(iter(telling))}::BIGINT)" if len(telling) == 1 else "len(block_ids) > 0"
+    if not telling:
+        return {}
+    blocks = list(telling)
+    marked = [list(columns) for columns in telling.values()]
     with store.read() as con:
-        con.register("wanted_blocks", wanted)
-        try:
-            rows = con.execute(_PLACES.format(only=only)).fetchall()
-        finally:
-            con.unregister("wanted_blocks")
+        found = con.execute(_PLACES.format(only=naming(con, blocks)), {"blocks": blocks, "marked": marked})
+        rows = found.fetchall()
     return {block_id: Place(*place) for block_id, *place in rows}
 
 
@@ -146,8 +146,7 @@ def about(store: Store, block_id: int) -> dict[str, Any]:
     """
     with store.read() as con:
         messages = con.execute(
-            "SELECT message FROM raw_logs WHERE list_contains(block_ids, ?) ORDER BY time, source_id, position",
-            [block_id],
+            f"SELECT message FROM raw_logs WHERE {naming(con, [block_id])} ORDER BY time, source_id, position"
         ).fetchall()
     known: dict[str, Any] = {}
     targets: dict[str, None] = {}

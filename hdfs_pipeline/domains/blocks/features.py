@@ -21,6 +21,7 @@ from hdfs_pipeline.scoring.feedback import overlay, words_of
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.labels import LABELS, UNLABELLED
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.columns import numbers
 from hdfs_pipeline.store.store import Store
 
 # Looked for are the places of rows, by two small columns; only the rows that are chosen are read.
@@ -75,8 +76,8 @@ def lives_near(store: Store, settings: Settings, block_id: int, most: int) -> Fe
     with store.read() as con:
         about = {"block": block_id, "most": most}
         table = con.sql(_LIVES, params=about).to_arrow_table()
-    width, keys = len(catalogue.columns), table["block_id"].to_numpy()
-    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), width)
+    width, keys = len(catalogue.columns), numbers(table["block_id"])
+    counts = numbers(table["counts"].combine_chunks().flatten()).reshape(len(keys), width)
     unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
     source = (catalogue.label, catalogue.fingerprint)
     return FeatureMatrix(counts.astype(np.float32), keys, catalogue.columns, *source, unfinished)
@@ -104,13 +105,13 @@ def dataset(table: pa.Table, catalogue: Catalogue, knowledge: Knowledge) -> Data
     `first_times`, microseconds since 1970.
     """
     lists = table["block_ids"].combine_chunks()
-    keys, times = lists.flatten().to_numpy(), table["first_times"].combine_chunks().flatten().to_numpy()
+    keys, times = numbers(lists.flatten()), numbers(table["first_times"].combine_chunks().flatten())
     order = np.argsort(keys, kind="stable")
-    at = np.repeat(np.arange(len(table), dtype=np.int32), lists.value_lengths().to_numpy())[order]
-    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(table), len(catalogue.columns))
+    at = np.repeat(np.arange(len(table), dtype=np.int32), numbers(lists.value_lengths()))[order]
+    counts = numbers(table["counts"].combine_chunks().flatten()).reshape(len(table), len(catalogue.columns))
     unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
     rows = np.arange(len(table))
-    distinct = features(rows, counts, table["alarms"].to_numpy(), catalogue, knowledge, unfinished)
+    distinct = features(rows, counts, numbers(table["alarms"]), catalogue, knowledge, unfinished)
     keys, unfinished = keys[order], unfinished.take(at)
     matrices = {
         family: replace(matrix, keys=keys, at=at, unfinished=None if matrix.unfinished is None else unfinished)

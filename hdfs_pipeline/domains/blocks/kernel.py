@@ -6,17 +6,28 @@ anything with the columns of `records.RECORDS`, such as the table `raw_logs`.
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.block_counts import BlockCounts
-from hdfs_pipeline.domains.blocks.records import LogFormat, Scanned, Tally, in_turn, judged, scans
-from hdfs_pipeline.domains.blocks.scan import GOOD, MESSAGE
 from hdfs_pipeline.scoring.catalogue import Catalogue
-from hdfs_pipeline.scoring.matching import matcher_of
+
+if TYPE_CHECKING:
+    from hdfs_pipeline.domains.blocks.records import LogFormat, Scanned, Tally
+
+EVENT_MATRIX: Final = pa.schema(
+    [
+        pa.field("block_id", pa.int64()),
+        pa.field("first_time", pa.timestamp("us", "UTC")),
+        pa.field("last_time", pa.timestamp("us", "UTC")),
+        pa.field("duration_s", pa.float64()),
+        pa.field("lines", pa.int32()),  # records that name the block
+        pa.field("alarms", pa.int32()),  # of these, how many an engineer's search for trouble would find
+        pa.field("counts", pa.list_(pa.int32())),  # one per catalogue column
+    ]
+)
 
 
 def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.DuckDBPyConnection:
@@ -44,13 +55,18 @@ def counts_sql(events: str) -> str:
 
 
 def count_events(
-    chunks: Iterable[bytes], log_format: LogFormat, catalogue: Catalogue, max_bytes: int, tally: Tally | None = None
+    chunks: Iterable[bytes], log_format: "LogFormat", catalogue: Catalogue, max_bytes: int, tally: "Tally | None" = None
 ) -> pa.Table:
     """The event matrix (schema `EVENT_MATRIX`) of a file, straight from its bytes. Dead letters count for no block."""
+    from hdfs_pipeline.domains.blocks.block_counts import BlockCounts
+    from hdfs_pipeline.domains.blocks.records import Tally, in_turn, judged, scans
+    from hdfs_pipeline.domains.blocks.scan import GOOD, MESSAGE
+    from hdfs_pipeline.scoring.matching import matcher_of
+
     matcher, counted = matcher_of(catalogue), BlockCounts(len(catalogue.columns))
     tally = tally if tally is not None else Tally()
 
-    def matched(work: Callable[[], Scanned]) -> tuple[Scanned, np.ndarray]:
+    def matched(work: Callable[[], "Scanned"]) -> tuple["Scanned", np.ndarray]:
         scanned = work()
         return scanned, matcher.spans(np.frombuffer(scanned.text, np.uint8), *scanned.scan.text(MESSAGE))
 
@@ -72,6 +88,8 @@ class EventMatcher:
     """Events of the records of many batches."""
 
     def __init__(self, catalogue: Catalogue) -> None:
+        from hdfs_pipeline.scoring.matching import matcher_of  # compiled code, which readers do without
+
         self._matcher = matcher_of(catalogue)
 
     def match(self, batch: pa.RecordBatch) -> np.ndarray:
@@ -81,6 +99,8 @@ class EventMatcher:
 
 def event_matrix(counts: pa.Table, catalogue: Catalogue) -> pa.Table:
     """Counts per block and event (rows that repeat are added up) as a table of schema `EVENT_MATRIX`, by block id."""
+    from hdfs_pipeline.domains.blocks.block_counts import BlockCounts
+
     counted = BlockCounts(len(catalogue.columns))
     counted.add_counts(counts)
     return counted.table()

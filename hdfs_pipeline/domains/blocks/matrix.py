@@ -12,9 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks import templates
-from hdfs_pipeline.domains.blocks.block_counts import EVENT_MATRIX
 from hdfs_pipeline.domains.blocks.item import BLOCK
-from hdfs_pipeline.domains.blocks.kernel import counts_sql, event_matrix
+from hdfs_pipeline.domains.blocks.kernel import EVENT_MATRIX, counts_sql, event_matrix
 from hdfs_pipeline.domains.blocks.lives import recorded, unfinished_words
 from hdfs_pipeline.domains.blocks.minutes import note_minutes
 from hdfs_pipeline.scoring.catalogue import Catalogue

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks.naming import naming
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.store.quoting import quoted_list
@@ -28,8 +29,7 @@ def block_sequences(con: Connection, catalogue: Catalogue, blocks: np.ndarray | 
     events, only, parameters = "parsed_events", "", {}
     if blocks is not None:
         only, parameters = "WHERE block_id IN (SELECT unnest($blocks::BIGINT[]))", {"blocks": blocks.tolist()}
-    if blocks is not None and len(blocks) == 1:  # looking for one id takes far less than splitting every record's list
-        events = "(FROM parsed_events WHERE list_contains(block_ids, $blocks[1]::BIGINT))"
+        events = f"(FROM parsed_events WHERE {naming(con, blocks.tolist())})"
     table = con.sql(
         f"""SELECT block_id, CASE WHEN len(events) > {STEPS} THEN events[:{half}] || events[-{half}:] ELSE events END
             AS events FROM event_matrix LEFT JOIN (

@@ -5,17 +5,18 @@ roles to look for in the records, the surest first; the first role that a record
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks.naming import naming
 from hdfs_pipeline.domains.blocks.nodes import ADDRESS, IPV6, RECEIVES, usual_share
 from hdfs_pipeline.domains.contract import ENTITY
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.knowledge import Knowledge, Rule
 from hdfs_pipeline.store.quoting import quoted, quoted_list
-from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.store.store import Store
 
 _ADDRESSES: Final = rf"(?:{IPV6}|(?:[\w-]+\.)+[\w-]+):\d{{2,5}}"
 _USUAL: Final = 2000  # blocks without an anomaly, the latest ones, that show what is usual
@@ -75,7 +76,8 @@ _RECORDS: Final = f"""SELECT block_id, rule, r.time, coalesce(list_contains(tell
             nullif(split_part(r.logger, '.', -1), '') || ':',
             left(regexp_replace(r.message, {quoted(_REGISTRATION)}, '\\1, …)'), {_LINE})) AS line
     FROM (SELECT unnest(block_ids) AS block_id, source_id, position FROM raw_logs WHERE $only)
-    JOIN wanted_blocks USING (block_id) JOIN raw_logs r USING (source_id, position) JOIN sources s USING (source_id)"""
+    JOIN wanted_blocks USING (block_id) JOIN (FROM raw_logs WHERE $only) r USING (source_id, position)
+    JOIN sources s USING (source_id)"""
 _VALUES: Final = ", ".join(f'min("{name}"){_SHOWN_BY.get(name, "")}' for name in TRAITS)
 _SUSPECTS: Final = f"""SELECT block_id AS key, coalesce(min(time) FILTER (tells), max(time)) AS told_from,
         coalesce(max(time) FILTER (tells), max(time)) AS told_to,
@@ -83,10 +85,6 @@ _SUSPECTS: Final = f"""SELECT block_id AS key, coalesce(min(time) FILTER (tells)
         map([{", ".join(quoted(name) for name in TRAITS)}], [{_VALUES}]) AS traits,
         coalesce(arg_min(line, (time, line)) FILTER (tells), arg_max(line, (time, line))) AS line
     FROM (SELECT *, {", ".join(_FIELDS)} FROM ({_RECORDS})) GROUP BY block_id"""
-_SPAN: Final = """SELECT min(first_time), max(last_time) FROM (
-        SELECT first_time, last_time FROM event_matrix SEMI JOIN wanted_blocks USING (block_id)
-        UNION ALL SELECT first_time, last_time FROM anomalies JOIN wanted_blocks ON item = 'blk_' || block_id
-    )"""
 
 
 def suspects(store: Store, catalogue: Catalogue, knowledge: Knowledge, rules: Mapping[int, str]) -> pa.Table:
@@ -105,7 +103,7 @@ def suspects(store: Store, catalogue: Catalogue, knowledge: Knowledge, rules: Ma
         con.register("wanted_blocks", pa.table(wanted))
         try:
             event = f"([{quoted_list(catalogue.columns)}])[({catalogue.case('message')})::INTEGER + 1]"
-            parts = {"$cases": _cases(known), "$only": _only(con, rules), "$event": event if known else "NULL"}
+            parts = {"$cases": _cases(known), "$only": naming(con, list(rules)), "$event": event if known else "NULL"}
             sql = _SUSPECTS
             for name, text in parts.items():
                 sql = sql.replace(name, text)
@@ -129,16 +127,6 @@ def usual(store: Store, catalogue: Catalogue, knowledge: Knowledge) -> dict[str,
             counts = Counter(value for traits in told if (value := dict(traits)[name]) is not None)
             shares[name] = {value: count / counts.total() for value, count in counts.items()}
     return shares
-
-
-def _only(con: Connection, rules: Collection[int]) -> str:
-    """SQL: which records can be those of the blocks. Looking for one id takes far less than splitting every list."""
-    first, last = con.execute(_SPAN).fetchall()[0]
-    only = f"list_contains(block_ids, {next(iter(rules))}::BIGINT)" if len(rules) == 1 else "len(block_ids) > 0"
-    if first is None:
-        return only
-    span = (f"TIMESTAMPTZ {quoted(time.isoformat())}" for time in (first, last))
-    return f"{only} AND time BETWEEN {' AND '.join(span)}"
 
 
 def _cases(rules: Mapping[str, Rule]) -> str:

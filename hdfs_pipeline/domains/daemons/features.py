@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
 from hdfs_pipeline.domains.daemons.catalogue import CRASHED, KINDS, RESTARTED, SILENT, described
@@ -33,6 +32,8 @@ def load_dataset(store: Store, settings: Settings, where: Selection = EVERYTHING
 
     Raises: DataError where no record of a daemon was read yet.
     """
+    import pyarrow.compute as pc
+
     known = described()
     having, parameters = _having(where)
     with store.read() as con:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hdfs_pipeline.domains.contract import Told
 from hdfs_pipeline.domains.daemons.catalogue import BLOCKS, Described, described
@@ -25,6 +24,8 @@ _COUNTED: Final = f"""SELECT event_id, {STEP} AS step, sum(records)::BIGINT AS r
 
 def told(store: Store, records: pa.Table) -> list[Told]:
     """See `Domain.told`. Records that tell of a block and of nothing else are nothing to the daemons."""
+    import pyarrow.compute as pc
+
     empty = pc.equal(pc.list_value_length(records["block_ids"]), 0)
     own = records.select(_COLUMNS).filter(pc.or_(empty, records["alarm"]))
     found: dict[tuple[int, int], Told] = {}

@@ -25,10 +25,8 @@ from hdfs_pipeline.domains.namenode.detectors import MAIN, RULES, lead_s, params
 from hdfs_pipeline.domains.namenode.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.namenode.item import WINDOW
 from hdfs_pipeline.domains.namenode.labels import DOMAIN
-from hdfs_pipeline.domains.namenode.raw import old_raw
 from hdfs_pipeline.domains.namenode.series import iso, latest_samples
 from hdfs_pipeline.domains.namenode.state_rules import rules_about, state_rules
-from hdfs_pipeline.domains.namenode.watch import old_state
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.dataset import Dataset
@@ -153,6 +151,9 @@ class NameNode(Domain):
 
     def retention(self, store: Store, settings: Settings, now: datetime) -> list[Retention]:
         """See `Domain.retention`: raw documents, and what polls said of the state of HDFS."""
+        from hdfs_pipeline.domains.namenode.raw import old_raw
+        from hdfs_pipeline.domains.namenode.watch import old_state
+
         raw, state = settings.namenode_raw_days, settings.namenode_state_days
         with store.read() as con:
             documents = old_raw(con, now - timedelta(days=raw))

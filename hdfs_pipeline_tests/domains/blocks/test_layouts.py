@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline.domains.blocks import scan
-from hdfs_pipeline.domains.blocks.layouts import LAYOUTS, STAMPS, Layout, Layouts, known_layouts
+from hdfs_pipeline.domains.blocks.heads import LAYOUTS, STAMPS, Layout
+from hdfs_pipeline.domains.blocks.layouts import Layouts, known_layouts
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.records import NO_DATE, LogFormat, Tally, split_records
 from hdfs_pipeline.errors import SetupError
@@ -186,13 +187,6 @@ def test_lines_that_only_look_like_a_beginning_continue_a_record(line: str) -> N
 def test_two_fields_in_brackets_are_never_one_thread(head: str) -> None:
     (row,) = rows(f"2025-06-01 19:30:54,123 {head} blk_1")
     assert (row["thread"], row["fault"] is None) == ("", False)
-
-
-def test_a_level_before_the_time_stamp_is_kept_in_the_text() -> None:
-    layouts = known_layouts()
-    written = dict(zip(layouts.names, layouts.formats, strict=True))
-    assert written["level_first"] == "{level} %Y-%m-%d %H:%M:%S,%g"
-    assert written["level_first_bracketed"] == "[{level}] [%Y-%m-%d %H:%M:%S,%g"
 
 
 OWN = "%d{dd.MM.yyyy HH:mm:ss} | %-5p | %X{user} | %c{1} | %m%n"

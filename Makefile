@@ -53,10 +53,8 @@ format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed  ## parse and score benchmarks (after `make demo`; peers after `make bench-peers`)
-	$(BIN)/hdfs-pipeline bench parse data/sample/hdfs_v1/HDFS.log.gz
-	$(BIN)/hdfs-pipeline bench parse data/sample/hdfs_3.4
-	$(BIN)/hdfs-pipeline bench score
+bench: $(VENV)/.installed  ## every benchmark, small, into docs/benchmarks.md (after `make demo`; peers after `make bench-peers`)
+	$(BIN)/hdfs-pipeline bench all --into docs/benchmarks
 
 bench-peers: deploy/bench-peers.txt  ## LogLead and Drain3 in an environment of their own
 	test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers

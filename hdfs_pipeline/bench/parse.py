@@ -1,4 +1,4 @@
-"""How fast a log file becomes an event matrix, beside DuckDB's own line count, LogLead and Drain3.
+"""How fast a log file becomes an event matrix, beside DuckDB's own line count, LogLead, Drain3 and a naive script.
 
 The same of the file packed by gzip, beside the line count of what gzip unpacks.
 
@@ -9,27 +9,31 @@ cache.
 """
 
 import json
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from hdfs_pipeline.bench.peers import Watch, peak_mb
 from hdfs_pipeline.bench.samples import BenchFile, machine, make_file
 from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.catalogue import WILDCARD
 from hdfs_pipeline.settings import PROJECT, Settings
 
 PEERS: Final = PROJECT / ".venv-peers" / "bin" / "python"
 """Python of the peers' environment."""
 NOT_MEASURED: Final = "not measured: run `make bench-peers`"
 ROUNDS: Final = 3
-_DRAIN_LIMIT_S = 20.0  # Drain3 is judged by its lines per second, from as many lines as it gets through
+LIMIT_S: Final = 20.0
+"""Drain3 and the naive script are judged by their lines per second, from as many lines as they get through in it."""
 _RUN_LIMIT_S = 1800.0
+_PATTERNS: Final = "patterns.json"  # in the folder of a run
 LABELS: Final = {
     "ours": "hdfs_pipeline: file to matrix",
     "read_csv": "DuckDB read_csv: count(*) of the lines",
@@ -38,26 +42,37 @@ LABELS: Final = {
     "loglead_tip": "LogLead, tip: file to matrix",
     "loglead_drain": "LogLead, drain: file to matrix",
     "drain3": "Drain3: line to template, no matrix",
+    "naive": "a naive Python script: file to counts per block",
 }
+_OF_PEERS: Final = ("loglead_tip", "loglead_drain", "drain3")  # those that need the peers' environment
 
 
 def bench_parse(
-    path: Path, *, lines: int = 2_000_000, peers: bool = True, settings: Settings, rounds: int = ROUNDS
+    path: Path,
+    *,
+    lines: int = 2_000_000,
+    peers: bool = True,
+    settings: Settings,
+    rounds: int = ROUNDS,
+    limit_s: float = LIMIT_S,
+    contenders: Collection[str] = tuple(LABELS),
 ) -> dict[str, Any]:
     """Measure file to matrix on `path` repeated to `lines` lines (see `bench.make_file`), and the peers on that file.
 
     What is timed in each: ours from the first byte to the table of counts per block (numba's compiled code lies
     on disk, written by a run before; loading it is not timed, as imports are not anywhere); DuckDB the count of lines;
-    LogLead from loading to its sparse count matrix; Drain3 messages to templates, for 20 s of each round at most, its
-    lines per second then standing for the whole file. LogLead's drain variant runs in the first round only. LogLead
+    LogLead from loading to its sparse count matrix; Drain3 messages to templates, for `limit_s` of each round at most,
+    its lines per second then standing for the whole file; so long too a script as most people write it, with a regular
+    expression for each of our templates. LogLead's drain variant runs in the first round only. LogLead
     and Drain3 find templates, where we match known ones: they do more. LogLead uses only the first block of a line
-    and Drain3 none: they do less.
+    and Drain3 none: they do less. Peers that are not among `contenders` are left out.
 
     Returns a JSON-able dict: the file, `runs` by contender (seconds of the best round and of all; cpu_s, the processor
     seconds of the best round; lines/s; MB/s of 10^6 bytes; peak_mb, the most memory the process held; `ratio`, our
     lines/s over its; `cpu_ratio`, its processor time per line over ours, which other work on the machine disturbs
     less), `targets`, by the clock, and `machine`.
     """
+    from hdfs_pipeline.domains.blocks.catalogue import catalogues
     from hdfs_pipeline.domains.blocks.kernel import connect
     from hdfs_pipeline.domains.blocks.records import LogFormat, Tally, split_records
 
@@ -72,10 +87,12 @@ def bench_parse(
         layout = tally.layouts.most_common(1)[0][0]
         with connect() as con:
             catalogue = _choose(con, batches, layout, settings)
-        job = {"path": str(made.path), "catalogue": catalogue, "max_bytes": settings.max_record_bytes}
-        job["home_catalogues"] = str(settings.catalogues)
+        job = _job(made.path, catalogue, settings)
+        templates = catalogues(settings.catalogues)[catalogue].templates
+        (Path(folder) / _PATTERNS).write_text(json.dumps([(each.event_id, _pattern(each.text)) for each in templates]))
+        others = [*_OF_PEERS] * PEERS.exists() + ["naive"]
         names = ["ours", "read_csv"] + ["ours_gz", "gzip"] * _packed(made.path)
-        names += ["loglead_tip", "loglead_drain", "drain3"] * (peers and PEERS.exists())
+        names += [name for name in others if peers and name in contenders]
         small = Path(folder) / "head.log"
         small.write_bytes(sample)
         _worker("ours", {**job, "path": str(small)}, folder)  # compiles, where nothing is compiled
@@ -85,7 +102,7 @@ def bench_parse(
                 if name in _OWN:
                     tries[name].append(_worker(name, job, folder))
                 elif number == 0 or (name != "loglead_drain" and "failed" not in tries[name][0]):
-                    tries[name].append(_peer(name, made.path, layout, folder))
+                    tries[name].append(_peer(name, made.path, layout, folder, limit_s))
     result = {
         "sample": path.name,
         "layout": layout,
@@ -96,7 +113,9 @@ def bench_parse(
         "bytes": made.bytes,
         "repetitions": made.repetitions,
         "rounds": rounds,
-        "runs": {name: _best(tries.get(name, []), made, _missing(name, peers)) for name in LABELS},
+        "runs": {
+            name: _best(tries.get(name, []), made, _missing(name, peers and name in contenders)) for name in LABELS
+        },
         "machine": machine(),
     }
     ours = result["runs"]["ours"]
@@ -105,6 +124,23 @@ def bench_parse(
             run["ratio"] = ours["lines_per_s"] / run["lines_per_s"]
             run["cpu_ratio"] = run["cpu_s"] / run["lines"] / (ours["cpu_s"] / ours["lines"])
     return {**result, "targets": _targets(result["runs"])}
+
+
+def file_to_matrix(path: Path, catalogue: str, settings: Settings, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Our run alone, on the file as it is: the best of some rounds, each a process of its own (see `bench_parse`)."""
+    with tempfile.TemporaryDirectory(prefix="bench.") as folder:
+        tries = [_worker("ours", _job(path, catalogue, settings), folder) for _ in range(rounds)]
+    return min(tries, key=lambda run: run["seconds"])
+
+
+def _job(path: Path, catalogue: str, settings: Settings) -> dict[str, Any]:
+    """What a worker is told."""
+    return {
+        "path": str(path),
+        "catalogue": catalogue,
+        "max_bytes": settings.max_record_bytes,
+        "home_catalogues": str(settings.catalogues),
+    }
 
 
 def _choose(con: Any, batches: Sequence[Any], layout: str, settings: Settings) -> str:
@@ -120,6 +156,12 @@ def _choose(con: Any, batches: Sequence[Any], layout: str, settings: Settings) -
     return best_catalogue(con, "bench_sample", catalogues(settings.catalogues), {layout}).label
 
 
+def _pattern(template: str) -> str:
+    """The regular expression of a template that `re.match` is to find."""
+    pattern = ".*?".join(re.escape(part) for part in template.split(WILDCARD))
+    return pattern.removesuffix(".*?") if template.endswith(WILDCARD) else f"{pattern}$"
+
+
 def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
     code = "import sys; from hdfs_pipeline.bench import parse; parse.work(*sys.argv[1:])"
     done = subprocess.run(
@@ -130,9 +172,10 @@ def _worker(name: str, job: dict[str, Any], folder: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _peer(name: str, path: Path, layout: str, folder: str) -> dict[str, Any]:
+def _peer(name: str, path: Path, layout: str, folder: str, limit_s: float) -> dict[str, Any]:
     """What a peer's process printed; {"failed": why} where it did not end well, since we are not judged by that."""
-    command = [str(PEERS), str(Path(__file__).with_name("peers.py")), name, str(path), layout, str(_DRAIN_LIMIT_S)]
+    python = str(PEERS) if name in _OF_PEERS else sys.executable
+    command = [python, str(Path(__file__).with_name("peers.py")), name, str(path), layout, str(limit_s), _PATTERNS]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_RUN_LIMIT_S)
         return json.loads(done.stdout.splitlines()[-1])
@@ -242,6 +285,7 @@ def _targets(runs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     aims = [
         ("times LogLead (tip), at least", runs["loglead_tip"].get("ratio"), 30.0, True),
         ("times Drain3, at least", runs["drain3"].get("ratio"), 90.0, True),
+        ("times a naive script, at least", runs["naive"].get("ratio"), 10.0, True),
         ("times as long as read_csv, at most", 1 / runs["read_csv"]["ratio"], 2.5, False),
         ("gzipped: times as long as gzip -dc | wc -l, at most", packed, 1.3, False),
         ("MB of memory, at most", runs["ours"]["peak_mb"], 1000.0, False),

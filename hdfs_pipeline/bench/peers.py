@@ -1,16 +1,17 @@
 """The peers of the parsing benchmark. Runs alone, in the environment of `deploy/bench-peers.txt`.
 
-    python peers.py loglead_tip|loglead_drain|drain3 FILE hdfs_v1|log4j LIMIT_S
+    python peers.py loglead_tip|loglead_drain|drain3|naive FILE hdfs_v1|log4j LIMIT_S PATTERNS
 
 prints one JSON object: seconds on the clock and of all processors, and what was made of how many lines. Imports are not
-timed.
+timed. PATTERNS is a JSON file of pairs (event, regular expression), for `naive`, which needs no library.
 """
 
 import json
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from itertools import islice
@@ -104,15 +105,43 @@ def drain3(path: str, layout: str, limit_s: float) -> dict[str, Any]:
     return {**watch.read(), "lines": lines, "events": len(miner.drain.clusters)}
 
 
-def main(name: str, path: str, layout: str, limit_s: str) -> None:
+def naive(
+    path: str, layout: str, patterns: Sequence[tuple[str, str]], limit_s: float = float("inf")
+) -> tuple[dict[str, Any], dict[str, Counter[str]]]:
+    """A script as most people write one: each line tried against each regular expression, a Counter for each block.
+
+    A message is the event whose pattern matches it first, else UNKNOWN. Lines that do not begin like a record are
+    counted as lines and passed over. Stops after `limit_s` seconds. Returns what `main` prints, and the counts.
+    """
+    head, block = re.compile(_HEADS[layout]), re.compile(r"blk_-?\d+")
+    compiled = [(event, re.compile(pattern)) for event, pattern in patterns]
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    lines, watch = 0, Watch()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        while watch.read()["seconds"] < limit_s:
+            before = lines
+            for line in islice(file, 10_000):
+                lines += 1
+                if head.match(line):
+                    message = line.partition(": ")[2].rstrip("\n")
+                    event = next((event for event, pattern in compiled if pattern.match(message)), "UNKNOWN")
+                    for name in set(block.findall(message)):
+                        counts[name][event] += 1
+            if lines == before:
+                break
+    return {**watch.read(), "lines": lines, "blocks": len(counts)}, counts
+
+
+def main(name: str, path: str, layout: str, limit_s: str, patterns: str) -> None:
     """Run one peer and print what it gave."""
     runs: dict[str, Callable[[], dict[str, Any]]] = {
         "loglead_tip": lambda: loglead(path, layout, "tip"),
         "loglead_drain": lambda: loglead(path, layout, "drain"),
         "drain3": lambda: drain3(path, layout, float(limit_s)),
+        "naive": lambda: naive(path, layout, json.loads(Path(patterns).read_text()), float(limit_s))[0],
     }
     result = runs[name]()
-    versions = {package: version(package) for package in ("LogLead", "drain3", "polars")}
+    versions = {package: version(package) for package in (("LogLead", "drain3", "polars") if name != "naive" else ())}
     print("\n" + json.dumps({**result, "peak_mb": peak_mb(), "versions": versions}))
 
 

@@ -3,7 +3,9 @@
 import os
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 from hdfs_pipeline.errors import DataError
 
 _ID = re.compile(rb"(?<=blk_)(-?\d+)")
+_DAY = re.compile(rb"^(\d{6}|\d{4}-\d\d-\d\d)(?= \d)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,16 @@ class BenchFile:
     repetitions: int
 
 
-def make_file(sample: Path, lines: int, target: Path, seed: int = 7) -> BenchFile:
+def make_file(
+    sample: Path, lines: int, target: Path, seed: int = 7, *, skip: int = 0, spans: int | None = None
+) -> BenchFile:
     """Repeat a sample until there are at least `lines` lines, each repetition with block ids that no other one has.
 
     `sample` is a log file (.gz and .zst too) or a folder of them, whose files follow each other inside a repetition, as
     if one daemon's log were appended to another's; it must fit into memory. Only whole repetitions are written. An id
-    changes wherever ``blk_`` stands before it, in file names and continuation lines too; nothing else changes.
+    changes wherever ``blk_`` stands before it, in file names and continuation lines too; nothing else changes, but
+    that with `spans` each repetition is later than the one before by as many days as the sample has, and the last one
+    by `spans` times as many than the sample itself. With `skip` the ids are those that come after so many repetitions.
 
     Raises: DataError where the sample has no line.
     """
@@ -48,13 +55,18 @@ def make_file(sample: Path, lines: int, target: Path, seed: int = 7) -> BenchFil
     fits = [index for index, number in enumerate(numbers) if -(2**63) <= number < 2**63]
     ids, which = np.unique(np.array([numbers[index] for index in fits], np.int64), return_inverse=True)
     places = list(zip((2 * index + 1 for index in fits), which.tolist(), strict=True))
+    days = sorted(set(_DAY.findall(data))) if spans is not None else []
     size = 0
     with target.open("wb") as file:
-        for shift in _shifts(ids, repetitions, seed):
-            fresh = [b"%d" % number for number in (ids.view(np.uint64) + shift).view(np.int64).tolist()]
+        for number, shift in enumerate(_shifts(ids, skip + repetitions, seed)[skip:]):
+            fresh = [b"%d" % each for each in (ids.view(np.uint64) + shift).view(np.int64).tolist()]
             for place, index in places:
                 parts[place] = fresh[index]
-            size += file.write(b"".join(parts))
+            text = b"".join(parts)
+            if days:
+                later = _moved(days, number - repetitions + 1 + (spans or 0))
+                text = _DAY.sub(lambda found, later=later: later[found[0]], text)  # type: ignore[misc]
+            size += file.write(text)
     return BenchFile(target, repetitions * data.count(b"\n"), size, len(ids) * repetitions, repetitions)
 
 
@@ -77,13 +89,21 @@ def _shifts(ids: np.ndarray, repetitions: int, seed: int) -> np.ndarray:
             return shifts
 
 
+def _moved(days: list[bytes], spans: int) -> Mapping[bytes, bytes]:
+    """The days of a sample, as they stand in it, each with what stands for it `spans` times all of them later."""
+    form = "%y%m%d" if len(days[0]) == 6 else "%Y-%m-%d"
+    dates = [datetime.strptime(day.decode(), form).date() for day in days]  # noqa: DTZ007 - a day, no time
+    move = timedelta(days=((dates[-1] - dates[0]).days + 1) * spans)
+    return {day: f"{each + move:{form}}".encode() for day, each in zip(days, dates, strict=True)}
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on: processor, cores, memory in GB (10^9 bytes), versions."""
     import psutil
 
     info = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
-    packages = ("duckdb", "numpy", "numba", "pyarrow", "scikit-learn", "onnxruntime")
+    packages = ("duckdb", "numpy", "numba", "pyarrow", "scikit-learn", "torch", "onnxruntime")
     return {
         "processor": model[1] if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

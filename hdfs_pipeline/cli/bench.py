@@ -13,20 +13,92 @@ from hdfs_pipeline.settings import PROJECT, load_settings
 app = typer.Typer(no_args_is_help=True, help="Benchmarks: figures as ratios within one run.")
 
 
+@app.command("all")
+def bench_all_command(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this part, such as parse, ingest, stream or up; may be repeated."),
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the recorded runs; the page lies beside it, as FOLDER.md. The home's by default."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Every benchmark, each small: minutes. Records the run and makes a page of it and of those before."""
+    from hdfs_pipeline.bench.everything import bench_all
+    from hdfs_pipeline.bench.page import record
+    from hdfs_pipeline.cli.tables.bench import all_tables
+
+    settings = load_settings()
+    with terminal.err.status("measuring") as status:
+        run = bench_all(settings, only or (), status.update)
+    page = record(run, into or settings.home / "benchmarks")
+    if as_json:
+        terminal.print_json(run)
+        return
+    for table in all_tables(run):
+        terminal.out.print(table)
+    terminal.out.print(f"recorded: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command("parse")
 def bench_parse_command(
     path: Annotated[Path, typer.Argument(help="Sample to repeat with fresh block ids: a log, or a folder of logs.")],
     lines: Annotated[int, typer.Option(min=1, max=10**9, help="Lines to measure on, at least.")] = 2_000_000,
-    peers: Annotated[bool, typer.Option(help="LogLead and Drain3 too (`make bench-peers` installs them).")] = True,
+    peers: Annotated[bool, typer.Option(help="LogLead, Drain3 (`make bench-peers`) and a naive script too.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Raw file → event matrix of every block, beside DuckDB's line count, LogLead and Drain3."""
+    """Raw file → event matrix of every block, beside DuckDB's line count, LogLead, Drain3 and a naive script."""
     from hdfs_pipeline.bench.parse import bench_parse
     from hdfs_pipeline.cli.tables.bench import parse_table
 
     with terminal.err.status("measuring"):
         result = bench_parse(path, lines=lines, peers=peers, settings=load_settings())
     terminal.print_json(result) if as_json else terminal.out.print(parse_table(result))
+
+
+@app.command("ingest")
+def bench_ingest_command(
+    path: Annotated[Path, typer.Argument(help="Sample to repeat with fresh block ids: a log, or a folder of logs.")] = (
+        PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
+    ),
+    blocks: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=10**8, help="Blocks of a home; may be repeated. By default 20,000 and 200,000."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Files into a small and a large home; there 10,000 new lines up to their incidents, `explain` and `status`."""
+    from hdfs_pipeline.bench.ingest import BLOCKS, bench_ingest
+    from hdfs_pipeline.cli.tables.bench import ingest_table
+
+    with terminal.err.status("measuring") as status:
+        result = bench_ingest(load_settings(), path, blocks=blocks or BLOCKS, say=status.update)
+    terminal.print_json(result) if as_json else terminal.out.print(ingest_table(result))
+
+
+@app.command("up")
+def bench_up_command(
+    path: Annotated[Path, typer.Argument(help="Sample to send: a log, or a folder of logs.")] = (
+        PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
+    ),
+    rate: Annotated[
+        list[int] | None,
+        typer.Option(min=0, max=10**6, help="Lines a second; may be repeated. By default 0 (idle), 500 and 2,000."),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(callback=terminal.finite, min=1, max=86_400, help="Seconds of each measurement.")
+    ] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Start `up` in a fresh home: the share of a core of each process, and Dagster's runs, idle and under load."""
+    from hdfs_pipeline.bench.up import RATES, bench_up
+    from hdfs_pipeline.cli.tables.bench import up_table
+
+    with terminal.err.status("measuring") as status:
+        result = bench_up(path, rates=rate or RATES, seconds=seconds, say=status.update)
+    terminal.print_json(result) if as_json else terminal.out.print(up_table(result))
 
 
 @app.command("score")

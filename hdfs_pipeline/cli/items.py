@@ -61,17 +61,13 @@ def ingest(
 
 def _judge(settings: Settings, kind: "contract.Domain") -> "tuple[dict[str, Any], list[Doubt]] | None":
     """Bring the home's verdicts up to date; their numbers, and the reasons to doubt them. None where no model can."""
-    from hdfs_pipeline.domains.following import followers
     from hdfs_pipeline.store.store import Store
-    from hdfs_pipeline.verdicts.files import publish_verdicts
+    from hdfs_pipeline.verdicts.files import publish_for_all
 
     store = Store.open(settings)
     try:
         with terminal.err.status("scoring"):
-            for follower in followers(kind):
-                if follower.days(store):
-                    publish_verdicts(store, settings, follower)
-            done = publish_verdicts(store, settings, kind)
+            done = publish_for_all(store, settings, kind)
     except (NotTrainedError, DataError) as error:  # what was read is stored, and stays
         terminal.err.print(f"no verdicts: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         return None

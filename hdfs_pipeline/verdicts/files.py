@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from hdfs_pipeline.domains.champions import load_scorer, ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.domains.following import followers
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.learning.holdout import read_apart
 from hdfs_pipeline.learning.readable import unreadable
@@ -97,6 +98,14 @@ def publish_verdicts(
     others = [voice for voice in ready_detectors(settings, domain) if voice in voices and voice != serving]
     doubts = judge_changed(store, settings, domain, [serving, *others], anew=anew)
     return Published(serving, version, others, doubts)
+
+
+def publish_for_all(store: Store, settings: Settings, domain: Domain) -> Published:
+    """As `publish_verdicts`, of a domain and, before it, of those that follow it and have items."""
+    for follower in followers(domain):
+        if follower.days(store):
+            publish_verdicts(store, settings, follower)
+    return publish_verdicts(store, settings, domain)
 
 
 def score_home(store: Store, settings: Settings, domain: Domain, name: str | None = None) -> Scored:

@@ -93,6 +93,25 @@ def test_a_folder_of_daemons_becomes_one_file(tmp_path):
     assert made.path.read_text() == _v1(5) + _v1(5) + _v1(6)
 
 
+def test_repetitions_of_later_days(tmp_path):
+    text = _v1(5).replace("081109 203520", "081110 203520") + _v1(6)
+    (tmp_path / "sample.log").write_text(text)
+    made = bench.make_file(tmp_path / "sample.log", 12, tmp_path / "out.log", spans=-1)
+    plain = re.sub(r"blk_-?\d+", "blk_", made.path.read_text())
+    days = re.findall(r"^\d{6}", plain, re.MULTILINE)
+    assert days == ["081105", "081105", "081106", *["081105"] * 3, "081107", "081107", "081108", *["081107"] * 3]
+    assert plain.count("203519 145 INFO") == 4, "nothing else is changed"
+    again = bench.make_file(tmp_path / "sample.log", 6, tmp_path / "new.log", skip=2, spans=0)
+    ids, new = (set(re.findall(r"blk_-?\d+", each.path.read_text())) for each in (made, again))
+    assert (len(ids), len(new), ids & new) == (4, 2, set())
+
+
+def test_log4j_days(tmp_path):
+    (tmp_path / "sample.log").write_text(_log4j(1073741825))
+    made = bench.make_file(tmp_path / "sample.log", 6, tmp_path / "out.log", spans=10)
+    assert re.findall(r"^2026-\d\d-\d\d", made.path.read_text(), re.MULTILINE) == ["2026-11-30", "2026-12-01"]
+
+
 def test_an_empty_sample_is_refused(tmp_path):
     (tmp_path / "empty.log").touch()
     with pytest.raises(DataError, match="nothing in it"):
@@ -126,6 +145,7 @@ def test_parse_without_the_peers_says_so(tmp_path, monkeypatch):
         )
     for name in ("loglead_tip", "loglead_drain", "drain3"):
         assert result["runs"][name] == {"missing": bench_parse.NOT_MEASURED}
+    assert result["runs"]["naive"]["ratio"] > 0, "it needs no environment of its own"
     assert [target["met"] for target in result["targets"][:2]] == [None, None]
     assert "make bench-peers" in _text(parse_table(result))
 

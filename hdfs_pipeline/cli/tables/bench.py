@@ -44,10 +44,65 @@ def parse_table(result: Mapping[str, Any]) -> Listing:
 
 
 def _aims(result: Mapping[str, Any]) -> Iterator[str]:
-    words = {True: "met", False: "MISSED", None: "not measured"}
     for target in result["targets"]:
         value = "" if target["value"] is None else f"{target['value']:,.1f}, "
-        yield f"{target['what']} {target['aim']:g}: {value}{words[target['met']]}"
+        yield f"{target['what']} {target['aim']:g}: {value}{_outcome(target)}"
+
+
+def all_tables(run: Mapping[str, Any]) -> Iterator[Listing]:
+    """The figures of each part of `bench_all`; below the last one the machine."""
+    for part in run["parts"]:
+        table = Listing(escape(part["part"]), _AIMED, escape(part.get("missing", "")))
+        for figure in part.get("figures", []):
+            outcome = escape(figure.get("why", "")) if figure["value"] is None else _outcome(figure)
+            table.add_row(escape(figure["what"]), _shown(figure["value"]), f"{figure['aim']:,g}", outcome)
+        if part is run["parts"][-1]:
+            table.caption = "\n".join(filter(None, [str(table.caption or ""), escape(describe(run["machine"]))]))
+        yield table
+
+
+def ingest_table(result: Mapping[str, Any]) -> Listing:
+    """The figures of `bench_ingest`."""
+    large = result["homes"][-1]
+    title = f"{result['sample']}: {large['lines']:,} lines into a home of {large['blocks']:,} blocks"
+    table = _aimed(title, result)
+    table.add_row("seconds from file to matrix, nothing kept", f"{result['matrix_s']:.2f}", "", "")
+    for home in result["homes"]:
+        where = f"{home['blocks']:,} blocks"
+        table.add_row(f"seconds to read {where} into a home", f"{home['read_s']:.2f}", "", "")
+        table.add_row(f"seconds to judge {where} for the first time", f"{home['judged_s']:.2f}", "", "")
+        table.add_row(f"seconds of new lines up to incidents, {where}", f"{home['new_s']:.2f}", "", "")
+        table.add_row(f"CPU seconds of the same, {where}", f"{home['new_cpu_s']:.2f}", "", "")
+        table.add_row(f"MB of the same, {where}", f"{home['new_peak_mb']:,.0f}", "", "")
+    return table
+
+
+def up_table(result: Mapping[str, Any]) -> Listing:
+    """The figures of `bench_up`."""
+    table = _aimed(f"`up` with {result['sample']}, {result['seconds']:g} s each", result)
+    for load in result["loads"]:
+        what = f"{load['rate']:,} lines/s" if load["rate"] else "idle"
+        table.add_row(f"{what}: Dagster runs", str(load["runs"]), "", "")
+        table.add_row(f"{what}: MB", f"{load['memory_mb']:,.0f}", "", "")
+        for process, share in {"all": load["share"], **load["shares"]}.items():
+            table.add_row(f"{what}: % of a core, {escape(process)}", f"{share:.1f}", "", "")
+    return table
+
+
+def _aimed(title: str, result: Mapping[str, Any]) -> Listing:
+    """A table with what a benchmark aims at; its caption is the machine."""
+    table = Listing(escape(title), _AIMED, escape(describe(result["machine"])))
+    for target in result["targets"]:
+        table.add_row(escape(target["what"]), _shown(target["value"]), f"{target['aim']:g}", _outcome(target))
+    return table
+
+
+def _outcome(target: Mapping[str, Any]) -> str:
+    return {True: "met", False: "MISSED", None: "not measured"}[target["met"]]
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def score_table(result: Mapping[str, Any]) -> Listing:

@@ -169,6 +169,11 @@ class Settings(BaseSettings):
     retrain_pause_hours: float = Field(
         24.0, ge=0, description="Least hours between two retrainings that drift asks for; new items wait for none."
     )
+    retrain_rest_hours: float = Field(
+        1.0,
+        ge=0,
+        description="Least hours between two retrainings that new items ask for; people's words wait for none.",
+    )
     retrain_feedback: int = Field(
         10,
         ge=1,
@@ -265,6 +270,18 @@ class Settings(BaseSettings):
         60, ge=0, le=60_000, description="Milliseconds between two batches of a worker, where few records come."
     )
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
+    run_records: int = Field(
+        250_000,
+        ge=1,
+        description="Records that wait in Kafka, or to be parsed, for which Dagster starts a run at once.",
+    )
+    run_wait_s: float = Field(
+        120.0, ge=0, le=86_400, description="Seconds after which Dagster starts a run for what waits, however little."
+    )
+    history_days: float = Field(
+        7.0, gt=0, description="Days to keep Dagster's runs; the latest one of each asset stays."
+    )
+    history_failed_days: float = Field(30.0, gt=0, description="Days to keep Dagster's runs that failed.")
     alertmanager_url: str = Field(
         "",
         repr=False,  # passwords

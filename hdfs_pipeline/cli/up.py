@@ -51,6 +51,13 @@ def up(
         float,
         typer.Option(callback=terminal.finite, min=0.001, help="How many times as fast as it was the sample goes on."),
     ] = 600.0,
+    sink: Annotated[
+        bool,
+        typer.Option(
+            "--sink/--no-sink",
+            help="Store what comes over Kafka by a process, within seconds; else by runs of Dagster, within minutes.",
+        ),
+    ] = True,
 ) -> None:
     """Start everything: Kafka if none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
 
@@ -59,7 +66,7 @@ def up(
     """
     from hdfs_pipeline.running.up import up as run
 
-    raise typer.Exit(run(load_settings(), replay=replay, workers=workers, speed=speed, say=Lines()))
+    raise typer.Exit(run(load_settings(), replay=replay, workers=workers, speed=speed, sink=sink, say=Lines()))
 
 
 @app.command()

@@ -36,11 +36,11 @@ def stream(
     handler.setFormatter(terminal.PlainFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("hdfs_pipeline.kafka").addFilter(_now_and_then())
+    logging.getLogger("hdfs_pipeline.kafka").addFilter(now_and_then())
     run(load_settings(), begin, end, detector=detector, threshold=threshold)
 
 
-def _now_and_then(every_s: float = 10.0) -> Callable[[logging.LogRecord], bool]:
+def now_and_then(every_s: float = 10.0) -> Callable[[logging.LogRecord], bool]:
     """A filter that lets equal messages pass now and then: librdkafka repeats them while a broker is away."""
     last: dict[str, float] = {}
 

@@ -418,12 +418,13 @@ class Player:
 class Playback:
     """What `up` plays of a domain; `about` is for people.
 
-    `settings` are environment variables for Dagster and the players.
+    `settings` are environment variables for the players, `learning` those for Dagster.
     """
 
     about: str
     players: tuple[Player, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+    learning: Mapping[str, str] = field(default_factory=dict)
 
 
 class Domain(ABC):

@@ -1,12 +1,15 @@
 """Dagster from the command line: the main job in this process, and the web page with its daemon."""
 
+import json
 import os
 import re
 import shutil
 import socket
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from http import HTTPStatus
 from http.client import HTTPException
@@ -22,6 +25,13 @@ from hdfs_pipeline.shown import plain
 Progress = Callable[[str, int, int], None]
 """Takes the name of a finished asset, how many are finished, and how many there are."""
 
+_WORKSPACE: Final = """load_from:
+  - grpc_server:
+      socket: {socket}
+      location_name: hdfs_pipeline
+"""
+_LONGEST_SOCKET: Final = 100  # bytes; the system takes 107
+_PAGE: Final = "dagster"
 _CHATTER: Final = re.compile(r" - dagster - (DEBUG|INFO) - |^\s*\d+% ▕")  # of runs, and DuckDB's progress bars
 ANY_ADDRESS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be listened on
 
@@ -113,23 +123,57 @@ def run_backtest(settings: Settings, domain: str, tried: dict[str, object], firs
         return job.execute_in_process(config, instance=instance, tags=tags).success
 
 
-def dagster_process(settings: Settings) -> Process:
-    """Dagster's web page and its daemon, for a supervisor. Raises: SetupError where the port is taken."""
+def dagster_processes(settings: Settings) -> list[Process]:
+    """Dagster for a supervisor: the server of our definitions, the web page, the daemon with sensors and schedules.
+
+    Not `dagster dev`: it adds two processes, one of which passes on each question to the definitions. Raises:
+    SetupError where the port is taken.
+    """
     folder = prepare_instance(settings)
     host, port = settings.dagster_host, settings.dagster_port
     require_free(host, port, "HDFS_PIPELINE_DAGSTER_PORT")
-    workspace = ["-w", str(_project_file("workspace.yaml"))]
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", *workspace, "-h", host, "-p", str(port)]
-    return Process(
-        "dagster",
-        [*command, "--log-level", "warning"],
-        folder=folder,
-        ready=lambda: dagster_answers(settings),
-        told=f"the web page is there: {page(settings)}",
-        shows=lambda line: not _CHATTER.search(line),
-        quiet_end=True,  # runs that are cut short print tracebacks; the history keeps them
-        patience_s=15.0,
-    )
+    code = _socket_in(folder)
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(_WORKSPACE.format(socket=json.dumps(str(code))))
+
+    def process(name: str, module: str, *arguments: str) -> Process:
+        command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+        # Runs that are cut short print tracebacks at the end; the history keeps them.
+        return Process(name, command, folder=folder, shows=_worth_showing, quiet_end=True, patience_s=15.0)
+
+    log = ("--log-level", "warning")
+    definitions = ("-m", "hdfs_pipeline.definitions", "--use-python-environment-entry-point")
+    page_at = ("-w", str(workspace), "-h", host, "-p", str(port), "--dagster-log-level", "warning")
+    return [
+        replace(
+            process("code", "dagster", "api", "grpc", "-s", str(code), *definitions, *log), ready=lambda: _listens(code)
+        ),
+        replace(
+            process(_PAGE, "dagster_webserver", *page_at),
+            needs=("code",),
+            ready=lambda: dagster_answers(settings),
+            told=f"the web page is there: {page(settings)}",
+        ),
+        # Dagster makes the tables of its history at the first start, and two processes must not do so at once.
+        replace(process("daemon", "dagster._daemon", "run", "-w", str(workspace), *log), needs=(_PAGE,)),
+    ]
+
+
+def _worth_showing(line: str) -> bool:
+    return not _CHATTER.search(line)
+
+
+def _socket_in(folder: Path) -> Path:
+    """Where the definitions are served: only who may enter the folder may ask for code to be run."""
+    path = folder / "code.sock"
+    short = len(os.fsencode(path)) <= _LONGEST_SOCKET
+    return path if short else Path(tempfile.mkdtemp(prefix="hdfs-pipeline-")) / path.name
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(str(path)) == 0
 
 
 def require_free(host: str, port: int, variable: str) -> None:
@@ -164,7 +208,7 @@ def serve(settings: Settings, say: Say = lambda _name, line: print(plain(line), 
     SIGINT, SIGTERM and SIGHUP end all of Dagster's processes. Raises: SetupError where the port is taken.
     """
     with stop_on_signals() as stopped:
-        return supervise([dagster_process(settings)], stopped, say)
+        return supervise(dagster_processes(settings), stopped, say)
 
 
 def _project_file(name: str) -> Path:

@@ -12,7 +12,7 @@ from hdfs_pipeline.domains.contract import Playback
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.processes.supervisor import Process, Say, supervise
-from hdfs_pipeline.running.orchestration import dagster_process, require_free
+from hdfs_pipeline.running.orchestration import dagster_processes, require_free
 from hdfs_pipeline.scoring.models import trained_detectors
 from hdfs_pipeline.serving.tokens import Tokens, are_needed
 from hdfs_pipeline.settings import PREFIX, PROJECT, Settings
@@ -26,21 +26,29 @@ _NO_MODEL: Final = (
     "no model in this home yet: {day_one} judges without one, from the first record on; for a model put logs, and "
     "labels.csv where there is one, into {incoming}, or use `hdfs-pipeline train`"
 )
+_RUNS_STORE: Final = (
+    "what comes over Kafka is stored by runs of Dagster, once {records:,} records wait or something has waited for "
+    "{wait_s:g} s; --sink stores it within seconds"
+)
 _LOCAL: Final = ("localhost", "127.", "[::1]", "::1")
 
 
-def up(settings: Settings, *, replay: bool | None, workers: int, speed: float, say: Say) -> int:
+def up(settings: Settings, *, replay: bool | None, workers: int, speed: float, sink: bool = True, say: Say) -> int:
     """Run everything until SIGINT, SIGTERM or SIGHUP. Returns the exit code.
 
-    With `replay` None, `own_cluster` decides whether the sample is replayed.
+    With `replay` None, `own_cluster` decides whether the sample is replayed. With `sink` a process stores what comes
+    over Kafka within seconds; without, Dagster's runs do so once enough waits.
 
     Raises: SetupError where a port is taken, or where the sample that is to be replayed is missing.
     """
     with stop_on_signals() as stopped:
-        return supervise(processes(settings, replay=replay, workers=workers, speed=speed, say=say), stopped, say)
+        found = processes(settings, replay=replay, workers=workers, speed=speed, sink=sink, say=say)
+        return supervise(found, stopped, say)
 
 
-def processes(settings: Settings, *, replay: bool | None, workers: int, speed: float, say: Say) -> list[Process]:
+def processes(
+    settings: Settings, *, replay: bool | None, workers: int, speed: float, sink: bool = True, say: Say
+) -> list[Process]:
     """The processes to run, in the order in which they start."""
     own, sample = own_cluster(settings), domain_named().sample
     if replay is None:
@@ -49,7 +57,7 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, speed: f
             say(_NAME, f"no replay of the sample, since {own}; --replay sends it all the same")
     if replay and (sample is None or not sample.is_dir()):
         raise SetupError(f"{sample} is missing: it comes with a checkout of the project; leave it out with --no-replay")
-    dagster = dagster_process(settings)
+    dagster = dagster_processes(settings)
     later: list[Process] = []
     if replay and not _has_logs_of_its_own(settings) and not _judged(settings):
         command = [sys.executable, "-W", "ignore", "-m", "hdfs_pipeline.running.first_run", str(sample)]
@@ -59,6 +67,10 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, speed: f
     later.append(_pages(settings))
     later.append(with_(_command("incidents", "incidents", "follow"), patience_s=15.0))
     later += _workers(settings, workers)
+    if sink:
+        later.append(_streaming(with_(_command("sink", "sink"), patience_s=15.0), settings))
+    else:
+        say(_NAME, _RUNS_STORE.format(records=settings.run_records, wait_s=settings.run_wait_s))
     if settings.alertmanager_url or settings.webhook_url:  # the topic alone is Dagster's work
         needs = ("broker",) if is_embedded(settings) else ()
         later.append(with_(_command("notify", "notify", "--follow"), needs=needs, patience_s=15.0))
@@ -66,9 +78,9 @@ def processes(settings: Settings, *, replay: bool | None, workers: int, speed: f
         playback = domain.playback(settings, speed, _free_port)
         if playback is not None:
             say(_NAME, playback.about)
-            dagster = with_(dagster, environment={**dagster.environment, **playback.settings})
+            dagster = [with_(each, environment={**each.environment, **playback.learning}) for each in dagster]
             later += _players(playback, settings)
-    return [*_broker(settings), dagster, *later]
+    return [*_broker(settings), *dagster, *later]
 
 
 def _broker(settings: Settings) -> Iterator[Process]:

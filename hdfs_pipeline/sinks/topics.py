@@ -21,13 +21,23 @@ from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters
 from hdfs_pipeline.sources.kafka import fewer_collections, is_embedded
-from hdfs_pipeline.sources.ranges import Batch, Plan, Range, RangeReader, Watermarks, plan, watermarks
+from hdfs_pipeline.sources.ranges import (
+    Admin,
+    Batch,
+    Plan,
+    Range,
+    RangeReader,
+    Watermarks,
+    all_watermarks,
+    plan,
+    watermarks,
+)
 from hdfs_pipeline.sources.undecodable import Gap
 from hdfs_pipeline.store.offsets import OffsetConflict, advance_offsets, begin_epoch, find_epoch, offsets
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
 GONE: Final = "gone before they could be read: Kafka's retention passed them"
-_TURN_S: Final = 600.0  # seconds to wait for another run of the same topic
+_TURN_S: Final = 600.0  # seconds to wait for another run of the same topic, or for a parse
 
 
 class Staging(Protocol):
@@ -114,18 +124,65 @@ class _Task:
         return {"cluster_id": self.marks.cluster_id, "topic_id": self.marks.topic_id}
 
 
-def next_ranges(store: Store, settings: Settings, topic: str, timeout_s: float = 10.0) -> tuple[Watermarks, Plan]:
+@dataclass(frozen=True)
+class Waiting:
+    """What waits in Kafka for the store: a plan for each topic that has something, up to `sink_max_records` messages.
+
+    `refused` are topics that cannot be read, with the reason.
+    """
+
+    plans: dict[str, tuple[Watermarks, Plan]]
+    refused: dict[str, DataError]
+
+    @property
+    def records(self) -> int:
+        """How many messages wait at most, those beyond the plans included."""
+        spans = (span for _, planned in self.plans.values() for span in planned.ranges.values())
+        return sum(end - start for start, end in spans) + sum(planned.left for _, planned in self.plans.values())
+
+
+def what_waits(
+    store: Store, settings: Settings, topics: Sequence[str], timeout_s: float = 10.0, *, admin: Admin | None = None
+) -> Waiting:
+    """What waits in those of `topics` that Kafka has; one question to Kafka and one to the store.
+
+    Raises: SetupError where no broker answers or the store cannot be read.
+    """
+    marks = [*all_watermarks(settings, topics, timeout_s, admin=admin).values()]
+    waiting = Waiting({}, {})
+    for found, stored in zip(marks, _stored(store, marks), strict=True):
+        try:
+            planned = _plan(settings, found, stored)
+        except DataError as error:
+            waiting.refused[found.topic] = error
+            continue
+        if planned.ranges:
+            waiting.plans[found.topic] = found, planned
+    return waiting
+
+
+def next_ranges(
+    store: Store, settings: Settings, topic: str, timeout_s: float = 10.0, *, admin: Admin | None = None
+) -> tuple[Watermarks, Plan]:
     """What waits in a topic for the store, up to the setting `sink_max_records`.
 
     Raises: SetupError where no broker answers or the store cannot be read; DataError where Kafka has lost messages.
     """
-    marks = watermarks(settings, topic, timeout_s)
-    stored: dict[int, int] = {}
-    if store.path.exists():
-        with store.read() as con:
-            stored = offsets(con, topic, cluster_id=marks.cluster_id, topic_id=marks.topic_id)
+    marks = watermarks(settings, topic, timeout_s, admin=admin)
+    return marks, _plan(settings, marks, _stored(store, [marks])[0])
+
+
+def _stored(store: Store, marks: Sequence[Watermarks]) -> list[dict[int, int]]:
+    """Where the store stands in the present life of each topic."""
+    if not store.path.exists():
+        return [{} for _ in marks]
+    with store.read() as con:
+        return [offsets(con, life.topic, cluster_id=life.cluster_id, topic_id=life.topic_id) for life in marks]
+
+
+def _plan(settings: Settings, marks: Watermarks, stored: Mapping[int, int]) -> Plan:
     # The embedded broker belongs to this home: what it has dropped was meant for this store. Others may be older.
-    return marks, plan(marks, stored, settings.sink_max_records, from_zero=is_embedded(settings))
+    return plan(marks, stored, settings.sink_max_records, from_zero=is_embedded(settings))
 
 
 def ingest_range(
@@ -139,6 +196,8 @@ def ingest_range(
     topic_id: str = "",
     again: bool = False,
     stall_s: float = 30.0,
+    turn_s: float = _TURN_S,
+    admin: Admin | None = None,
 ) -> Sunk:
     """Read `ranges` of a topic into the store, as its sink says: offsets [from, to) by partition.
 
@@ -148,16 +207,18 @@ def ingest_range(
 
     Raises: DataError for ranges that leave out messages, overlap half with what was read, or belong to another life of
     the topic; OffsetConflict where another run was quicker by half; SetupError where the broker does not answer or
-    stalls, or where the store cannot be written.
+    stalls for `stall_s`, where the store cannot be written, or where another run of the topic lasts longer than
+    `turn_s`, seconds. `admin` asks Kafka about the topic; by default one of its own.
     """
+    admin = Admin() if admin is None else admin
     started = time.monotonic()
-    with _turn(settings, topic) as folder:
-        task = _task(store, settings, topic, ranges, (cluster_id, topic_id), again)
+    with _turn(settings, topic, turn_s) as folder:
+        task = _task(store, settings, admin, topic, ranges, (cluster_id, topic_id), again)
         done = Sunk(topic, task.marks.cluster_id, task.marks.topic_id, task.epoch, task.ranges)
         if not any(start < end for start, end in task.ranges.values()) and not task.gaps:
             done.notes.append(_nothing(bool(ranges), again))
             return done
-        _ingest(store, settings, task, sink, folder, done, stall_s)
+        _ingest(store, settings, admin, task, sink, folder, done, stall_s)
     done.seconds = time.monotonic() - started
     return done
 
@@ -169,19 +230,19 @@ def _nothing(asked: bool, again: bool) -> str:
 
 
 @contextmanager
-def _turn(settings: Settings, topic: str) -> Iterator[Path]:
+def _turn(settings: Settings, topic: str, turn_s: float) -> Iterator[Path]:
     """A folder to stage in; no other run of this topic is under way meanwhile."""
     prefix = f".staging.{topic}."
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
-        with turn_lock(settings, topic, _TURN_S):
+        with turn_lock(settings, topic, turn_s):
             for leftover in settings.home.glob(f"{prefix}*"):  # left by a run that was killed: this one has the lock
                 shutil.rmtree(leftover, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=settings.home, prefix=prefix) as folder:
                 yield Path(folder)
     except Timeout:
         raise SetupError(
-            f"another run has been reading {topic} into {settings.home} for {_TURN_S / 60:.0f} minutes: wait or end it"
+            f"another run has been reading {topic} into {settings.home} for {turn_s:g} s: wait, or end it"
         ) from None
     except PermissionError as error:
         raise SetupError(f"{error.filename}: no permission to write; choose another home with --home") from None
@@ -193,10 +254,16 @@ def turn_lock(settings: Settings, topic: str, timeout_s: float) -> FileLock:
 
 
 def _task(
-    store: Store, settings: Settings, topic: str, ranges: Mapping[int, Range] | None, ids: tuple[str, str], again: bool
+    store: Store,
+    settings: Settings,
+    admin: Admin,
+    topic: str,
+    ranges: Mapping[int, Range] | None,
+    ids: tuple[str, str],
+    again: bool,
 ) -> _Task:
     """What a run has to do. Raises: DataError for ranges that cannot be read."""
-    marks, planned = next_ranges(store, settings, topic)
+    marks, planned = next_ranges(store, settings, topic, admin=admin)
     for expected, actual in zip(ids, (marks.cluster_id, marks.topic_id), strict=True):
         if expected and expected != actual:
             raise DataError(
@@ -262,7 +329,14 @@ def _fitted(
 
 
 def _ingest(
-    store: Store, settings: Settings, task: _Task, sink: TopicSink, folder: Path, done: Sunk, stall_s: float
+    store: Store,
+    settings: Settings,
+    admin: Admin,
+    task: _Task,
+    sink: TopicSink,
+    folder: Path,
+    done: Sunk,
+    stall_s: float,
 ) -> None:
     topic = task.marks.topic
     reader = RangeReader(settings, topic, task.ranges, stall_s)
@@ -271,7 +345,7 @@ def _ingest(
         stage.stage(reader.batches())
     if task.again and reader.gaps:
         raise DataError(f"{topic}: messages went from Kafka while they were read again: nothing is changed; try later")
-    now = watermarks(settings, topic)
+    now = watermarks(settings, topic, admin=admin)
     if (now.cluster_id, now.topic_id) != tuple(task.ids.values()):
         raise DataError(f"topic {topic} was made anew while it was read: nothing is stored; run this again")
     if not task.again:  # what cannot be decoded was noted the first time

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
@@ -17,6 +17,7 @@ from hdfs_pipeline.sources.undecodable import Gap, Undecodable, is_of_decoding
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
+    from confluent_kafka.admin import AdminClient
 
 _Answer = TypeVar("_Answer")
 Range = tuple[int, int]
@@ -65,6 +66,33 @@ class Batch:
     offsets: list[int]
 
 
+class Admin:
+    """A client that asks about topics, kept from question to question: a new one costs as much as ten questions.
+
+    Not for two threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[dict[str, Any], AdminClient] | None = None
+
+    def client(self, settings: Settings) -> "AdminClient":
+        """The client; another one where the brokers or the settings of clients have changed.
+
+        Raises: SetupError where no broker is named; KafkaException for settings that librdkafka refuses.
+        """
+        from confluent_kafka.admin import AdminClient
+
+        config = client_config(settings)
+        config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
+        if self._kept is None or self._kept[0] != config:
+            self._kept = config, AdminClient(config)
+        return self._kept[1]
+
+    def close(self) -> None:
+        """Let the client go: it would look, and log, for brokers that are away. The next question makes another."""
+        self._kept = None
+
+
 def reachable(settings: Settings, timeout_s: float = 1.0) -> bool:
     """Whether any of the brokers takes a connection: a quick answer before a client waits out its timeouts.
 
@@ -80,29 +108,39 @@ def reachable(settings: Settings, timeout_s: float = 1.0) -> bool:
     return False
 
 
-def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0) -> Watermarks:
-    """Where a topic begins and ends, open transactions left out.
+def watermarks(settings: Settings, topic: str, timeout_s: float = 10.0, *, admin: Admin | None = None) -> Watermarks:
+    """Where a topic begins and ends, open transactions left out; see `all_watermarks`.
 
     Raises: SetupError where no broker answers within `timeout_s`, or where it has no such topic.
     """
-    found = all_watermarks(settings, [topic], timeout_s)
+    found = all_watermarks(settings, [topic], timeout_s, admin=admin)
     if topic not in found:
         raise SetupError(f"Kafka has no topic {topic}: make it with `hdfs-pipeline topics`")
     return found[topic]
 
 
-def all_watermarks(settings: Settings, topics: Sequence[str], timeout_s: float = 10.0) -> dict[str, Watermarks]:
+def all_watermarks(
+    settings: Settings, topics: Sequence[str], timeout_s: float = 10.0, *, admin: Admin | None = None
+) -> dict[str, Watermarks]:
     """Where those of `topics` that Kafka has begin and end, open transactions left out; one client asks for all.
 
+    The client is that of `admin`, which is closed where Kafka does not answer, or one for this question.
     Raises: SetupError where no broker answers within `timeout_s`.
     """
-    from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
-    from confluent_kafka.admin import AdminClient, OffsetSpec
-
-    config = client_config(settings)
-    config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
+    kept = Admin() if admin is None else admin
     try:
-        admin = AdminClient(config)
+        return _all_watermarks(kept, settings, topics, timeout_s)
+    except SetupError:
+        kept.close()
+        raise
+
+
+def _all_watermarks(kept: Admin, settings: Settings, topics: Sequence[str], timeout_s: float) -> dict[str, Watermarks]:
+    from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+    from confluent_kafka.admin import OffsetSpec
+
+    try:
+        admin = kept.client(settings)
         metadata = admin.list_topics(timeout=timeout_s)  # of all topics: asking for one may make it
         there = [name for name in topics if name in metadata.topics and metadata.topics[name].error is None]
         if not there:

@@ -16,6 +16,8 @@ from hdfs_pipeline.settings import Settings
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
 _MESSAGES: Final = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000)
 _KEPT: Final = 100_000  # latencies between two reports
+COUNTS: Final = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")
+"""What is counted from report to report."""
 
 
 class Metrics:
@@ -176,8 +178,7 @@ class Recent:
         with self._mutex:
             counts, self._counts = self._counts, Counter()
             latencies, self._latencies = np.array(self._latencies) * 1000, []
-        names = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")
-        figures: dict[str, Any] = {name: int(counts[name]) for name in names}
+        figures: dict[str, Any] = {name: int(counts[name]) for name in COUNTS}
         figures |= {"lines_per_s": round(counts["messages"] / seconds, 1), "lag": self.lag}
         figures["open_blocks"] = self.still_open
         told = {"refused_model": self.refused_model, "implausible_clocks": self.odd_clocks}

@@ -1,4 +1,4 @@
-"""Reports of a worker to Dagster: materializations of its domain's external asset, every ten seconds."""
+"""Reports of a worker to Dagster: materializations of its domain's external asset, each minute with something."""
 
 import logging
 import threading
@@ -9,10 +9,10 @@ import httpx
 
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.streaming.metrics import Metrics
+from hdfs_pipeline.streaming.metrics import COUNTS, Metrics
 
 _log = logging.getLogger(__name__)
-EVERY_S: Final = 10.0
+EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 5.0
 
 
@@ -22,8 +22,9 @@ def stream_asset(domain: Domain) -> str:
 
 
 class Reporter:
-    """A thread that reports and logs the figures of the last ten seconds, while its `with` block runs.
+    """A thread that reports and logs the figures of the last minute, while its `with` block runs.
 
+    Of minutes in which nothing happens the first is told, so that a plot goes down to 0, and the others are not.
     Dagster's web server need not be there: the log says once that it is not, and once that it is again.
     """
 
@@ -43,15 +44,17 @@ class Reporter:
         self._thread.join(_TIMEOUT_S + 1)
 
     def _run(self) -> None:
-        before = time.monotonic()
+        before, idle = time.monotonic(), False
         with httpx.Client(timeout=_TIMEOUT_S) as client:
             while True:
                 last = self._ended.wait(self._every_s)
                 now = time.monotonic()
                 figures = self._metrics.recent.take(now - before)
-                before = now
-                _log.info(" ".join(f"{name}={value}" for name, value in figures.items()))
-                self._post(client, figures)
+                before, was_idle = now, idle
+                idle = not any(figures[name] for name in COUNTS)
+                if not (idle and was_idle):
+                    _log.info(" ".join(f"{name}={value}" for name, value in figures.items()))
+                    self._post(client, figures)
                 if last:
                     return
 
@@ -59,7 +62,7 @@ class Reporter:
         try:
             body = {
                 "metadata": {"stage": self._metrics.stage, **figures},
-                "description": "a stream worker's last seconds",
+                "description": "a stream worker's last minute",
             }
             client.post(self._url, json=body).raise_for_status()
             answers = True

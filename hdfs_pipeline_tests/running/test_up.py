@@ -64,13 +64,38 @@ def names(settings: Settings, *, replay: bool | None = None, workers: int = 1) -
 
 def test_an_empty_home_gets_a_broker_a_model_and_a_replay(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True).settings)
-    assert started == ["broker", "dagster", "sample", "serve", "incidents", "worker", "replay", "namenode", "collect"]
+    assert started == [
+        "broker",
+        "code",
+        "dagster",
+        "daemon",
+        "sample",
+        "serve",
+        "incidents",
+        "worker",
+        "sink",
+        "replay",
+        "namenode",
+        "collect",
+    ]
     assert any("--no-replay" in line for line in said)
 
 
 def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home]) -> None:
     started, said = names(make(bare=True, kafka_bootstrap_servers="localhost:9092").settings)
-    assert started == ["dagster", "sample", "serve", "incidents", "worker", "replay", "namenode", "collect"]
+    assert started == [
+        "code",
+        "dagster",
+        "daemon",
+        "sample",
+        "serve",
+        "incidents",
+        "worker",
+        "sink",
+        "replay",
+        "namenode",
+        "collect",
+    ]
     assert any("raw_logs of localhost:9092" in line for line in said)
 
 
@@ -78,14 +103,17 @@ def test_where_kafka_is_configured_there_is_no_broker(make: Callable[..., Home])
 def test_a_broker_elsewhere_gets_the_sample_only_where_asked(make: Callable[..., Home], servers: str) -> None:
     settings = make(bare=True, kafka_bootstrap_servers=servers).settings
     started, said = names(settings)
-    assert started == ["dagster", "serve", "incidents", "worker"]
+    assert started == ["code", "dagster", "daemon", "serve", "incidents", "worker", "sink"]
     assert "is not on this machine" in said[0] and "no model in this home yet: lifecycle judges" in said[1]
     assert names(settings, replay=True)[0] == [
+        "code",
         "dagster",
+        "daemon",
         "sample",
         "serve",
         "incidents",
         "worker",
+        "sink",
         "replay",
         "namenode",
         "collect",
@@ -103,13 +131,16 @@ def test_a_home_with_logs_of_its_own_never_gets_the_sample_by_itself(
     home = make()
     put_source(home, tmp_path / "hadoop-hdfs-namenode.log")
     assert own_cluster(home.settings) == "this home has logs of its own"
-    assert names(home.settings)[0] == ["broker", "dagster", "serve", "incidents", "worker"]
+    assert names(home.settings)[0] == ["broker", "code", "dagster", "daemon", "serve", "incidents", "worker", "sink"]
     assert names(home.settings, replay=True)[0] == [
         "broker",
+        "code",
         "dagster",
+        "daemon",
         "serve",
         "incidents",
         "worker",
+        "sink",
         "replay",
         "namenode",
         "collect",
@@ -128,10 +159,13 @@ def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., 
         )
     assert names(home.settings)[0] == [
         "broker",
+        "code",
         "dagster",
+        "daemon",
         "serve",
         "incidents",
         "worker",
+        "sink",
         "replay",
         "namenode",
         "collect",
@@ -141,11 +175,14 @@ def test_a_home_that_has_read_the_sample_only_is_no_cluster(make: Callable[..., 
 def test_a_recorded_namenode_is_polled_where_there_is_no_other(make: Callable[..., Home]) -> None:
     def polled(settings: Settings, replay: bool) -> str | None:
         found = {p.name: p for p in processes(settings, replay=replay, workers=1, speed=5.0, say=lambda *_: None)}
-        address = found["dagster"].environment.get(f"{PREFIX}NAMENODE_URLS")
-        assert ("namenode" in found) == (address is not None)
-        if address is not None:
-            assert found["collect"].environment[f"{PREFIX}NAMENODE_URLS"] == address
-            assert found["namenode"].command[-1] == address.rsplit(":", 1)[1]
+        assert ("namenode" in found) == ("collect" in found)
+        of_dagster = found["code"].environment
+        assert f"{PREFIX}NAMENODE_URLS" not in of_dagster, "its ticks cost more than those polls"
+        assert (f"{PREFIX}NAMENODE_FIRST_POLLS" in of_dagster) == ("collect" in found)
+        if "collect" not in found:
+            return None
+        address = found["collect"].environment[f"{PREFIX}NAMENODE_URLS"]
+        assert found["namenode"].command[-1] == address.rsplit(":", 1)[1]
         return address
 
     assert polled(make("a", bare=True).settings, True) is not None
@@ -158,7 +195,23 @@ def test_workers_have_a_port_for_their_metrics_each(make: Callable[..., Home]) -
     found = processes(settings, replay=False, workers=2, speed=600.0, say=lambda *_: None)
     ports = {process.name: process.environment.get(f"{PREFIX}METRICS_PORT") for process in found}
     assert ports["worker 1"] == str(settings.metrics_port) and ports["worker 2"] == str(settings.metrics_port + 1)
-    assert names(settings, replay=False, workers=0)[0] == ["broker", "dagster", "serve", "incidents"]
+    assert names(settings, replay=False, workers=0)[0] == [
+        "broker",
+        "code",
+        "dagster",
+        "daemon",
+        "serve",
+        "incidents",
+        "sink",
+    ]
+
+
+def test_runs_of_dagster_store_what_comes_where_no_process_is_to(make: Callable[..., Home]) -> None:
+    said: list[str] = []
+    settings = make(bare=True).settings
+    found = processes(settings, replay=False, workers=1, speed=5.0, sink=False, say=lambda _, line: said.append(line))
+    assert "sink" not in {process.name for process in found}
+    assert any("stored by runs of Dagster, once 250,000 records wait" in line for line in said)
 
 
 def test_whoever_is_set_is_told_of_incidents_by_a_process_of_its_own(make: Callable[..., Home]) -> None:
@@ -205,7 +258,7 @@ def test_a_sample_that_is_missing_is_a_setup_error(
 def test_who_needs_kafka_waits_for_the_broker_and_nobody_for_a_model(make: Callable[..., Home]) -> None:
     settings = make(bare=True).settings
     found = {process.name: process for process in processes(settings, replay=True, workers=1, speed=5.0, say=print)}
-    assert {name for name, process in found.items() if process.needs == ("broker",)} == {"worker", "replay"}
+    assert {name for name, process in found.items() if process.needs == ("broker",)} == {"worker", "sink", "replay"}
     assert not found["broker"].ready() and found["worker"].after() and not found["incidents"].needs
     elsewhere = make("elsewhere", bare=True, kafka_bootstrap_servers="localhost:9").settings
     found = {process.name: process for process in processes(elsewhere, replay=True, workers=1, speed=5.0, say=print)}

@@ -26,6 +26,7 @@ from hdfs_pipeline.settings import BOOTSTRAP, PROJECT
 from hdfs_pipeline.sinks import topics as sink
 from hdfs_pipeline.sinks.topics import Sunk, next_ranges
 from hdfs_pipeline.sources.kafka import ANOMALIES, producer
+from hdfs_pipeline.sources.ranges import Admin
 from hdfs_pipeline.store.offsets import OffsetConflict
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.streaming.topics import ensure_topics
@@ -381,11 +382,12 @@ def test_two_runs_of_the_same_range_at_once(streamed: Home) -> None:
 def test_the_offsets_fence_off_a_run_that_was_overtaken(streamed: Home, tmp_path: Path, topic: str) -> None:
     """Should the lock between runs fail, as on a file system without locks."""
     send(streamed.settings, topic, [(b"blk_1", value, 0) for value in (line(1, 1), encode(worker.FEATURES))])
-    task = sink._task(streamed.store, streamed.settings, topic, None, ("", ""), again=False)
+    task = sink._task(streamed.store, streamed.settings, Admin(), topic, None, ("", ""), again=False)
     ingest(streamed, topic)
     before = everything(streamed.store, topic)
     with pytest.raises(OffsetConflict, match="the next offset is 2, not None"):
-        sink._ingest(streamed.store, streamed.settings, task, worker.sink_of(topic), tmp_path, Sunk(topic), 30.0)
+        what = (task, worker.sink_of(topic), tmp_path, Sunk(topic), 30.0)
+        sink._ingest(streamed.store, streamed.settings, Admin(), *what)
     assert everything(streamed.store, topic) == before
 
 

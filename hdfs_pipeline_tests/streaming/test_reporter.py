@@ -74,6 +74,16 @@ def test_figures_of_the_last_seconds_are_reported(home: Home, recorder: Recorder
     assert all(isinstance(value, int | float) for name, value in found[0].items() if name != "stage")
 
 
+def test_where_nothing_happens_nothing_is_reported(home: Home, recorder: Recorder) -> None:
+    metrics = Metrics(RAW_LOGS)
+    with reporter(home, metrics, recorder.url, 0.02):
+        wait_for(lambda: len(recorder.posts) == 1)
+        metrics.read(5)
+        wait_for(lambda: len(recorder.posts) >= 2)
+    counts = [body["metadata"]["messages"] for _, body in recorder.posts]
+    assert counts in ([0, 5], [0, 5, 0]), "of a silence the beginning is told"
+
+
 def test_the_last_figures_are_reported_at_the_end(home: Home, recorder: Recorder) -> None:
     metrics = Metrics(RAW_LOGS)
     with reporter(home, metrics, recorder.url, 3600.0):
@@ -86,10 +96,16 @@ def test_a_dagster_that_refuses_is_told_once_and_so_is_its_return(
 ) -> None:
     caplog.set_level(logging.INFO)
     recorder.status = 500
-    with reporter(home, Metrics(RAW_LOGS), recorder.url, 0.05):
-        wait_for(lambda: len(recorder.posts) >= 3)
+    metrics = Metrics(RAW_LOGS)
+
+    def comes(condition: bool) -> bool:
+        metrics.read(1)
+        return condition
+
+    with reporter(home, metrics, recorder.url, 0.05):
+        wait_for(lambda: comes(len(recorder.posts) >= 3))
         recorder.status = 200
-        wait_for(lambda: "Dagster takes reports again" in caplog.text)
+        wait_for(lambda: comes("Dagster takes reports again" in caplog.text))
     assert caplog.text.count("Dagster does not take reports") == 1
     assert caplog.text.count("Dagster takes reports again") == 1
 
@@ -98,7 +114,7 @@ def test_a_worker_without_dagster_goes_on(home: Home, caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO)
     metrics = Metrics(RAW_LOGS)
     with reporter(home, metrics, "http://127.0.0.1:9", 0.05) as running:
-        wait_for(lambda: caplog.text.count("lines_per_s") >= 3)
+        wait_for(lambda: metrics.read(1) or caplog.text.count("lines_per_s") >= 3)
     assert caplog.text.count("Dagster does not take reports") == 1
     assert not running._thread.is_alive()
 

@@ -74,10 +74,10 @@ def raw_logs(context: dg.AssetExecutionContext, home: Home, config: LogPaths) ->
     )
 
 
-def _records_wait(home: Home) -> bool:
-    """Whether records wait to be parsed. DuckDB looks at no more of the table than where some may lie."""
+def _records_wait(home: Home) -> int:
+    """How many records wait to be parsed. DuckDB looks at no more of the table than where some may lie."""
     with home.store_for_ticks.read() as con:
-        return bool(con.execute("SELECT 1 FROM raw_logs WHERE event_id IS NULL LIMIT 1").fetchall())
+        return int(con.execute("SELECT count(*) FROM raw_logs WHERE event_id IS NULL").fetchall()[0][0])
 
 
 @dg.asset(

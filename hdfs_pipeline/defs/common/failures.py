@@ -22,7 +22,7 @@ _UNKNOWN: Final = "The pipeline does not know this error: the run's page shows i
 @dg.run_failure_sensor(
     name="failures",
     default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=30,
     description="Says of each run that failed which step it was, why, and what to do: in this sensor's log, in the "
     f"run's tag {FAILED_TAG}, and as an observation of the asset whose step it was.",
 )

@@ -47,7 +47,7 @@ def incoming_sensor(
     @dg.sensor(
         name=named(domain, "incoming_files"),
         jobs=[job, first_job],
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Reads and scores what is new or has changed in the home's folder incoming/{domain.name}, once it "
         f"has come to rest for a few seconds; {LABELS_FILE} is taken as labels. What a run did not store is asked for "

@@ -1,5 +1,7 @@
 """Sensors about incidents: they are brought up to date as anomalies come, and Dagster's own failures become some."""
 
+import json
+import time
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -11,7 +13,7 @@ from hdfs_pipeline.defs.common.metadata import markdown
 from hdfs_pipeline.defs.common.naming import named
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.defs.common.runs import FAILED
-from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains import all_domains, domain_named
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.scoring.severity import MAJOR, WARNING
 from hdfs_pipeline.verdicts.following import turn
@@ -22,17 +24,20 @@ _RUNS: Final = 100  # the latest ones, that are looked at
 _ENDED: Final = [*FAILED, dg.DagsterRunStatus.SUCCESS]
 _WITHOUT_A_JOB: Final = "__ASSET_JOB"  # runs of assets that were chosen one by one, and those of the automation
 _NAMED: Final = 3
+_TELL_S: Final = 300.0  # between two reports of the same: each stays in Dagster's history
+_SCORED: Final = "SELECT max(scored_at) FROM scores WHERE domain = ?"
 
 
 @dg.sensor(
     target=None,
     name="incidents",
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Brings the incidents of all domains up to date as anomalies come, and reports what has opened, grown "
-    "and ended as a materialization. Rests while `hdfs-pipeline incidents follow` does so.",
+    "and ended as a materialization. While `hdfs-pipeline incidents follow` does so, it reports each few minutes that "
+    "items were judged.",
 )
-def incidents(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResult | dg.SkipReason:  # noqa: ARG001
+def incidents(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResult | dg.SkipReason:
     """One look: an event of each domain's incidents that have changed."""
     settings, store = home.settings, home.store_for_ticks
     if not store.path.exists():
@@ -40,7 +45,7 @@ def incidents(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResul
     try:
         with turn(settings) as ours:
             if not ours:
-                return dg.SkipReason("another process brings incidents up to date")
+                return _judged_elsewhere(home, context.cursor)
             changes = update_incidents(store, settings)
     except PipelineError as error:
         return dg.SkipReason(str(error))
@@ -57,10 +62,33 @@ def incidents(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResul
     return dg.SensorResult(asset_events=events)
 
 
+def _judged_elsewhere(home: Home, cursor: str | None) -> dg.SensorResult:
+    """Events of the domains that `incidents follow` judges. The cursor: when, and until when items were scored."""
+    why = "another process brings incidents up to date"
+    at, until = json.loads(cursor or "[0, {}]")
+    if time.time() - at < _TELL_S:
+        return dg.SensorResult(skip_reason=why, cursor=cursor)
+    events = []
+    for domain in all_domains():
+        if not (domain.follows or domain.latest(home.store_for_ticks)):
+            continue
+        with home.store_for_ticks.read() as con:
+            scored = str(con.execute(_SCORED, [domain.name]).fetchall()[0][0])
+        if scored != until.get(domain.name, scored):
+            about = {"status": "judged as it came, by `hdfs-pipeline incidents follow`", "scored at": scored}
+            events += [
+                dg.AssetMaterialization(named(domain, part), metadata=about)
+                for part in ("scores", "anomalies", "incidents")
+            ]
+        until[domain.name] = scored
+    cursor = json.dumps([time.time(), until])
+    return dg.SensorResult(asset_events=events, skip_reason=None if events else why, cursor=cursor)
+
+
 @dg.sensor(
     target=None,
     name="watcher",
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Opens an incident about the watcher itself for each asset check and each job whose latest run failed, "
     "and resolves it once that succeeds again.",

@@ -9,7 +9,7 @@ from hdfs_pipeline.alerting.notify import notify_once
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.errors import SetupError
 
-_TICK_S: Final = 10
+_TICK_S: Final = 30
 _LIMIT_S: Final = 20.0  # of one tick: Dagster ends one that takes a minute
 
 

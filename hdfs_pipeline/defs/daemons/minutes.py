@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from hdfs_pipeline.defs.common import naming
-from hdfs_pipeline.defs.common.automation import StoreSays, after_its_inputs, no_blocking_check_failed, while_it_waits
+from hdfs_pipeline.defs.common.automation import StoreSays, no_blocking_check_failed, while_it_waits
 from hdfs_pipeline.defs.common.checks import schema_check, unique_keys_check
 from hdfs_pipeline.defs.common.freshness import DAILY
 from hdfs_pipeline.defs.common.metadata import OWNERS, preview, row_count, table_metadata
@@ -15,10 +15,17 @@ from hdfs_pipeline.defs.learning.chain import learning_chain
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.daemons.catalogue import described
 from hdfs_pipeline.domains.daemons.counting import records_wait
+from hdfs_pipeline.verdicts.following import is_judged
 
 _DATA: Final = (described().label,)
 _RECORDS: Final = """SELECT event_id, sum(records) AS records, count(DISTINCT minute) AS minutes FROM daemon_minutes
     GROUP BY event_id ORDER BY records DESC LIMIT 12"""
+
+
+def _records_wait(home: Home) -> bool:
+    """Whether records wait to be counted, and for no other process that counts and judges them as they come."""
+    store = home.store_for_ticks
+    return not is_judged(store, home.settings, domain_named("daemons")) and records_wait(store)
 
 
 @dg.asset(
@@ -30,13 +37,7 @@ _RECORDS: Final = """SELECT event_id, sum(records) AS records, count(DISTINCT mi
     metadata=table_metadata("daemon_minutes"),
     freshness_policy=DAILY,
     code_version=version_of("domains.daemons.counting", "domains.daemons.catalogue", data=_DATA),
-    automation_condition=(
-        while_it_waits(
-            StoreSays("records wait to be counted", lambda home: records_wait(home.store_for_ticks)),
-            "daemons_anomalies",
-        )
-        | after_its_inputs()
-    )
+    automation_condition=while_it_waits(StoreSays("records wait to be counted", _records_wait), "daemons_anomalies")
     & no_blocking_check_failed(),
 )
 def daemon_minutes(home: Home) -> dg.MaterializeResult:

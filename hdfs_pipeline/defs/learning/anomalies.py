@@ -41,7 +41,7 @@ def anomalies_asset(
         metadata=table_metadata("anomalies"),
         code_version=version_of("verdicts.score", "scoring.explain"),
         freshness_policy=freshness,
-        automation_condition=after_its_inputs() & no_blocking_check_failed(),
+        automation_condition=after_its_inputs(domain) & no_blocking_check_failed(),
     )
     def anomalies(context: dg.AssetExecutionContext, home: Home) -> dg.MaterializeResult:
         settings, store = home.settings, home.store

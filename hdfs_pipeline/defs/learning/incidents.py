@@ -50,7 +50,7 @@ def incidents_asset(
         metadata=table_metadata("incidents"),
         code_version=version_of("verdicts.incidents", "scoring.incidents"),
         freshness_policy=freshness,
-        automation_condition=after_its_inputs() & no_blocking_check_failed(),
+        automation_condition=after_its_inputs(domain) & no_blocking_check_failed(),
     )
     def incidents(home: Home) -> dg.MaterializeResult:
         settings, store = home.settings, home.store

@@ -21,6 +21,7 @@ from hdfs_pipeline.store.store import Store
 
 NIGHTLY: Final = "30 2 * * *"
 _LATEST_RUNS: Final = 200
+_TICK_S: Final = 300
 
 
 def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
@@ -30,15 +31,22 @@ def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"enough_new_{plural.replace(' ', '_')}",
         job=retrain_job,
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=_TICK_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Retrains once `retrain_batch_size` labelled or scored {plural}, or `retrain_feedback` words of "
-        "people, are new to a detector, and not while another retraining runs.",
+        "people, are new to a detector, and not while another retraining runs. New items wait for `retrain_rest_hours` "
+        "since the last one.",
     )
     def enough_new(context: dg.SensorEvaluationContext, home: Home) -> dg.RunRequest | dg.SkipReason:
         settings = home.settings
+        if context.instance.get_runs(dg.RunsFilter(job_name=retrain_job.name, statuses=[*WAITING, *RUNNING]), limit=1):
+            return dg.SkipReason("a retraining is under way")
         try:
-            waiting, words = (_by_detector(home, domain, count) for count in (waiting_items, changed_feedback))
+            words = _by_detector(home, domain, changed_feedback)
+            until = _rests_until(context.instance, retrain_job.name, settings)
+            if until > datetime.now(UTC) and max(words.values(), default=0) < settings.retrain_feedback:
+                return dg.SkipReason(f"new {plural} ask for another retraining from {until:%H:%M}Z on")
+            waiting = _by_detector(home, domain, waiting_items)
         except PipelineError as error:
             return dg.SkipReason(str(error))
         batches = {
@@ -51,8 +59,6 @@ def enough_new_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
                 f"{most:,} new {plural} of the {settings.retrain_batch_size:,} that a retraining waits for, and "
                 f"{most_words:,} words of people of the {settings.retrain_feedback:,}"
             )
-        if context.instance.get_runs(dg.RunsFilter(job_name=retrain_job.name, statuses=[*WAITING, *RUNNING]), limit=1):
-            return dg.SkipReason("a retraining is under way")
         state = ",".join(
             f"{name}.{newest_version(settings, domain.name, name)}.{count}" for name, count in sorted(batches.items())
         )
@@ -96,7 +102,7 @@ def drifted_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
     @dg.sensor(
         name=named(domain, "drifted"),
         job=retrain_job,
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=_TICK_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Retrains once where the serving model's drift checks have failed; again only for another version, "
         "or where other checks fail, and not before `retrain_pause_hours` have passed. The tag `reason` says why.",
@@ -126,6 +132,13 @@ def drifted_sensor(domain: Domain, retrain_job: Any) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=key, run_config=config, tags={"drift": ",".join(failed), "reason": reason})
 
     return drifted
+
+
+def _rests_until(instance: dg.DagsterInstance, job: str, settings: Settings) -> datetime:
+    """From when on new items may ask for a run of a job again."""
+    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=1)
+    last = records[0].create_timestamp.astimezone(UTC) if records else datetime.fromtimestamp(0, UTC)
+    return last + timedelta(hours=settings.retrain_rest_hours)
 
 
 def _last_asked(instance: dg.DagsterInstance, job: str) -> datetime | None:

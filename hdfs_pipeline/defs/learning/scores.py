@@ -29,6 +29,7 @@ from hdfs_pipeline.domains.champions import ready_detectors, serving_detector
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.models import champion_version
+from hdfs_pipeline.verdicts.following import is_judged
 from hdfs_pipeline.verdicts.score import score_with_doubts
 from hdfs_pipeline.verdicts.update import score_new
 
@@ -146,13 +147,13 @@ def _new_ones(
     return about | totals | {"scored": markdown(names, rows)}
 
 
-def _wait(home: Home, domain: Domain) -> bool:
-    """Whether an item has no score by the version that serves, or has changed since."""
+def _wait(home: Home, domain: Domain) -> int:
+    """How many items have no score by the version that serves, or have changed since; 0 where others judge them."""
+    settings, store = home.settings, home.store_for_ticks
     name = _serving(home, domain)
-    if name is None:
-        return False
-    version = champion_version(home.settings, domain.name, name) or 0
-    return domain.waiting(home.store_for_ticks, name, version) > 0
+    if name is None or is_judged(store, settings, domain):
+        return 0
+    return domain.waiting(store, name, champion_version(settings, domain.name, name) or 0)
 
 
 def _serving(home: Home, domain: Domain) -> str | None:

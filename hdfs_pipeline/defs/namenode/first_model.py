@@ -10,7 +10,7 @@ from hdfs_pipeline.scoring.models import trained_detectors
 
 @dg.sensor(
     job_name="namenode_train_job",
-    minimum_interval_seconds=15,
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Trains the first NameNode models once there are `namenode_first_polls` samples.",
 )

@@ -17,12 +17,13 @@ from hdfs_pipeline.defs.common.versions import version_of
 from hdfs_pipeline.domains.namenode.collect import Collector, Polled
 from hdfs_pipeline.domains.namenode.plots import state_png
 from hdfs_pipeline.domains.namenode.state_reports import CHARTED, state_report, state_series
-from hdfs_pipeline.errors import DataError, SetupError
-from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.errors import DataError, PipelineError, SetupError
+from hdfs_pipeline.settings import Settings, load_settings
 
-TELL_S: Final = 30.0  # seconds between two materializations: each stays in Dagster's history
+TELL_S: Final = 120.0  # seconds between two materializations: each stays in Dagster's history
 STATE_S: Final = 300.0  # the same of the state of HDFS, whose picture is drawn then
 _TICK_S: Final = 5
+_SELDOM_S: Final = 60  # where there is nothing to poll: `hdfs-pipeline collect` may do so
 
 namenode_metrics = dg.AssetSpec(
     "namenode_metrics",
@@ -79,30 +80,41 @@ class NameNodes:
         self._home = None
 
 
+def _interval() -> int:
+    """Seconds between two ticks, as the settings are when the definitions are loaded."""
+    try:
+        return _TICK_S if load_settings().namenode_urls else _SELDOM_S
+    except PipelineError:  # the definitions must load; code that uses the settings reports the error
+        return _SELDOM_S
+
+
 @dg.sensor(
     target=None,
     name="namenode_polls",
-    minimum_interval_seconds=_TICK_S,
+    minimum_interval_seconds=_interval(),
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Polls the `/jmx` of every NameNode in the setting namenode_urls into the store, as often as "
-    "namenode_poll_s says, at most every 5 s. Rests where there is none, and while `hdfs-pipeline collect` polls.",
+    "namenode_poll_s says, at most every 5 s. Rests where there is none, and while `hdfs-pipeline collect` polls, and "
+    "reports now and then what that has stored. Reload the definitions once the setting names the first NameNode.",
 )
 def namenode_polls(
     context: dg.SensorEvaluationContext, home: Home, namenodes: dg.ResourceParam[NameNodes]
 ) -> dg.SensorResult | dg.SkipReason:
-    """One poll of each NameNode; at most every half minute an event of the asset reports it."""
+    """One poll of each NameNode; at most every two minutes an event of the asset reports it."""
     settings = home.settings
-    if not settings.namenode_urls:
-        return dg.SkipReason("no NameNode to poll: the setting namenode_urls is empty")
-    with namenodes.collector(settings) as collector:
-        if collector.asked is not None and time.monotonic() - collector.asked < settings.namenode_poll_s - _TICK_S / 2:
-            return dg.SkipReason(f"polled every {settings.namenode_poll_s:g} s")
-        try:
-            polled = collector.poll()
-            store_ms = collector.flush()
-        finally:
-            collector.release()
-    sentence = "; ".join(_line(poll) for poll in polled)
+    polled: list[Polled] = []
+    store_ms, sentence = 0.0, "no NameNode to poll: the setting namenode_urls is empty"
+    if settings.namenode_urls:
+        with namenodes.collector(settings) as collector:
+            asked, every = collector.asked, settings.namenode_poll_s
+            if asked is not None and time.monotonic() - asked < every - _TICK_S / 2:
+                return dg.SkipReason(f"polled every {every:g} s")
+            try:
+                polled = collector.poll()
+                store_ms = collector.flush()
+            finally:
+                collector.release()
+        sentence = "; ".join(_line(poll) for poll in polled)
     last = float(context.cursor or 0)
     if time.time() - last < TELL_S:
         return dg.SkipReason(sentence)

@@ -1,6 +1,6 @@
 """Assets of Kafka topics: one for each topic that the store keeps, and one for the reports of stream workers.
 
-Runs take ranges of offsets, never messages. The sensors (sensors.py) or a person give the ranges.
+Runs take ranges of offsets, never messages. The sensor (sensors.py) or a person gives the ranges.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ class StreamRanges(dg.Config):
 def _workers(domain: Domain) -> dg.AssetSpec:
     return dg.AssetSpec(
         stream_asset(domain),
-        description=f"What the stream workers report every 10 s: they read the topics {' and '.join(domain.ways)}, "
+        description=f"What the stream workers report each minute: they read the topics {' and '.join(domain.ways)}, "
         f"group records by {domain.item.noun}, score the {domain.item.plural} and publish the anomalies, in less time "
         "than a run takes to start.",
         group_name=GROUP,
@@ -143,11 +143,8 @@ def _facts(done: Sunk) -> dict[str, Any]:
 
 stream_assets = [_stream_asset(topic) for topic in STREAM_TOPICS.values()]
 
-stream_jobs = [
-    dg.define_asset_job(
-        f"{name}_job",
-        dg.AssetSelection.tag("topic", topic),
-        description=f"Messages of the Kafka topic {topic} into the store.",
-    )
-    for name, topic in STREAM_ASSETS.items()
-]
+kafka_job = dg.define_asset_job(
+    "kafka_job",
+    dg.AssetSelection.tag("stage", SINK),
+    description="Messages of Kafka topics into the store: those of the assets that are chosen.",
+)

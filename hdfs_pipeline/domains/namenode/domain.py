@@ -222,11 +222,11 @@ class NameNode(Domain):
                 # Not Dagster's sensor: it comes late while the main job keeps the machine busy. It pauses meanwhile.
                 Player("collect", ("collect", "--no-incidents"), needs=("namenode",)),
             ),
-            # The first model comes before the first fault.
             {
                 f"{PREFIX}NAMENODE_URLS": f"http://127.0.0.1:{port}",
-                f"{PREFIX}NAMENODE_FIRST_POLLS": str(_FIRST_POLLS),
                 # The recording names DataNodes that are not there.
                 f"{PREFIX}DATANODE_POLL_S": "0",
             },
+            # The first model comes before the first fault.
+            {f"{PREFIX}NAMENODE_FIRST_POLLS": str(_FIRST_POLLS)},
         )

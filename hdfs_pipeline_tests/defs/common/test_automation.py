@@ -16,8 +16,10 @@ import psutil
 import pytest
 
 from hdfs_pipeline.defs.common.failures import FAILED_TAG
+from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.running.orchestration import prepare_instance
 from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.following import is_judged, turn
 from hdfs_pipeline_tests.defs.conftest import Automation, Ran, lean_home
 from hdfs_pipeline_tests.defs.page import ask, until
 
@@ -59,9 +61,25 @@ def test_nothing_is_asked_for_where_nothing_waits(automation: Automation) -> Non
 def test_records_that_came_are_parsed_and_scored_in_one_run(ran: Ran, automation: Automation) -> None:
     change(ran, SOURCE, STREAMED)
     assert automation.after(timedelta(seconds=30)) == set(), "the clock is between its ticks"
-    assert automation.soon() == CHAIN
+    assert automation.after(timedelta(minutes=2)) == CHAIN
     assert automation.after(timedelta(seconds=30)) == set(), "it was asked for"
     assert automation.soon() == CHAIN, "the run has left the work undone"
+
+
+def test_many_records_wait_for_no_clock(ran: Ran, automation: Automation, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(ran, SOURCE, STREAMED)
+    monkeypatch.setenv("HDFS_PIPELINE_RUN_RECORDS", "50")
+    assert automation.after(timedelta(seconds=30)) == CHAIN
+
+
+def test_what_another_process_judges_needs_no_run(ran: Ran, automation: Automation) -> None:
+    blocks, daemons, namenode = all_domains()
+    with turn(ran.settings):
+        assert is_judged(ran.store, ran.settings, daemons) and not is_judged(ran.store, ran.settings, blocks)
+        assert not is_judged(ran.store, ran.settings, namenode), "there is none"
+        change(ran, SOURCE, STREAMED)
+        assert automation.soon() == CHAIN
+    assert not is_judged(ran.store, ran.settings, daemons)
 
 
 def test_what_the_command_line_changes_is_scored_as_well(ran: Ran, automation: Automation) -> None:
@@ -77,7 +95,7 @@ def test_a_run_under_way_to_the_anomalies_is_waited_for(
     run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     assert automation.soon() == set()
     instance.report_run_canceled(run)
-    assert automation.after(timedelta(minutes=1)) == CHAIN
+    assert automation.soon() == CHAIN
 
 
 def test_nothing_follows_from_a_table_whose_blocking_check_has_failed(
@@ -115,11 +133,16 @@ def served(ran_once: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_
     shutil.copytree(ran_once.settings.home, home, ignore=shutil.ignore_patterns("dagster", "*.lock"))
     lean_home(home, monkeypatch)
     folder = prepare_instance(ran_once.settings.model_copy(update={"home": home}))
-    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "hdfs_pipeline_tests.defs.every_minute"]
+    command = [sys.executable, "-W", "ignore", "-m", "dagster", "dev", "-m", "hdfs_pipeline.definitions"]
     with (tmp_path / "dagster.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "-h", "127.0.0.1", "-p", str(free_port), "--log-level", "warning"],
-            env={**os.environ, "DAGSTER_HOME": str(folder), "HDFS_PIPELINE_HOME": str(home)},
+            env={
+                **os.environ,
+                "DAGSTER_HOME": str(folder),
+                "HDFS_PIPELINE_HOME": str(home),
+                "HDFS_PIPELINE_RUN_WAIT_S": "60",
+            },
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -155,7 +178,7 @@ def test_the_daemon_parses_and_scores_what_came_in_one_run_and_no_second(served:
 
 
 LAUNCH = """mutation($config: RunConfigData!) {launchRun(executionParams: {selector: {repositoryName: "__repository__",
-    repositoryLocationName: "hdfs_pipeline_tests.defs.every_minute", jobName: "ingest_job"}, runConfigData: $config})
+    repositoryLocationName: "hdfs_pipeline.definitions", jobName: "ingest_job"}, runConfigData: $config})
     {__typename}}"""
 SAID = """{assetNodeOrError(assetKey: {path: ["raw_logs"]}) {... on AssetNode
     {assetObservations(limit: 1) {description}}}}"""

@@ -7,11 +7,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from hdfs_pipeline.defs.common import live
 from hdfs_pipeline.defs.common.live import incidents, watcher
 from hdfs_pipeline.defs.common.resources import Home
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.following import turn
-from hdfs_pipeline_tests.defs.conftest import Ran
+from hdfs_pipeline_tests.defs.conftest import Automation, Ran
 from hdfs_pipeline_tests.homes import Home as OpenHome
 from hdfs_pipeline_tests.verdicts.made_incidents import incident, put
 
@@ -106,7 +107,7 @@ def test_the_sensor_brings_incidents_up_to_date_unless_another_process_does(
     change(ran, "DELETE FROM incidents")
     with turn(ran.settings):
         skipped = tick(incidents, ran, instance, definitions)
-        assert isinstance(skipped, dg.SkipReason) and "another process" in str(skipped.skip_message)
+        assert not skipped.asset_events and "another process" in skipped.skip_reason.skip_message
     done = tick(incidents, ran, instance, definitions)
     assert isinstance(done, dg.SensorResult)
     (event,) = [each for each in done.asset_events if each.asset_key == dg.AssetKey("incidents")]
@@ -114,6 +115,37 @@ def test_the_sensor_brings_incidents_up_to_date_unless_another_process_does(
     assert rows(ran.store, "SELECT count(*) FROM incidents") == there
     again = tick(incidents, ran, instance, definitions)
     assert isinstance(again, dg.SkipReason) and "no incident has changed" in str(again.skip_message)
+
+
+SCORED = """INSERT INTO scores BY NAME SELECT * REPLACE ('daemons' AS domain, 'dn1' AS item, now() AS scored_at)
+    FROM scores LIMIT 1"""
+
+
+def test_what_another_process_judges_is_reported_now_and_then_and_asks_for_no_run(
+    ran: Ran, instance: dg.DagsterInstance, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    automation = Automation(definitions, instance)
+    automation.soon()
+    monkeypatch.setattr(live, "_TELL_S", 0.0)
+
+    def look(cursor: str | None) -> Any:
+        with dg.build_sensor_context(instance, cursor=cursor) as context:
+            return incidents(context, home=Home(path=str(ran.settings.home)))
+
+    with turn(ran.settings):
+        first = look(None)
+        assert not first.asset_events, "what was there before is no news"
+        change(ran, SCORED)
+        second = look(first.cursor)
+        names = {event.asset_key.to_user_string() for event in second.asset_events}
+        assert names == {"daemons_scores", "daemons_anomalies", "daemons_incidents"}
+        for event in second.asset_events:  # the daemon may look between them
+            instance.report_runless_asset_event(event)
+            assert {name for name in automation.soon() if name.startswith("daemons")} == set()
+        assert not look(second.cursor).asset_events
+        monkeypatch.setattr(live, "_TELL_S", 300.0)
+        change(ran, SCORED.replace("dn1", "dn2"))
+        assert not look(second.cursor).asset_events, "it was told a moment ago"
 
 
 def test_incidents_of_a_watcher_are_left_alone(ran: Ran, instance: dg.DagsterInstance, definitions: Any) -> None:

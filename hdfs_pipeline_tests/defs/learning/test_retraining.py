@@ -27,6 +27,7 @@ ON m.block_id = l.block_id + 1 WHERE m.block_id NOT IN (SELECT block_id FROM lab
 def grown(ran_once: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A copy of the home of the one run, with labelled blocks that came later."""
     text = f"bootstrap_samples = 20\nretrain_batch_size = {NEW - 20}\nretrain_holdout_blocks = 40\n"
+    text += "retrain_rest_hours = 0\n"
     with later_home(ran_once, tmp_path / "home", monkeypatch, text, (COPIES, LABELS)) as home:
         yield home
 
@@ -46,7 +47,9 @@ def run(definitions: dg.Definitions, instance: dg.DagsterInstance, **config: Any
     return {name: value.value for name, value in event.metadata.items()}, check
 
 
-def test_a_batch_of_new_blocks_starts_one_run_at_a_time(grown: Settings, definitions: dg.Definitions) -> None:
+def test_a_batch_of_new_blocks_starts_one_run_at_a_time(
+    grown: Settings, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         request = tick(grown, instance)
         assert isinstance(request, dg.RunRequest)
@@ -57,6 +60,8 @@ def test_a_batch_of_new_blocks_starts_one_run_at_a_time(grown: Settings, definit
     with dg.DagsterInstance.ephemeral() as instance:
         found, check = run(definitions, instance)
         assert "0 new blocks of the 100" in tick(grown, instance).skip_message
+        monkeypatch.setenv("HDFS_PIPELINE_RETRAIN_REST_HOURS", "1")
+        assert "new blocks ask for another retraining from" in tick(grown, instance).skip_message
     served = {name: champion_version(grown, "blocks", name) for name in TAUGHT}
     assert served["keywords"] == 1
     assert {name: found[f"{name} version"] for name in TAUGHT} == served

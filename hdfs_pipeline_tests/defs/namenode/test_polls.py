@@ -93,6 +93,14 @@ def test_what_the_command_has_polled_counts_as_fresh(watching: Settings, address
     assert event.metadata["by"].value == "hdfs-pipeline collect" and event.metadata["polls"].value == 1
 
 
+def test_what_is_polled_where_the_setting_names_none_is_told_too(home: Settings, address: str) -> None:
+    command = Collector(home, [address])
+    command.poll()
+    command.close()
+    (event,) = [event for event in tick(home).asset_events if event.asset_key == dg.AssetKey("namenode_metrics")]
+    assert event.metadata["by"].value == "hdfs-pipeline collect"
+
+
 def test_a_namenode_that_is_away_is_told_and_is_no_event(watching: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(reply(500, b"")) as (broken, _):
         monkeypatch.setenv("HDFS_PIPELINE_NAMENODE_URLS", broken)

@@ -269,6 +269,9 @@ class Settings(BaseSettings):
     stream_gather_ms: int = Field(
         60, ge=0, le=60_000, description="Milliseconds between two batches of a worker, where few records come."
     )
+    stream_report_s: float = Field(
+        60.0, ge=1, le=3600, description="Seconds between two reports of a worker to its log and to Dagster."
+    )
     sink_max_records: int = Field(2_000_000, ge=1, description="Messages that one run takes from a topic to the store.")
     run_records: int = Field(
         250_000,

@@ -129,7 +129,7 @@ def _prepare(settings: Settings, folder: Path) -> _Bench:
         shutil.copytree(settings.catalogues, home / "catalogues")
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
-    env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port)}
+    env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port), f"{PREFIX}STREAM_REPORT_S": str(_REPORT_S)}
     if not is_embedded(settings):
         env |= {BOOTSTRAP: settings.kafka_bootstrap_servers, f"{PREFIX}KAFKA": json.dumps(settings.kafka)}
     return _Bench(env, folder, f"http://{settings.metrics_host}:{port}/metrics")

@@ -1,4 +1,4 @@
-"""Reports of a worker to Dagster: materializations of its domain's external asset, each minute with something."""
+"""Reports of a worker to Dagster: materializations of its domain's external asset, while something comes."""
 
 import logging
 import threading
@@ -12,7 +12,6 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.streaming.metrics import COUNTS, Metrics
 
 _log = logging.getLogger(__name__)
-EVERY_S: Final = 60.0
 _TIMEOUT_S: Final = 5.0
 
 
@@ -22,13 +21,13 @@ def stream_asset(domain: Domain) -> str:
 
 
 class Reporter:
-    """A thread that reports and logs the figures of the last minute, while its `with` block runs.
+    """A thread that reports and logs the figures of each `every_s` seconds, while its `with` block runs.
 
-    Of minutes in which nothing happens the first is told, so that a plot goes down to 0, and the others are not.
+    Of spans in which nothing happens the first is told, so that a plot goes down to 0, and the others are not.
     Dagster's web server need not be there: the log says once that it is not, and once that it is again.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, asset: str, every_s: float = EVERY_S) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, asset: str, every_s: float) -> None:
         self._url = f"{settings.dagster_address}/report_asset_materialization/{asset}"
         self._metrics, self._every_s = metrics, every_s
         self._ended = threading.Event()
@@ -62,7 +61,7 @@ class Reporter:
         try:
             body = {
                 "metadata": {"stage": self._metrics.stage, **figures},
-                "description": "a stream worker's last minute",
+                "description": "a stream worker since its last report",
             }
             client.post(self._url, json=body).raise_for_status()
             answers = True

@@ -40,7 +40,7 @@ def stream(
     port = metrics.serve(settings)
     worker = Worker(settings, stage, outbox, metrics, settings.kafka_partitions)
     _log.info("reading %s; metrics at http://%s:%d/metrics", begin, settings.metrics_host, port)
-    with fewer_collections(), Reporter(settings, metrics, stream_asset(domain)):
+    with fewer_collections(), Reporter(settings, metrics, stream_asset(domain), settings.stream_report_s):
         worker.run()
 
 

@@ -310,13 +310,14 @@ def _with_kept_ids(con: Connection, domain: Domain, incidents: Sequence[Incident
               con.execute(_KNOWN, [domain.name, since]).fetchall()]  # fmt: skip
     taken: set[str] = set()
     kept = []
+    begins, ends = (np.array([row[at] for row in stored], np.float64) for at in (3, 4))
     for incident in incidents:
         kinds = set(incident.kinds)
+        near = np.flatnonzero((begins <= incident.end) & (incident.start <= ends)).tolist()
         same = [
             (id_ != incident.id, entity != incident.entity, start, id_)
-            for id_, entity, own, start, end in stored
+            for id_, entity, own, start, _ in map(stored.__getitem__, near)
             if id_ not in taken
-            and start <= incident.end and incident.start <= end
             and (id_ == incident.id or (id_ not in own_ids
                  and (kinds & own or not kinds | own) and entity in ("", incident.entity)))
         ]  # fmt: skip

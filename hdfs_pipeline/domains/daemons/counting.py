@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.daemons.catalogue import Described, described, hash_of
+from hdfs_pipeline.domains.daemons.catalogue import Described, described
 from hdfs_pipeline.domains.daemons.item import DOMAIN
 from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, told_sql
 from hdfs_pipeline.store.counters import next_number
@@ -38,8 +38,7 @@ _ADDRESS: Final = rf"""CASE
     ELSE '' END"""
 """The address of the daemon that wrote a record, where it says so."""
 _REVISION: Final = "daemons_revision"
-_NAMES: Final = "daemons_names"
-"""Keys of `meta`: number of the last change, digest of what the daemons are called."""
+"""Key of `meta`: number of the last change."""
 _GONE: Final = "source_id NOT IN (SELECT source_id FROM sources)"
 _MINUTES: Final = "(source_id, minute) IN (SELECT (source_id, minute) FROM publish_stale)"
 
@@ -91,12 +90,18 @@ def changed_since(con: Connection, revision: int) -> tuple[int, list[str]]:
 
 
 def _notice_names(con: Connection) -> None:
-    """Have all minutes judged anew where a daemon is known by another name now: their ids have changed."""
-    rows = con.execute(f"SELECT source_id, kind, entity FROM ({daemon_names_sql()}) ORDER BY source_id").fetchall()
-    names = hash_of(repr(rows))
-    if [(names,)] != con.execute("SELECT value FROM meta WHERE key = ?", [_NAMES]).fetchall():
-        con.execute("DELETE FROM judged WHERE domain = ?", [DOMAIN])
-        con.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [_NAMES, names])
+    """Have all minutes judged anew where a source's daemon is known by another name now: their ids have changed."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE daemons_now AS SELECT source_id, kind, entity FROM ({daemon_names_sql()})"
+    )
+    renamed = """EXISTS (FROM daemon_sources d JOIN daemons_now n USING (source_id)
+        WHERE d.daemon IS NOT NULL AND d.daemon <> n.kind || ' ' || n.entity)"""
+    con.execute(f"DELETE FROM judged WHERE domain = ? AND {renamed}", [DOMAIN])
+    con.execute(
+        """UPDATE daemon_sources SET daemon = n.kind || ' ' || n.entity FROM daemons_now n
+        WHERE n.source_id = daemon_sources.source_id AND daemon IS DISTINCT FROM n.kind || ' ' || n.entity"""
+    )
+    con.execute("DROP TABLE daemons_now")
 
 
 def records_wait(store: Store) -> bool:

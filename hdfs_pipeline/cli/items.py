@@ -239,6 +239,24 @@ def score(
 
 
 @app.command()
+def rebuild(as_json: Json = False) -> None:
+    """Count all records anew and judge all items anew, of every domain. What is kept up to date gives the same."""
+    from hdfs_pipeline.store.store import Store
+    from hdfs_pipeline.verdicts.rebuild import rebuild as make_anew
+
+    settings = existing_home()
+    with terminal.err.status("counting") as status:
+        items = make_anew(Store.open(settings), settings, status.update)
+    if as_json:
+        terminal.print_json({"items": items})
+        return
+    counted = ", ".join(f"{count:,} {plural}" for plural, count in items.items() if count)
+    terminal.out.print(
+        f"made anew: {counted or 'nothing, since nothing was read yet'}", highlight=False, soft_wrap=True
+    )
+
+
+@app.command()
 def explain(
     item: Annotated[
         str, typer.Argument(metavar="ITEM", help="Id, such as blk_1073741825 (one that begins with -: -- ITEM).")

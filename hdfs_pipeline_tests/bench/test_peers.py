@@ -11,8 +11,7 @@ import pytest
 from hdfs_pipeline.bench import peers
 from hdfs_pipeline.bench.parse import _pattern
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.kernel import connect, count_events, event_matrix
-from hdfs_pipeline.domains.blocks.records import split_records
+from hdfs_pipeline.domains.blocks.kernel import count_events
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
 from hdfs_pipeline_tests.homes import Excerpt
 
@@ -23,7 +22,7 @@ PATTERNS = [(template.event_id, _pattern(template.text)) for template in V1.temp
 def test_the_naive_script_counts_as_we_do(excerpt: Excerpt):
     told, counts = peers.naive(str(excerpt.log), "hdfs_v1", PATTERNS)
     data = excerpt.log.read_bytes()
-    matrix = event_matrix(count_events(connect(), split_records([data], log_format()), V1, 1 << 20), V1)
+    matrix = count_events([data], log_format(), V1, 1 << 20)
     ours = {
         f"blk_{block}": Counter({event: n for event, n in zip(V1.columns, row, strict=True) if n})
         for block, row in zip(matrix["block_id"].to_pylist(), matrix["counts"].to_pylist(), strict=True)

@@ -21,7 +21,7 @@ def add_blocks(home: Home, counts: str = "counts", where: str = "true") -> int:
     with home.store.write() as con:
         con.execute(
             f"""INSERT INTO event_matrix SELECT block_id // 2 + 5, first_time + INTERVAL 9 DAY,
-            last_time + INTERVAL 9 DAY, duration_s, lines, alarms, {counts}, unfinished
+            last_time + INTERVAL 9 DAY, duration_s, lines, alarms, {counts}, unfinished, revision + 1000
             FROM event_matrix WHERE {where}"""
         )
     return int(home.rows("SELECT count(*) FROM event_matrix")[0][0])

@@ -96,7 +96,7 @@ def settle_pool(store: Store, settings: Settings) -> str | None:
         ).fetchall()
     if not pools:
         with store.write() as con:
-            con.execute("INSERT OR REPLACE INTO meta VALUES (?, 'none')", [_LOOKED])
+            con.execute("INSERT OR REPLACE INTO meta SELECT ?, 'none' FROM raw_logs LIMIT 1", [_LOOKED])
         return None
     Pool(file=file)._claim(pools[0][0])
     if len(pools) == 1:

@@ -116,7 +116,7 @@ def evidence(store: Store, timezone: str, key: str, limit: int, telling: Sequenc
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line, source_id, position
                 FROM ({known.records_sql(written)}) e JOIN {written} r USING (source_id, position)
                 JOIN sources s USING (source_id) JOIN ({daemon_names_sql()}) d USING (source_id)
-                WHERE if(e.node = '', d.kind, CASE event_id {kinds} END) = $kind
+                WHERE if(e.node = '', d.kind, CASE e.event_id {kinds} END) = $kind
                 AND if(e.node = '', d.entity, e.node) = $entity AND {only}
                 ORDER BY telling DESC, e.time, source_id, position LIMIT {limit}
             ) ORDER BY time, source_id, position""",

@@ -1,6 +1,7 @@
 """The record by which a daemon's minute went wrong, as people read it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql
 from hdfs_pipeline.store.quoting import quoted, quoted_list
 from hdfs_pipeline.store.store import Store
 
+_MINUTE_S: Final = 60
+_SPANS: Final = 200  # of time that one question names
 _LINE: Final = 240  # characters of a record that are shown
 _SECOND: Final = r"^[^/\n][^\n]*"  # a second line that is no frame, as that of STARTUP_MSG is
 _DOMAIN: Final = "domain = 'daemons' AND status <> 'withdrawn'"
@@ -37,23 +40,36 @@ def telling_records(store: Store, keys: Collection[str]) -> pa.Table:
     with store.read() as con:
         con.register("wanted_minutes", pa.table(columns))
         try:
-            return con.sql(_records_sql()).to_arrow_table()
+            return con.sql(_records_sql(part.minute for part in parts)).to_arrow_table()
         finally:
             con.unregister("wanted_minutes")
 
 
-def _records_sql() -> str:
+def _spans(minutes: Iterable[datetime]) -> str:
+    """SQL that holds for times of these minutes, and maybe between them: DuckDB leaves zones of a table out by it."""
+    wanted = sorted({int(minute.timestamp()) for minute in minutes}) or [0]
+    gaps = sorted(range(1, len(wanted)), key=lambda at: wanted[at - 1] - wanted[at])[:_SPANS]
+    begins = [0, *sorted(at for at in gaps if wanted[at] - wanted[at - 1] > _MINUTE_S)]
+    ends = [at - 1 for at in [*begins[1:], len(wanted)]]
+    spans = (
+        f"time >= to_timestamp({wanted[begin]}) AND time < to_timestamp({wanted[end] + _MINUTE_S})"
+        for begin, end in zip(begins, ends, strict=True)
+    )
+    return f"({' OR '.join(spans)})"
+
+
+def _records_sql(minutes: Iterable[datetime]) -> str:
     known = described()
     starts = quoted_list([template.event_id for template in known.catalogue.templates if template.stage == START])
     started = f"list_has_any(telling, [{quoted_list([CRASHED, RESTARTED])}]) AND e.event_id IN ({starts})"
     kinds = " ".join(f"WHEN {quoted(event)} THEN {quoted(name)}" for event, (name, _) in known.nodes.items())
-    of_minutes = "(FROM raw_logs WHERE time_bucket(INTERVAL 1 MINUTE, time) IN (SELECT minute FROM wanted_minutes))"
+    of_minutes = f"(FROM raw_logs WHERE {_spans(minutes)})"
     return f"""WITH told AS ({_TOLD}),
         records AS (SELECT w.key, r.time, concat_ws(' ', strftime(timezone('UTC', r.time), '%Y-%m-%d %H:%M:%S'),
                 coalesce(nullif(s.node, ''), nullif(s.host, ''), nullif(s.daemon, '')), nullif(r.level, ''),
                 nullif(split_part(r.logger, '.', -1), '') || ':',
                 left(concat_ws(' ', r.message, nullif(regexp_extract(r.more, {quoted(_SECOND)}), '')), {_LINE})) AS line
-            FROM ({known.records_sql(of_minutes)}) e JOIN raw_logs r USING (source_id, position)
+            FROM ({known.records_sql(of_minutes)}) e JOIN {of_minutes} r USING (source_id, position)
             JOIN sources s USING (source_id) JOIN ({daemon_names_sql()}) d USING (source_id)
             JOIN wanted_minutes w ON w.minute = e.minute
                 AND w.kind = if(e.node = '', d.kind, CASE e.event_id {kinds} END)

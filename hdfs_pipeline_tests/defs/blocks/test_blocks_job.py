@@ -85,8 +85,8 @@ def test_checks_tell_what_is_missing(ran: Ran) -> None:
     home = Home(path=str(ran.settings.home))
     assert conservation(home).passed
     with ran.store.write() as con:
-        con.execute("DELETE FROM parsed_events WHERE position = 1")
-        con.execute("UPDATE parsed_events SET event_id = 'UNKNOWN' WHERE position % 20 = 0")
+        con.execute("DELETE FROM raw_logs WHERE position = 1")
+        con.execute("UPDATE raw_logs SET event_id = 'UNKNOWN' WHERE position % 20 = 0")
         con.execute("UPDATE evaluations SET metrics = '{\"f1\": 1.5}' WHERE detector = 'keywords'")
     after = conservation(home)
     assert not after.passed

@@ -24,8 +24,10 @@ from hdfs_pipeline_tests.defs.conftest import Automation, Ran, lean_home
 from hdfs_pipeline_tests.defs.page import ask, until
 
 CHAIN = {"parsed_events", "event_matrix", "scores", "anomalies", "incidents"}
-STREAMED = """INSERT INTO raw_logs BY NAME SELECT -1 AS source_id, * EXCLUDE (source_id) FROM raw_logs
+STREAMED = """INSERT INTO raw_logs BY NAME SELECT -1 AS source_id, * EXCLUDE (source_id, event_id) FROM raw_logs
     WHERE source_id > 0 ORDER BY position LIMIT 50"""
+CHANGED = """UPDATE event_matrix SET revision = (SELECT max(revision) + 1 FROM event_matrix)
+    WHERE block_id = (SELECT min(block_id) FROM event_matrix)"""
 SOURCE = "INSERT INTO sources (source_id, path, records, ingested_at) VALUES (-1, 'kafka:raw_logs/0', 50, now())"
 
 
@@ -83,7 +85,7 @@ def test_what_another_process_judges_needs_no_run(ran: Ran, automation: Automati
 
 
 def test_what_the_command_line_changes_is_scored_as_well(ran: Ran, automation: Automation) -> None:
-    change(ran, "DELETE FROM scores WHERE item = (SELECT min(item) FROM scores)")
+    change(ran, CHANGED)
     assert automation.soon() == {"scores", "anomalies", "incidents"}
 
 
@@ -101,7 +103,7 @@ def test_a_run_under_way_to_the_anomalies_is_waited_for(
 def test_nothing_follows_from_a_table_whose_blocking_check_has_failed(
     ran: Ran, automation: Automation, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    change(ran, "DELETE FROM scores WHERE item = (SELECT min(item) FROM scores)")
+    change(ran, CHANGED)
     change(ran, "INSERT INTO event_matrix SELECT * FROM event_matrix ORDER BY block_id LIMIT 1")
     checks = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("event_matrix"), "unique_keys"))
     job = dg.Definitions(

@@ -17,7 +17,7 @@ from hdfs_pipeline_tests.defs.conftest import BLOCKS, TAUGHT, Ran, later_home, s
 
 NEW = 120
 COPIES = f"""INSERT INTO event_matrix SELECT block_id + 1, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
-duration_s, lines, alarms, counts, '' FROM (SELECT * FROM event_matrix JOIN labels USING (block_id)
+duration_s, lines, alarms, counts, '', revision + 1000 FROM (SELECT * FROM event_matrix JOIN labels USING (block_id)
 ORDER BY label <> 'anomaly', block_id LIMIT {NEW})"""
 LABELS = """INSERT INTO labels SELECT m.block_id, l.label, l.kind FROM event_matrix m JOIN labels l
 ON m.block_id = l.block_id + 1 WHERE m.block_id NOT IN (SELECT block_id FROM labels)"""

@@ -41,12 +41,13 @@ def store_facts(store: Store, settings: Settings, *, now: datetime | None = None
 
 def _tables(con: Connection) -> list[dict[str, Any]]:
     """Each table with its rows and bytes, the largest first."""
-    rows = con.execute(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in TABLES)).fetchall()
+    stored = [table.name for table in TABLES.values() if not table.source]
+    rows = con.execute(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in stored)).fetchall()
     size = con.execute("SELECT block_size FROM pragma_database_size() WHERE database_name = 'store'").fetchall()[0][0]
     held = " UNION ALL ".join(
         f"""SELECT '{name}', count(DISTINCT block_id) + coalesce(sum(len(additional_block_ids)), 0)
         FROM pragma_storage_info('{name}') WHERE persistent"""
-        for name in TABLES
+        for name in stored
     )
     pieces = dict(con.execute(held).fetchall())
     found = [

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.champions import families, load_scorer, ready_detectors, serving_detector
@@ -96,6 +95,8 @@ def judge_new(store: Store, settings: Settings) -> None:
 
 def _score_from(store: Store, settings: Settings, domain: Domain, entity: str, span: tuple[float, float]) -> Update:
     """Score what began in a span of time (Unix seconds), and bring anomalies and incidents up to date with it."""
+    import pyarrow.compute as pc
+
     scorers = _scorers(settings, domain)
     since, until = span
     began = (_time(since - _AGAIN_S), _time(until + 1e-3))

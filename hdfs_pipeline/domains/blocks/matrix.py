@@ -36,15 +36,14 @@ _DOUBTED: Final = """unfinished IS NULL OR $all OR first_time < make_timestamptz
 _NEVER_US: Final = 253_000_000_000_000_000  # later than every record, and a time that DuckDB knows
 
 
-def counts_of(relation: str, catalogue: Catalogue) -> str:
+def _counts_of(relation: str, catalogue: Catalogue) -> str:
     """SELECT of counts (see `counts_sql`) of a relation with event_id, block_ids, alarm and time."""
     names = quoted_list(catalogue.columns)
     return counts_sql(f"(SELECT block_ids, alarm, time, enum_code(event_id::ENUM({names})) AS event FROM {relation})")
 
 
-def add(con: Connection, counts: pa.Table, catalogue: Catalogue) -> None:
-    """Add counts (see `counts_sql`) to those of their blocks, inside the transaction in which records are parsed."""
-    fresh = event_matrix(counts, catalogue)
+def add(con: Connection, fresh: pa.Table) -> None:
+    """Add counts (schema `EVENT_MATRIX`) to those of their blocks, in the transaction in which records are parsed."""
     _publish(con, _summed(pa.concat_tables([_known(con, fresh["block_id"]), fresh])))
 
 
@@ -64,7 +63,7 @@ def take(con: Connection, catalogue: Catalogue | None, which: str) -> None:
     gone = f"(SELECT * FROM raw_logs WHERE event_id IS NOT NULL AND {which})"
     if catalogue is None:
         return
-    counts = con.sql(counts_of(gone, catalogue)).to_arrow_table()
+    counts = con.sql(_counts_of(gone, catalogue)).to_arrow_table()
     templates.count(con, gone, -1)
     if not len(counts):
         return

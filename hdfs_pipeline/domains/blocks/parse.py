@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
@@ -18,12 +19,22 @@ from hdfs_pipeline.domains.blocks.nodes import name_nodes, node_votes
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.quoting import parquet, quoted_list
+from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.scratch import scratch_folder
-from hdfs_pipeline.store.store import Connection, Store, count, publish_into
+from hdfs_pipeline.store.store import Connection, Store, publish_into
 
 _SAMPLE = 50_000  # records that carry a block, from which the catalogue is chosen
 _PIECE: Final = 5_000_000  # records that are matched together at most, so that memory and locks stay bounded
+_ROWS: Final = 122_880  # of a batch: a row group of DuckDB's
+_READ: Final = ("source_id", "position", "time", "message", "block_ids", "alarm")
+_MATCHED: Final = pa.schema(
+    [
+        pa.field("source_id", pa.int32()),
+        pa.field("position", pa.int64()),
+        pa.field("block_ids", pa.list_(pa.int64())),
+        pa.field("event_id", pa.dictionary(pa.int32(), pa.string())),
+    ]
+)
 _TRIES: Final = 3  # of a piece of which records went meanwhile
 _COUNTS: Final = f"""SELECT (SELECT count(*) FROM raw_logs) - (SELECT count(*) FROM raw_logs WHERE event_id IS NULL),
     coalesce(sum(seen), 0)::BIGINT, coalesce(sum(seen) FILTER (event_id <> '{UNKNOWN}'), 0)::BIGINT
@@ -114,7 +125,7 @@ def parse(store: Store, settings: Settings, *, anew: bool = False) -> Parsed:
         new, tries = 0, _TRIES
         while True:
             matched = _match(store, catalogue, staged)
-            if _publish(store, catalogue, staged, matched):
+            if _publish(store, staged, matched):
                 new, tries = new + matched.new, _TRIES
                 if matched.new < _PIECE:
                     break
@@ -153,7 +164,7 @@ def _begin(store: Store, settings: Settings, *, anew: bool) -> Catalogue:
 
 @dataclass(frozen=True)
 class _Matched:
-    """A piece of `new` records with their counts (see `kernel.counts_sql`) and votes (see `nodes.node_votes`).
+    """A piece of `new` records with their counts (schema `EVENT_MATRIX`) and votes (see `nodes.node_votes`).
 
     `withdrawn` says how often records had gone by then.
     """
@@ -166,21 +177,34 @@ class _Matched:
 
 def _match(store: Store, catalogue: Catalogue, staged: Path) -> _Matched:
     """Match the next records that have no event yet, outside the lock for writing, into the Parquet file `staged`."""
-    with store.read() as con:
-        todo = f"(SELECT * FROM raw_logs WHERE event_id IS NULL LIMIT {_PIECE})"
-        new = count(
-            con.execute(
-                f"""COPY (SELECT source_id, position, time, block_ids, alarm,
-                    ([{quoted_list(catalogue.columns)}])[event::INTEGER + 1] AS event_id
-                FROM ({events_sql(todo, catalogue)})) TO ? (FORMAT parquet)""",
-                [str(staged)],
+    from pyarrow import parquet as pq
+
+    from hdfs_pipeline.domains.blocks.block_counts import BlockCounts
+    from hdfs_pipeline.scoring.matching import matcher_of
+
+    matcher, counted, new = matcher_of(catalogue), BlockCounts(len(catalogue.columns)), 0
+    names = pa.array(catalogue.columns, pa.string())
+    with store.read() as con, pq.ParquetWriter(staged, _MATCHED) as file:
+        todo = f"SELECT {', '.join(_READ)} FROM raw_logs WHERE event_id IS NULL LIMIT {_PIECE}"
+        for batch in con.sql(todo).to_arrow_reader(_ROWS):
+            events = matcher.strings(batch["message"])
+            ids, alarms = batch["block_ids"], batch["alarm"].cast(pa.int8()).to_numpy()
+            counted.add(
+                ids.offsets.to_numpy(),
+                ids.values.to_numpy(),
+                np.ones(len(events), bool),
+                events,
+                alarms,
+                batch["time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
             )
-        )
-        counts = con.sql(matrix.counts_of(parquet([staged]), catalogue)).to_arrow_table()
-        return _Matched(new, counts, node_votes(con), matrix.withdrawals(con))
+            event_id = pa.DictionaryArray.from_arrays(pa.array(events.astype(np.int32)), names)
+            columns = [*(batch[name] for name in ("source_id", "position", "block_ids")), event_id]
+            file.write_batch(pa.record_batch(columns, schema=_MATCHED))
+            new += len(batch)
+        return _Matched(new, counted.table(), node_votes(con), matrix.withdrawals(con))
 
 
-def _publish(store: Store, catalogue: Catalogue, staged: Path, matched: _Matched) -> bool:
+def _publish(store: Store, staged: Path, matched: _Matched) -> bool:
     """Publish a piece; False where records went meanwhile, which must not be counted."""
     with store.write() as con:
         if matrix.withdrawals(con) != matched.withdrawn:
@@ -190,7 +214,7 @@ def _publish(store: Store, catalogue: Catalogue, staged: Path, matched: _Matched
             f"""UPDATE raw_logs SET event_id = s.event_id FROM {rows} s WHERE raw_logs.event_id IS NULL
             AND s.source_id = raw_logs.source_id AND s.position = raw_logs.position"""
         )
-        matrix.add(con, matched.counts, catalogue)
+        matrix.add(con, matched.counts)
         templates.count(con, rows)
         publish_into(con, "node_votes", matched.votes)
         name_nodes(con)

@@ -14,7 +14,8 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline_tests.defs.conftest import Ran, later_home, sensor
 
 CHANGED = """INSERT INTO event_matrix SELECT block_id // 2 + 3, first_time + INTERVAL 1 DAY, last_time + INTERVAL 1 DAY,
-duration_s, lines, alarms, list_transform(counts, lambda x: CASE WHEN x = 3 THEN 2 ELSE x END), unfinished, revision + 1000
+duration_s, lines, alarms, list_transform(counts, lambda x: CASE WHEN x = 3 THEN 2 ELSE x END), unfinished,
+revision + 1000
 FROM event_matrix"""
 LABELS = """INSERT INTO labels SELECT m.block_id // 2 + 3, label, kind FROM event_matrix m JOIN labels USING (block_id)
 WHERE m.block_id // 2 + 3 IN (SELECT block_id FROM event_matrix)"""

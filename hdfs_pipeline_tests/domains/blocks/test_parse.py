@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from hdfs_pipeline.domains.blocks import matrix
 from hdfs_pipeline.domains.blocks import parse as module
 from hdfs_pipeline.domains.blocks.catalogue import STAGES, catalogues
 from hdfs_pipeline.domains.blocks.domain import Blocks
@@ -17,6 +18,7 @@ from hdfs_pipeline.domains.blocks.parse import Parsed, parse
 from hdfs_pipeline.domains.blocks.templates import home_catalogue, learn_templates
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template, read_catalogue
+from hdfs_pipeline.store.store import Store
 from hdfs_pipeline_tests.homes import Home
 
 BLOCKS = Blocks()
@@ -174,26 +176,21 @@ def test_a_log_that_grows_while_it_is_parsed_is_not_left_half_parsed(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read(home, tmp_path, "a.log", TODAY.format(1))
-    publish = module.publish_into
-    compiled = module.events_sql
+    publish = module._publish
 
-    def and_then_grow(*arguments: Any) -> str:
-        monkeypatch.setattr(module, "events_sql", compiled)
-        monkeypatch.setattr(module, "publish_into", grown_first)
-        return compiled(*arguments)
-
-    def grown_first(con: Any, *arguments: Any, **options: Any) -> int:
+    def grown_first(store: Store, *arguments: Any) -> bool:
         # what another process would have committed between the reading and the writing of this parse
-        monkeypatch.setattr(module, "publish_into", publish)
-        con.execute("UPDATE sources SET bytes = bytes + 20")
-        con.execute("UPDATE raw_logs SET more = 'at blk_2', block_ids = [1, 2]")
-        return publish(con, *arguments, **options)
+        monkeypatch.setattr(module, "_publish", publish)
+        with store.write() as con:
+            matrix.take(con, catalogues(home.settings.catalogues)["hdfs_3.v1"], "true")
+            con.execute("UPDATE raw_logs SET more = 'at blk_2', block_ids = [1, 2]")
+        return publish(store, *arguments)
 
-    monkeypatch.setattr(module, "events_sql", and_then_grow)
-    parsed(home, catalogue="hdfs_3.v1")
+    monkeypatch.setattr(module, "_publish", grown_first)
     found = parsed(home, catalogue="hdfs_3.v1")
     assert [row[6] for row in events(home)] == [[1, 2]]
     assert_all_accounted_for(home, found)
+    assert home.rows("SELECT block_id, lines FROM event_matrix ORDER BY block_id") == [(1, 1), (2, 1)]
 
 
 def odd_home(home: Home, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hdfs_pipeline_tests.browser.conftest import LIMIT_S, SETTINGS, Server, excerpt, free_port
+from hdfs_pipeline_tests.defs.page import until
 
 
 @pytest.fixture
@@ -64,9 +65,16 @@ def test_from_an_empty_home_to_a_group_that_is_a_false_alarm(browser: Any, empty
         for group in page.locator("section.group").all()
     }
     page.get_by_role("link", name="Now", exact=True).click()
-    titles = page.locator("section", has_text="Open, the gravest").locator("tbody th").all_inner_texts()
-    # An incident that holds all blocks of one kind.
-    kind, title = next((kind, title) for kind in counts for title in titles if title == f"{kind} · {counts[kind]}")
+
+    def of_one_kind() -> tuple[str, str] | None:
+        """An incident that holds all blocks of one kind, once the page, which is kept for a moment, shows it."""
+        page.reload()
+        titles = page.locator("section", has_text="Open, the gravest").locator("tbody th").all_inner_texts()
+        return next(
+            ((kind, f"{kind} · {counts[kind]}") for kind in counts if f"{kind} · {counts[kind]}" in titles), None
+        )
+
+    kind, title = until(of_one_kind, LIMIT_S)
     page.get_by_role("link", name=title, exact=True).click()
     page.locator("table", has_text="Examples").get_by_role("link").first.click()
     assert kind in page.locator("h1").inner_text()

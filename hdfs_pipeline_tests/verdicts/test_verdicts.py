@@ -97,7 +97,7 @@ def test_verdicts_are_replaced_not_added(trained: Home, tmp_path: Path, scored: 
         counts.append(home.rows("SELECT (SELECT count(*) FROM scores), (SELECT count(*) FROM anomalies)")[0])
     assert counts[0] == counts[1]
     with home.store.write() as con:
-        con.execute("UPDATE scores SET is_anomaly = false")
+        con.execute("UPDATE scores SET is_anomaly = false; DELETE FROM judged")
     assert publish_anomalies(home.store, home.settings, BLOCKS, "keywords") == 0
     assert home.rows("SELECT count(*) FROM anomalies") == [(0,)]
 
@@ -174,7 +174,7 @@ def without_the_others(home: Home, block: str) -> Home:
     key = BLOCKS.item.parse(block)
     with home.store.write() as con:
         con.execute("UPDATE event_matrix SET counts = [1] WHERE block_id <> ?", [key])
-        con.execute("UPDATE parsed_events SET event_id = 'unreadable' WHERE NOT list_contains(block_ids, ?)", [key])
+        con.execute("UPDATE raw_logs SET event_id = 'unreadable' WHERE NOT list_contains(block_ids, ?)", [key])
     with pytest.raises(ValueError, match="reshape"):
         BLOCKS.features(home.store, home.settings)
     return home

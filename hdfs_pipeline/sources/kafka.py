@@ -126,12 +126,9 @@ def headers_of(message: "Message") -> Headers:
 
 
 def each_headers(messages: "Iterable[Message]") -> Iterator[Headers]:
-    """`headers_of` each message."""
+    """`headers_of` each message. A message is asked once: the client would show a list that it has refused before."""
     for message in messages:
-        try:
-            yield _HEADERS(message) or []
-        except (SystemError, UnicodeDecodeError):
-            yield headers_of(message)
+        yield headers_of(message)
 
 
 def committed(client: "Consumer", places: list["TopicPartition"], limit_s: float = 30.0) -> list["TopicPartition"]:

@@ -172,7 +172,7 @@ class Worker:
     def _sorted(self, gathered: list[Any]) -> tuple[list[Any], list[Gap]]:
         """What was gathered as messages and gaps. Raises: SetupError for an error after which the client ends."""
         errors = list(map(_ERROR, gathered))
-        if errors.count(None) == len(errors):
+        if all(error is None for error in errors):  # an error of Kafka can be compared with nothing else
             return gathered, []
         messages, gaps = [], list[Gap]()
         for message, error in zip(gathered, errors, strict=True):

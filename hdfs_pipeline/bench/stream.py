@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import NotTrainedError, SetupError
+from hdfs_pipeline.processes.ports import free_port
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, is_embedded
 
@@ -127,7 +127,7 @@ def _prepare(settings: Settings, folder: Path) -> _Bench:
     shutil.copytree(settings.models, home / "models")
     if settings.catalogues.is_dir():
         shutil.copytree(settings.catalogues, home / "catalogues")
-    port = _free_port()
+    port = free_port()
     env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
     env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port), f"{PREFIX}STREAM_REPORT_S": str(_REPORT_S)}
     if not is_embedded(settings):
@@ -263,9 +263,3 @@ def _reports_to(reports: list[dict[str, Any]]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

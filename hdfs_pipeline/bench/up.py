@@ -8,7 +8,6 @@ judges.
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import psutil
 
 from hdfs_pipeline.bench.samples import machine
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.processes.ports import free_port
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX
 
 RATES: Final = (0, 500, 2_000)
@@ -56,7 +56,7 @@ def bench_up(
     with TemporaryDirectory(prefix="bench.up.") as name, ExitStack() as stack:
         folder = Path(name)
         env = {key: value for key, value in os.environ.items() if key != BOOTSTRAP}
-        env |= {f"{PREFIX}{port}": str(_free_port()) for port in _PORTS} | {f"{PREFIX}HOME": str(folder / "home")}
+        env |= {f"{PREFIX}{port}": str(free_port()) for port in _PORTS} | {f"{PREFIX}HOME": str(folder / "home")}
         dagster = f"http://127.0.0.1:{env[f'{PREFIX}DAGSTER_PORT']}"
         say("starting")
         up = stack.enter_context(_running(folder / "up.log", env, "up", "--no-replay"))
@@ -192,9 +192,3 @@ def _targets(load: dict[str, Any], seconds: float) -> Iterator[dict[str, Any]]:
         met = None if per_h is None else per_h <= aim
         target = {"what": f"Dagster runs an hour, {what}, at most", "value": per_h, "aim": aim, "met": met}
         yield target | ({"why": f"`bench up --seconds {_COUNTED_S:.0f}` counts them"} if seconds < _COUNTED_S else {})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

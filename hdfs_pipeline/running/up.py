@@ -1,6 +1,5 @@
 """`hdfs-pipeline up`: broker, Dagster, stream workers and a replay of the sample, all under one supervisor."""
 
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace as with_
@@ -10,6 +9,7 @@ from typing import Final
 from hdfs_pipeline.domains import all_domains, domain_named
 from hdfs_pipeline.domains.contract import Playback
 from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.processes.ports import free_port
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.processes.supervisor import Process, Say, supervise
 from hdfs_pipeline.running.orchestration import dagster_processes, require_free
@@ -75,7 +75,7 @@ def processes(
         needs = ("broker",) if is_embedded(settings) else ()
         later.append(with_(_command("notify", "notify", "--follow"), needs=needs, patience_s=15.0))
     for domain in all_domains() if replay else []:
-        playback = domain.playback(settings, speed, _free_port)
+        playback = domain.playback(settings, speed, free_port)
         if playback is not None:
             say(_NAME, playback.about)
             dagster = [with_(each, environment={**each.environment, **playback.learning}) for each in dagster]
@@ -104,12 +104,6 @@ def _players(playback: Playback, settings: Settings) -> Iterator[Process]:
         command = _command(player.name, *player.arguments)
         process = with_(command, needs=player.needs, environment=dict(playback.settings))
         yield _streaming(process, settings) if player.streams else process
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _workers(settings: Settings, number: int) -> Iterator[Process]:

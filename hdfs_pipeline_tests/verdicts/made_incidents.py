@@ -58,7 +58,7 @@ def put(home: Home, table: str, *rows: dict[str, Any]) -> None:
 def heard(home: Home, number: int, until: datetime, **differing: Any) -> None:
     """A log of DataNode 10.0.0.<number>, whose only record is of `until`."""
     source = {"source_id": number, "path": f"dn{number}.log", "host": f"dn{number}", "daemon": "datanode"}
-    source |= {"node": f"10.0.0.{number}:9866", "ingested_at": until} | differing
+    source |= {"node": f"10.0.0.{number}:9866", "ingested_at": until, "ended": until} | differing
     put(home, "sources", source)
     record = {"source_id": number, "position": 1, "time": until, "block_ids": [], "message": "m", "more": ""}
     put(home, "raw_logs", record)

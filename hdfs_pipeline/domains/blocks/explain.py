@@ -16,7 +16,7 @@ from hdfs_pipeline.store.store import Store, dicts
 
 ALARMS: Final = "alarms"
 """The column of the search for alarms."""
-_TELLING: Final = f"(list_contains($telling, e.event_id) OR (list_contains($telling, '{ALARMS}') AND e.alarm))"
+_TELLING: Final = f"(list_contains($telling, event_id) OR (list_contains($telling, '{ALARMS}') AND alarm))"
 _NODE_ADDRESS: Final = r"\d+\.\d+\.\d+\.\d+:\d+"
 _TO: Final = quoted(rf"dest: [\w.-]*/?({_NODE_ADDRESS})")
 _NODE: Final = quoted(rf"({_NODE_ADDRESS})")
@@ -110,13 +110,11 @@ def evidence(
         return dicts(
             con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
-                SELECT r.time, s.host, s.daemon, e.event_id,
+                SELECT r.time, s.host, s.daemon, event_id,
                     {written_sql("timezone($timezone, r.time)", used)} || r.origin || r.message
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line,
                     {_TELLING} AS telling, r.source_id, r.position
-                FROM (FROM raw_logs WHERE {own}) r
-                JOIN (SELECT source_id, position, event_id, alarm FROM parsed_events WHERE {own}) e
-                USING (source_id, position) JOIN sources s USING (source_id)
+                FROM (FROM raw_logs WHERE {own} AND event_id IS NOT NULL) r JOIN sources s USING (source_id)
                 ORDER BY telling DESC, r.time, r.source_id, r.position LIMIT {limit}
             ) ORDER BY time, source_id, position""",
             {"timezone": timezone, "telling": list(telling)},

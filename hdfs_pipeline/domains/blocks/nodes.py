@@ -33,15 +33,12 @@ _NAME: Final = f"""UPDATE sources SET node = own.node FROM (
     ) own WHERE own.source_id = sources.source_id AND sources.node IS NULL AND own.node IS NOT NULL"""
 
 # Rotated logs of a host too short to name its DataNode are of the one that its other logs name.
-_SERVERS: Final = """WITH of_host AS (SELECT host, any_value(node) AS node FROM sources WHERE host <> '' AND node <> ''
+_HEARD: Final = """WITH of_host AS (SELECT host, any_value(node) AS node FROM sources WHERE host <> '' AND node <> ''
         GROUP BY host HAVING count(DISTINCT node) = 1)
-    SELECT source_id, CASE WHEN source_id < 0 THEN 'topic ' || regexp_extract(path, ':(.+)/', 1)
+    SELECT CASE WHEN source_id < 0 THEN 'topic ' || regexp_extract(path, ':(.+)/', 1)
             ELSE coalesce(nullif(s.node, ''), CASE WHEN daemon <> 'namenode' THEN o.node END,
-                concat_ws(' ', nullif(daemon, ''), nullif(s.host, ''))) END AS server
-    FROM sources s LEFT JOIN of_host o ON o.host = s.host ORDER BY server"""
-_LATEST: Final = "SELECT source_id, epoch(max(time)) FROM raw_logs WHERE {} GROUP BY source_id"
-_RECENT: Final = _LATEST.format("time >= (SELECT max(time) - INTERVAL 1 HOUR FROM raw_logs)")
-_OLDER: Final = _LATEST.format("source_id IN (SELECT unnest(?::INTEGER[]))")
+                concat_ws(' ', nullif(daemon, ''), nullif(s.host, ''))) END AS server, epoch(max(ended))
+    FROM sources s LEFT JOIN of_host o ON o.host = s.host WHERE ended IS NOT NULL GROUP BY server ORDER BY server"""
 
 
 _ALIASES: Final = """INSERT OR REPLACE INTO entities BY NAME
@@ -76,19 +73,6 @@ def usual_share(store: Store) -> dict[str, float]:
 
 
 def heard(store: Store) -> dict[str, float]:
-    """When the latest record of each daemon and topic was written, Unix seconds; by a DataNode's address if known.
-
-    Most wrote within the last hour of the records. Only sources of the others are read to their beginning.
-    """
-    latest: dict[str, float] = {}
+    """When the latest record of each daemon and topic was written, Unix seconds; by a DataNode's address if known."""
     with store.read() as con:
-        servers = dict(con.execute(_SERVERS).fetchall())
-        recent = dict(con.execute(_RECENT).fetchall())
-        known = {servers[source] for source in recent}
-        silent = [source for source, server in servers.items() if server not in known]
-        times = recent | (dict(con.execute(_OLDER, [silent]).fetchall()) if silent else {})
-    for source, server in servers.items():
-        if source in times:
-            name = server or "an unnamed daemon"
-            latest[name] = max(times[source], latest.get(name, times[source]))
-    return latest
+        return {server or "an unnamed daemon": at for server, at in con.execute(_HEARD).fetchall()}

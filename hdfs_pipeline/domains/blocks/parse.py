@@ -95,16 +95,6 @@ def best_catalogue(
     return known[max(shares, key=lambda label: (shares[label], known[label].name in layouts, known[label].version))]
 
 
-def home_catalogue(store: Store, settings: Settings) -> Catalogue:
-    """The catalogue that `parsed_events` was made with. Raises: DataError where nothing was parsed yet."""
-    with store.read() as con:
-        label = dict(con.execute("SELECT key, value FROM meta").fetchall()).get("catalogue")
-    catalogue = catalogues(settings.catalogues).get(label or "")
-    if catalogue is None:
-        raise DataError("no logs have been parsed in this home yet: run `hdfs-pipeline ingest PATH`")
-    return catalogue
-
-
 def parse(store: Store, settings: Settings, *, anew: bool = False) -> Parsed:
     """Match the records that are new, or all where the catalogue has changed or with `anew`, and count their events.
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdfs_pipeline.domains.blocks.lives import collect_stated, publish_stated
 from hdfs_pipeline.domains.blocks.nodes import heard
 from hdfs_pipeline.store.store import publish_into
 from hdfs_pipeline_tests.homes import Home
@@ -28,12 +29,15 @@ def test_a_server_is_heard_until_its_latest_record_whatever_the_others_do(new_ho
         ]
         records = [
             {"source_id": number, "position": place, "time": _END - timedelta(seconds=ago)}
+            | {"block_ids": [], "message": "m"}
             for number, (*_, times) in enumerate(sources, 1)
             for place, ago in enumerate(times)
         ]
         with home.store.write() as con:
             for table, given_rows in (("sources", rows), ("raw_logs", records)):
                 publish_into(con, table, pa.Table.from_pylist(given_rows) if given_rows else [], replace="true")
+            collect_stated(con, "raw_logs")
+            publish_stated(con)
         nodes = {host: {node for other, node, _ in sources if node and other == host} for host in "ab"}
         expected: dict[str, float] = {}
         for host, node, times in sources:

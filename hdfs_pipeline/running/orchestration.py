@@ -32,7 +32,12 @@ _WORKSPACE: Final = """load_from:
 """
 _LONGEST_SOCKET: Final = 100  # bytes; the system takes 107
 _PAGE: Final = "dagster"
-_CHATTER: Final = re.compile(r" - dagster - (DEBUG|INFO) - |^\s*\d+% ▕")  # of runs, and DuckDB's progress bars
+_CHATTER: Final = re.compile(
+    # what is left of DuckDB's module at the end of a run, since some of Dagster's threads outlive it
+    r"^nanobind: |^ - leaked |^ - \.\.\. skipped remainder|^See https://nanobind"
+    r"| - dagster - (DEBUG|INFO) - "  # of runs
+    r"|^\s*\d+% ▕"  # DuckDB's progress bars
+)
 ANY_ADDRESS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be listened on
 
 

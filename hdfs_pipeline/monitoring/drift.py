@@ -10,9 +10,9 @@ import numpy as np
 from hdfs_pipeline.domains.champions import families, load_scorer
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError, NotTrainedError
-from hdfs_pipeline.monitoring.stability import Shift, share_shift, shift
+from hdfs_pipeline.monitoring.stability import Shift, Sides, share_shift, shift_of
 from hdfs_pipeline.scoring.dataset import Dataset
-from hdfs_pipeline.scoring.features import held
+from hdfs_pipeline.scoring.features import FeatureMatrix, held
 from hdfs_pipeline.scoring.labels import AMBIGUOUS, ANOMALY, NORMAL, UNLABELLED
 from hdfs_pipeline.scoring.models import marked_items
 from hdfs_pipeline.scoring.scorer import Scorer
@@ -20,6 +20,7 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
 _NAMED = 4  # columns that a sentence names
+_Rows = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def measure_drift(store: Store, settings: Settings, domain: Domain, name: str) -
     usable = (data.labels != AMBIGUOUS) & ~data.cut  # no model learns from the others: they would always be new
     known = learned_rows(data, scorer.card.family, marked[0])
     reference, new = (_by_time(data, usable & side) for side in (known, ~known))
-    return _measure(scorer, domain, data.take(reference), data.take(new[-settings.drift_blocks :]), settings)
+    return _measure(scorer, domain, data, (reference, new[-settings.drift_blocks :]), settings)
 
 
 def _by_time(data: Dataset, chosen: np.ndarray) -> np.ndarray:
@@ -140,55 +141,85 @@ def learned_rows(data: Dataset, family: str, learned: np.ndarray) -> np.ndarray:
     """
     known = held(data.marks(family), learned)
     for label in (NORMAL, ANOMALY, UNLABELLED):
-        if (changed := data.labels != label).any():
-            relabelled = replace(data, labels=np.full(len(data), label, np.int8))
-            known |= changed & held(relabelled.marks(family), learned)
+        rows = np.flatnonzero(~known & (data.labels != label))
+        if len(rows):
+            relabelled = replace(data.take(rows), labels=np.full(len(rows), label, np.int8))
+            known[rows] = held(relabelled.marks(family), learned)
     return known
 
 
-def _measure(scorer: Scorer, domain: Domain, reference: Dataset, current: Dataset, settings: Settings) -> Drift:
-    """Drift of `current` items from `reference` ones, both in the order of time."""
+def _measure(scorer: Scorer, domain: Domain, data: Dataset, rows: _Rows, settings: Settings) -> Drift:
+    """Drift of items from reference ones: `rows` of `data`, the reference first, both in the order of time."""
     card, least = scorer.card, settings.drift_min_blocks
-    drift = Drift(card.detector, card.version, len(reference), len(current), least, domain.item.plural)
-    if min(len(reference), len(current)) < least:
+    drift = Drift(card.detector, card.version, len(rows[0]), len(rows[1]), least, domain.item.plural)
+    if min(len(side) for side in rows) < least:
         return drift
-    before, after = (data.main for data in (reference, current))
-    repeats = card.family == reference.family and not scorer.detector.ordered
-    old, new = (scorer.completed(matrix) if repeats else matrix.values for matrix in (before, after))
-    values = (old.astype(np.float64), new.astype(np.float64))
-    samples = [(name, _known(values[0][:, at]), _known(values[1][:, at])) for at, name in enumerate(before.columns)]
-    columns = [shift(name, old, new, settings.drift_psi) for name, old, new in samples if len(old) and len(new)]
-    old, new = (_known(scorer.score(data.matrix(card.family))) for data in (reference, current))
-    if min(len(old), len(new)) < least:
+    once, sides = _sides(scorer, data.main, rows)
+    repeats = card.family == data.family and not scorer.detector.ordered
+    values = (scorer.completed(once) if repeats else once.values).astype(np.float64)
+    columns = [_shift(name, values[:, at], sides, settings, least=1) for at, name in enumerate(data.main.columns)]
+    scores = _scores(scorer, data.matrix(card.family), rows, settings)
+    if scores is None:
         return drift
-    unknown = before.columns.index(domain.unknown) if domain.unknown else None
+    unknown = data.main.columns.index(domain.unknown) if domain.unknown else None
     return replace(
         drift,
-        began=_instant(current.time[0]),
-        ended=_instant(current.time[-1]),
-        columns=tuple(sorted(columns, key=lambda column: (-column.beyond, -column.value))),
-        scores=shift("scores", old, new, settings.drift_psi),
-        unknown=None if unknown is None else _unknown(values, unknown, settings.drift_unknown),
-        unseen=_unseen(scorer, values, settings.drift_unseen) if repeats else None,
+        began=_instant(data.time[rows[1][0]]),
+        ended=_instant(data.time[rows[1][-1]]),
+        columns=tuple(sorted((each for each in columns if each), key=lambda column: (-column.beyond, -column.value))),
+        scores=scores,
+        unknown=None if unknown is None else _unknown(values, unknown, sides, settings.drift_unknown),
+        unseen=_unseen(scorer, values, sides, settings.drift_unseen) if repeats else None,
     )
 
 
-def _known(values: np.ndarray) -> np.ndarray:
-    """The values (k,) that are known: a series has gaps, and no score where its window is not whole."""
-    return values[~np.isnan(values)]
+def _sides(scorer: Scorer, matrix: FeatureMatrix, rows: _Rows) -> tuple[FeatureMatrix, Sides]:
+    """An item for each case that the items of a matrix are, and which of them each of the `rows` is.
+
+    Steps of a series repeat no other: each of the `rows` stands for itself.
+    """
+    if scorer.detector.ordered:
+        both, first = np.concatenate(rows), len(rows[0])
+        places = np.arange(len(both))
+        return matrix.take(both), Sides(places[:first], places[first:], len(both))
+    cases = matrix.cases
+    before, after = (cases.inverse[side] for side in rows)
+    return matrix.take(cases.first), Sides(before, after, len(cases.first))
 
 
-def _unknown(values: tuple[np.ndarray, np.ndarray], column: int, limit: float) -> Shift:
+def _shift(name: str, values: np.ndarray, sides: Sides, settings: Settings, least: int) -> Shift | None:
+    """How far `values` (k,) have moved; None where fewer than `least` are known on a side.
+
+    A series has gaps, and no score where its window is not whole.
+    """
+    known = ~np.isnan(values)
+    if not known.all():
+        before, after = (side[known[side]] for side in (sides.before, sides.after))
+        values, sides = np.where(known, values, 0), Sides(before, after, sides.values)
+    if min(len(sides.before), len(sides.after)) < least:
+        return None
+    return shift_of(name, values, sides, settings.drift_psi)
+
+
+def _scores(scorer: Scorer, matrix: FeatureMatrix, rows: _Rows, settings: Settings) -> Shift | None:
+    """How far the scores of items have moved; None where too few have one."""
+    once, sides = _sides(scorer, matrix, rows)
+    if scorer.detector.ordered:
+        scores = np.concatenate([scorer.score(matrix.take(side)) for side in rows])
+    else:
+        scores = scorer.score(once)
+    return _shift("scores", scores, sides, settings, settings.drift_min_blocks)
+
+
+def _unknown(values: np.ndarray, column: int, sides: Sides, limit: float) -> Shift:
     """Share of the events that match no template."""
-    part = (values[0][:, column], values[1][:, column])
-    return share_shift("unknown", part, (values[0].sum(axis=1), values[1].sum(axis=1)), limit)
+    return share_shift("unknown", values[:, column], values.sum(axis=1), sides.counts, limit)
 
 
-def _unseen(scorer: Scorer, values: tuple[np.ndarray, np.ndarray], limit: float) -> Shift:
+def _unseen(scorer: Scorer, values: np.ndarray, sides: Sides, limit: float) -> Shift:
     """Share of the items whose features no item in training had; of the reference it is 0."""
-    new = ~scorer.knows(values[1])
-    part = (np.zeros(len(values[0])), new.astype(np.float64))
-    return share_shift("unseen", part, (np.ones(len(values[0])), np.ones(len(new))), limit)
+    new, none = ~scorer.knows(values), np.zeros(len(values))
+    return share_shift("unseen", new.astype(np.float64), np.ones(len(new)), (none, sides.counts[1]), limit)
 
 
 def _instant(microseconds: np.int64) -> datetime:

@@ -20,19 +20,49 @@ WINDOWS: Final = 20
 """Stretches of the reference from which the usual size of the index is taken."""
 
 
-def edges(reference: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Sides:
+    """Which of k values each item of two samples has, both in the order of time: `before` (n,), `after` (m,) integers.
+
+    Items repeat each other: what is counted once for each value serves all columns of the rows that the values are in.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    values: int
+
+    @cached_property
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many items of each sample have each value: (k,) each."""
+        return self._counted(self.before), self._counted(self.after)
+
+    @cached_property
+    def parts(self) -> np.ndarray:
+        """The same counts of each of the `stretches` of the first sample: (w, k)."""
+        return np.array([self._counted(self.before[each]) for each in stretches(len(self.before), len(self.after))])
+
+    def _counted(self, places: np.ndarray) -> np.ndarray:
+        return np.bincount(places, minlength=self.values)
+
+
+def edges(reference: np.ndarray, items: np.ndarray | None = None) -> np.ndarray:
     """Upper edges (k,) float64 of bins for `reference` (n,), ascending; one more bin lies above the last.
+
+    `items` (n,) says how many items have each value, by default one.
 
     A value that makes up 5 % of the reference has a bin of its own: counts, and scores that repeat. The other values
     are cut at their quantiles, into bins of about a tenth of the reference. Values between, below and above these have
     a bin too.
     """
-    values, counts = np.unique(np.asarray(reference, np.float64), return_counts=True)
+    values, inverse = np.unique(np.asarray(reference, np.float64), return_inverse=True)
+    counts = np.bincount(inverse, items).astype(np.int64)
+    values, counts = values[counts > 0], counts[counts > 0]
     frequent = counts >= _FREQUENT * counts.sum()
-    own = values[frequent]
-    rest = np.repeat(values[~frequent], counts[~frequent])
-    parts = round(BINS * len(rest) / counts.sum())
-    cuts = np.quantile(rest, np.arange(1, parts) / parts, method="lower") if parts > 1 else rest[:0]
+    own, rest = values[frequent], np.cumsum(counts[~frequent])
+    left = int(rest[-1]) if len(rest) else 0
+    parts = round(BINS * left / counts.sum())
+    lowest = np.floor((left - 1) * (np.arange(1, parts) / parts)) if parts > 1 else rest[:0]  # the lower of two items
+    cuts = values[~frequent][np.searchsorted(rest, lowest, side="right")]
     return np.unique(np.concatenate([own, np.nextafter(own, -np.inf), cuts]))
 
 
@@ -105,35 +135,46 @@ class Shift:
 
 def shift(name: str, reference: np.ndarray, current: np.ndarray, limit: float) -> Shift:
     """How far the values `current` (m,) have moved from `reference` (n,), both in the order of time."""
-    upper = edges(reference)
-    places = [np.searchsorted(upper, np.asarray(values, np.float64)) for values in (reference, current)]
-    before, after = (np.bincount(bins, minlength=len(upper) + 1) for bins in places)
-    usual = 0.0
-    for stretch in stretches(len(reference), len(current)):
-        part = np.bincount(places[0][stretch], minlength=len(upper) + 1)
-        usual = max(usual, stability_index(before - part, part))
-    shares = zip(bin_names(upper), before / len(reference), after / len(current), strict=True)
+    values, places = np.unique(np.concatenate([reference, current]), return_inverse=True)
+    return shift_of(name, values, Sides(places[: len(reference)], places[len(reference) :], len(values)), limit)
+
+
+def shift_of(name: str, values: np.ndarray, sides: Sides, limit: float) -> Shift:
+    """How far items have moved that have the `values` (k,) as `sides` says."""
+    counts = sides.counts
+    upper = edges(values, counts[0])
+    place = np.searchsorted(upper, np.asarray(values, np.float64))
+    before, after, *parts = (
+        np.bincount(place, each, minlength=len(upper) + 1).astype(np.int64) for each in (*counts, *sides.parts)
+    )
+    usual = max([0.0, *(stability_index(before - part, part) for part in parts)])
+    sizes = len(sides.before), len(sides.after)
+    shares = zip(bin_names(upper), before / sizes[0], after / sizes[1], strict=True)
     return Shift(
         name,
         stability_index(before, after),
         limit,
         noise(before, after),
         usual,
-        float(np.mean(reference)),
-        float(np.mean(current)),
+        float(np.dot(values, counts[0]) / sizes[0]),
+        float(np.dot(values, counts[1]) / sizes[1]),
         tuple((bin_name, float(p), float(q)) for bin_name, p, q in shares if p or q),
     )
 
 
 def share_shift(
-    name: str, part: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray], limit: float
+    name: str,
+    part: np.ndarray,
+    whole: np.ndarray,
+    items: tuple[np.ndarray, np.ndarray],
+    limit: float,
 ) -> Shift:
-    """How far a share has risen: sums of `part` over `whole`, each given per item as (reference, current).
+    """How far a share has risen: sums of `part` (k,) over `whole` (k,), each value times its `items` before and after.
 
     The noise is 3.1 standard errors of the current ratio over items, so that one odd item is no drift.
     """
-    before, after = (float(p.sum() / max(w.sum(), 1)) for p, w in zip(part, whole, strict=True))
-    spread = np.sqrt(((part[1] - after * whole[1]) ** 2).sum()) / max(whole[1].sum(), 1)
+    before, after = (float(np.dot(part, each) / max(np.dot(whole, each), 1)) for each in items)
+    spread = np.sqrt(np.dot((part - after * whole) ** 2, items[1])) / max(np.dot(whole, items[1]), 1)
     return Shift(name, after - before, limit, float(_DEVIATIONS * spread), 0.0, before, after)
 
 

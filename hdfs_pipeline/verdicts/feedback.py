@@ -16,7 +16,7 @@ from hdfs_pipeline.scoring.labels import STRETCHES, WORDS
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store, count, dicts, publish_into
 from hdfs_pipeline.verdicts.groups import find_groups
-from hdfs_pipeline.verdicts.incidents import publish_incidents
+from hdfs_pipeline.verdicts.incidents import regroup
 from hdfs_pipeline.verdicts.score import score_selection
 
 SAME: Final = """(domain, item, entity, coalesce(from_at, 'epoch'), coalesce(to_at, 'epoch')) IN (
@@ -30,7 +30,7 @@ _MET: Final = """UPDATE incidents SET status = if($verdict = 'real', status, 'su
 _NAMES: Final = ("detector", "version", "score", "was_anomaly")
 _OF_ITEM: Final = ("item", "detector", "version", "score", "was_anomaly", "now")
 _OF_STRETCH: Final = ("entity", "from_at", "to_at")
-_TAKEN: Final = "DELETE FROM feedback WHERE domain = ? AND kind = ?"
+_TAKEN: Final = "DELETE FROM feedback WHERE domain = ? AND kind = ? RETURNING item"
 _KINDS: Final = "SELECT DISTINCT kind FROM feedback WHERE domain = ? AND kind <> '' ORDER BY kind"
 
 
@@ -71,7 +71,7 @@ def give_feedback(
     row: dict[str, Any] = {"domain": domain.name, "item": item, "entity": "", "verdict": verdict, "note": note}
     row |= {"given_by": by, "kind": "", "given_at": datetime.now(UTC)} | dict(zip(_NAMES, model, strict=True))
     _keep(store, row)
-    _regroup(store, settings, domain)
+    regroup(store, settings, domain, [item])
     return row
 
 
@@ -105,7 +105,7 @@ def give_feedback_on_group(
         columns[name] = [values[row] for row in rows.tolist()]
     with store.write() as con:
         publish_into(con, "feedback", with_times(pa.table(columns)), replace=SAME)
-    _regroup(store, settings, domain)
+    regroup(store, settings, domain, columns["item"])
     return len(rows)
 
 
@@ -132,14 +132,6 @@ def give_feedback_on_stretch(
     row = {"domain": domain.name, "item": "", "entity": entity, "from_at": begin, "to_at": end, "verdict": verdict}
     row |= {"note": note, "given_by": by, "kind": "", "given_at": datetime.now(UTC)}
     return row | {"incidents": _keep(store, row)}
-
-
-def _regroup(store: Store, settings: Settings, domain: Domain) -> None:
-    """Let the home's incidents follow what was said: one of whose items each is no news is suppressed, or no longer."""
-    with store.read() as con:
-        there = con.execute("SELECT count(*) FROM incidents WHERE domain = ?", [domain.name]).fetchall()[0][0]
-    if there:
-        publish_incidents(store, settings, domain)
 
 
 def _keep(store: Store, row: dict[str, Any]) -> int:
@@ -185,7 +177,7 @@ def take_back(store: Store, settings: Settings, domain: Domain, text: str) -> st
         gone = count(con.execute("DELETE FROM feedback WHERE domain = ? AND item = ?", [domain.name, item]))
     if not gone:
         raise NotFoundError(f"nobody has said anything of {item}: `hdfs-pipeline feedback` lists the verdicts")
-    _regroup(store, settings, domain)
+    regroup(store, settings, domain, [item])
     return item
 
 
@@ -195,13 +187,13 @@ def take_back_group(store: Store, settings: Settings, domain: Domain, kind: str)
     Raises: NotFoundError where there is no such word.
     """
     with store.write() as con:
-        gone = count(con.execute(_TAKEN, [domain.name, kind]))
+        gone = [item for (item,) in con.execute(_TAKEN, [domain.name, kind]).fetchall()]
         kinds = [name for (name,) in con.execute(_KINDS, [domain.name]).fetchall()]
     if not gone:
         told = unknown("word on a group", kind, kinds) if kinds else f"nobody has said anything of a group {kind!r}"
         raise NotFoundError(told)
-    _regroup(store, settings, domain)
-    return gone
+    regroup(store, settings, domain, gone)
+    return len(gone)
 
 
 def given_together(rows: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

@@ -14,14 +14,14 @@ from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
-from hdfs_pipeline.scoring.features import FeatureMatrix, held
+from hdfs_pipeline.scoring.features import held
 from hdfs_pipeline.scoring.groups import Group, group_items, rare_kinds
 from hdfs_pipeline.scoring.knowledge import Knowledge, failed, worst
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.score import explain_rows_of
 
-_LOOKED_UP: Final = 1000  # items of a group whose hosts are looked up
+_LOOKED_UP: Final = 200  # items of a group, the latest, whose hosts are looked up
 _NAMED: Final = 3  # entities of a group that are named
 _RECORDED: Final = "SELECT DISTINCT item FROM anomalies WHERE domain = ? AND status <> 'withdrawn'"
 _ROWS: Final = """SELECT item, detector, version, score, kind, reason, explanation, epoch_us(first_time),
@@ -69,7 +69,7 @@ class GroupReport:
     """A group as people meet it.
 
     `items` counts its items and `flagged` the anomalies among them; they began between `first_time` and `last_time`.
-    `entities` are the hosts, or whatever the items belong to, with the most items first, of 1,000 items at most.
+    `entities` are the hosts, or whatever the items belong to, with the most items first, of its latest 200 items.
     `example` is the id of one of them. `words` counts what people said of the items, by word.
     """
 
@@ -136,20 +136,13 @@ def _by_knowledge(
     data: Dataset, knowledge: Knowledge, vocabulary: Vocabulary
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each item (n,): its kind, the rule behind it, the column that a rare one is named after, whether it failed."""
-    once, place = _once(data.main)
+    cases = data.main.cases
+    once = data.main.take(cases.first)
     grades = knowledge.grades(once.values, once.unfinished)
-    first, gone_wrong = worst(grades)[place], failed(grades)[place]
+    first, gone_wrong = worst(grades)[cases.inverse], failed(grades)[cases.inverse]
     kinds, column = rare_kinds(data, first < 0, knowledge, vocabulary.describe)
     names = np.array([*(rule.kind for rule in knowledge.rules), ""], object)
     return np.where(first >= 0, names[first], kinds), first, column, gone_wrong
-
-
-def _once(matrix: FeatureMatrix) -> tuple[FeatureMatrix, np.ndarray]:
-    """An item for each row and way of being unfinished, which rules depend on, and which of them each item (n,) is."""
-    row = matrix.distinct.inverse
-    code = np.zeros(len(matrix), np.int8) if matrix.unfinished is None else matrix.unfinished.code
-    _, first, place = np.unique(row * np.int64(256) + code, return_index=True, return_inverse=True)
-    return matrix.take(first), place
 
 
 def _found(store: Store, settings: Settings, domain: Domain) -> tuple[Members, Knowledge | None]:
@@ -263,8 +256,8 @@ def _words(store: Store, domain: Domain) -> dict[str, tuple[str, str]]:
 
 
 def _sample(group: Group) -> np.ndarray:
-    """Rows of a group, spread evenly over its time."""
-    return group.rows[np.linspace(0, len(group) - 1, min(len(group), _LOOKED_UP)).astype(np.int64)]
+    """The latest rows of a group: their records lie near each other, where those of all its time are all records."""
+    return group.rows[-_LOOKED_UP:]
 
 
 def _hosts(store: Store, domain: Domain, members: Members, rows: np.ndarray) -> dict[int, str]:

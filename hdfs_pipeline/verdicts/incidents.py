@@ -85,6 +85,8 @@ NEW: Final = """FROM anomalies WHERE domain = $domain AND (
 """SQL: the anomalies of `$domain` that may be in no incident yet; those of a stream reach the store after a while."""
 _FRESH: Final = f"""SELECT least((SELECT epoch(min(coalesce(told_from, first_time))) {NEW}),
     (SELECT epoch(min(regroup_from)) FROM judged WHERE domain = $domain))"""
+_FIRST: Final = """SELECT epoch(min(coalesce(told_from, first_time))) FROM anomalies
+    WHERE domain = ? AND item IN (SELECT unnest(?::VARCHAR[]))"""
 _REGROUPED: Final = "SELECT detector, told_basis, told_revision FROM judged WHERE domain = ?"
 _SAME_TOLD: Final = "domain = ? AND detector = ? AND told_basis = ? AND told_revision = ?"
 _LASTING: Final = """SELECT epoch(min(least(first_time, coalesce(told_from, first_time)))) FROM anomalies
@@ -92,6 +94,19 @@ _LASTING: Final = """SELECT epoch(min(least(first_time, coalesce(told_from, firs
 _NAMES: Final = "SELECT entity, list(DISTINCT alias ORDER BY alias) FROM entities GROUP BY entity"
 _TIMES: Final = ("started_at", "ended_at", "peak_at", "opened_at", "changed_at")
 _NEAR_S: Final = 60.0  # between incidents that are related
+
+
+def regroup(store: Store, settings: Settings, domain: Domain, items: Sequence[str]) -> None:
+    """Let the incidents of anomalous `items` follow what people said of them, and group what came since the last time.
+
+    Incidents that had ended before, and that no pause joins with these, stay as they are.
+    """
+    with store.read() as con:
+        grouped = con.execute("SELECT count(*) FROM incidents WHERE domain = ?", [domain.name]).fetchall()[0][0]
+        ((first,),) = con.execute(_FIRST, [domain.name, items]).fetchall()
+        ((fresh,),) = con.execute(_FRESH, {"domain": domain.name}).fetchall()
+    if grouped and first is not None:
+        publish_incidents(store, settings, domain, first if fresh is None else min(first, fresh))
 
 
 def publish_incidents(store: Store, settings: Settings, domain: Domain, since: float | None = 0.0) -> list[Incident]:

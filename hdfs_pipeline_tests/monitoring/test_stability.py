@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdfs_pipeline.monitoring.stability import bin_names, edges, noise, share_shift, shift, stability_index, stretches
+from hdfs_pipeline.monitoring.stability import (
+    Sides,
+    bin_names,
+    edges,
+    noise,
+    share_shift,
+    shift,
+    shift_of,
+    stability_index,
+    stretches,
+)
 
 COUNTS = st.lists(st.integers(0, 60), min_size=2, max_size=12)
 
@@ -88,15 +98,39 @@ def test_what_varied_before_may_vary_again() -> None:
 
 
 def test_one_odd_block_is_no_rise_of_a_share() -> None:
-    whole = (np.full(1000, 20.0), np.full(500, 20.0))
-    odd = np.zeros(500)
-    whole[1][7] = odd[7] = 2000.0
-    found = share_shift("unknown", (np.zeros(1000), odd), whole, 0.01)
+    whole, odd = np.full(1500, 20.0), np.zeros(1500)
+    items = (np.arange(1500) < 1000).astype(int), (np.arange(1500) >= 1000).astype(int)
+    whole[1007] = odd[1007] = 2000.0
+    found = share_shift("unknown", odd, whole, items, 0.01)
     assert found.after > 0.15
     assert not found.drifted
-    every = share_shift("unknown", (np.zeros(1000), np.full(500, 1.0)), (whole[0], np.full(500, 20.0)), 0.01)
+    every = share_shift("unknown", items[1].astype(float), np.full(1500, 20.0), items, 0.01)
     assert every.drifted
     assert every.value == pytest.approx(0.05)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.5, 3.0, 9.0, 11.0]), st.integers(0, 90)), min_size=1), st.data())
+def test_counted_values_are_as_many_values_one_by_one(counted: list[tuple[float, int]], data: st.DataObject) -> None:
+    """Bins, means and the usual size of rows that repeat, as of all items, one after the other."""
+    values, items = (np.array(side) for side in zip(*counted, strict=True))
+    items[data.draw(st.integers(0, len(items) - 1))] += 1
+    each = np.repeat(values, items)
+    assert np.array_equal(edges(values, items), edges(each))
+    frequent, counts = np.unique(each, return_counts=True)
+    rest = each[np.isin(each, frequent[counts < 0.05 * len(each)])]
+    parts = round(10 * len(rest) / len(each))
+    if parts > 1:
+        assert set(np.quantile(rest, np.arange(1, parts) / parts, method="lower")) <= set(edges(each))
+    draw = np.random.default_rng(len(each))
+    before, after = (draw.choice(len(values), 300, p=items / items.sum()) for _ in range(2))
+    found = shift_of("E5", values, Sides(before, after, len(values)), 0.25)
+    assert found == shift("E5", values[before], values[after], 0.25)
+    assert (found.before, found.after) == pytest.approx((values[before].mean(), values[after].mean()))
+    upper = edges(values[before])
+    bins = np.searchsorted(upper, values[before])
+    whole = np.bincount(bins, minlength=len(upper) + 1)
+    usual = [np.bincount(bins[part], minlength=len(upper) + 1) for part in stretches(300, 300)]
+    assert found.usual == max(0.0, *(stability_index(whole - part, part) for part in usual))
 
 
 @given(st.integers(1, 500), st.integers(1, 500))

@@ -274,6 +274,34 @@ def test_an_incident_of_whose_items_each_is_no_news_is_none(home: Home) -> None:
     assert states() == ["resolved", "open"]
 
 
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=events, words=st.lists(st.tuples(st.integers(0, 14), st.sampled_from(["real", "false", ""])), max_size=5))
+def test_a_word_regroups_what_it_concerns_as_all_would_be(
+    drawn: list[tuple[str, int, tuple[str, ...]]],
+    words: list[tuple[int, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A word changes what grouping everything would change, with anomalies that wait to be grouped, and no more."""
+    home = cluster(tmp_path_factory.mktemp("words"))
+    rows = [anomaly(n, kind, at, blamed) for n, (kind, at, blamed) in enumerate(drawn)]
+    streamed = [row | {"origin": "aggregated_events", "scored_at": NOW} for row in rows]
+    incidents(home, *streamed[::2])
+    record(home, streamed[1::2])
+    said: set[int] = set()
+    for number, verdict in words:
+        if number >= len(rows) or (not verdict and number not in said):
+            continue
+        if verdict:
+            give_feedback(home.store, home.settings, BLOCKS, f"blk_{number}", verdict)
+            said.add(number)
+        else:
+            take_back(home.store, home.settings, BLOCKS, f"blk_{number}")
+            said.remove(number)
+        left = home.rows("FROM incidents ORDER BY id")
+        publish_incidents(home.store, home.settings, BLOCKS)
+        assert home.rows("FROM incidents ORDER BY id") == left
+
+
 def test_maintenance_suppresses(home: Home) -> None:
     incidents(home, anomaly(1), anomaly(2, at_s=900))
     row = give_feedback_on_stretch(

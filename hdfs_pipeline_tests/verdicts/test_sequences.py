@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hdfs_pipeline.domains.champions import families, load_scorer
@@ -59,6 +60,22 @@ def test_logs_that_are_not_kept(ordered: Home, unseen: Excerpt) -> None:
 
 def test_what_a_retraining_learns_from_has_the_sequences(ordered: Home) -> None:
     assert Material.of(ordered.store, ordered.settings, BLOCKS, "lstm").data.matrix("sequences").values.any()
+
+
+def test_distinct_sequences_make_the_model_that_those_of_every_block_make(ordered: Home) -> None:
+    """The same seed gives the same model and the same scores, whether blocks share their rows or not."""
+    data = BLOCKS.features(ordered.store, ordered.settings, families(BLOCKS, ["lstm"]))
+    matrix = data.matrix("sequences")
+    assert len(matrix.rows) < len(matrix), "blocks of the excerpt repeat each other"
+    every = replace(matrix, rows=matrix.values, at=None)
+    one, other = (
+        fit(replace(data, matrices=data.matrices | {"sequences": each}), BLOCKS, "lstm", ordered.settings)
+        for each in (matrix, every)
+    )
+    assert one.card.fingerprint == other.card.fingerprint
+    assert np.array_equal(one.seen, other.seen) and np.array_equal(one.normals, other.normals)
+    assert one.learned is not None and other.learned is not None and np.array_equal(one.learned, other.learned)
+    assert np.array_equal(one.score(matrix), other.score(every))
 
 
 def test_reasons_need_the_catalogue(ordered: Home) -> None:

@@ -20,20 +20,24 @@ _TELLING: Final = f"(list_contains($telling, event_id) OR (list_contains($tellin
 _NODE_ADDRESS: Final = r"\d+\.\d+\.\d+\.\d+:\d+"
 _TO: Final = quoted(rf"dest: [\w.-]*/?({_NODE_ADDRESS})")
 _NODE: Final = quoted(rf"({_NODE_ADDRESS})")
-# Looked for are the places of rows, by two small columns; only the messages of rows that are chosen are read.
-_PLACES: Final = f"""WITH told AS (
-        SELECT block_id, first[3] AS source_id, first[4] AS position FROM (
-            SELECT block_id, min(ROW(NOT {_TELLING}, e.time, source_id, position)) AS first
-            FROM (SELECT unnest(block_ids) AS block_id, event_id, alarm, time, source_id, position
-                FROM parsed_events WHERE {{only}}) e
-            JOIN (SELECT unnest($blocks::BIGINT[]) AS block_id, unnest($marked::VARCHAR[][]) AS telling)
-            USING (block_id) GROUP BY block_id
+# Looked for are the rows that name a block, by one column; the others are read of these only, and messages of few.
+_PLACES: Final = f"""WITH wanted AS (
+        SELECT unnest($blocks::BIGINT[]) AS block_id, unnest($marked::VARCHAR[][]) AS telling
+    ),
+    near AS MATERIALIZED (
+        SELECT block_id, telling, row
+        FROM (SELECT unnest(block_ids) AS block_id, rowid AS row FROM raw_logs WHERE {{only}}) JOIN wanted
+        USING (block_id)
+    ),
+    told AS (
+        SELECT block_id, first[5] AS row FROM (
+            SELECT block_id, min(ROW(NOT {_TELLING}, r.time, r.source_id, r.position, r.rowid)) AS first
+            FROM near JOIN raw_logs r ON r.rowid = near.row WHERE event_id IS NOT NULL GROUP BY block_id
         )
     )
     SELECT block_id, coalesce(nullif(s.host, ''), nullif(regexp_extract(r.message, {_TO}, 1), ''),
         regexp_extract(r.message, {_NODE}, 1)), s.path, r.time
-    FROM (SELECT block_id, r.rowid AS row FROM told JOIN raw_logs r USING (source_id, position))
-    JOIN raw_logs r ON r.rowid = row JOIN sources s ON s.source_id = r.source_id""".replace("$telling", "telling")
+    FROM told JOIN raw_logs r ON r.rowid = told.row JOIN sources s USING (source_id)""".replace("$telling", "telling")
 _ADDRESS: Final = re.compile(r"(?<![\w.])[\w-]+(?:\.[\w-]+)*:\d{2,5}(?![\w.])")
 _ALLOCATED: Final = re.compile(r"allocateBlock: (?P<before>/.*?)\. (?:BP-|blk_)|allocate blk_.*? for (?P<after>/.*)")
 _COPIED: Final = re.compile(r"BLOCK\* ask .* to replicate|Starting thread to transfer")

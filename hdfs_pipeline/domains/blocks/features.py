@@ -59,8 +59,8 @@ def load_dataset(
         table = con.sql(_DISTINCT.format(condition), params=parameters).to_arrow_table()
         ordered = {}
         if "sequences" in families:
-            keys = np.sort(table["block_ids"].combine_chunks().flatten().to_numpy())
-            ordered["sequences"] = block_sequences(con, catalogue, None if where == EVERYTHING else keys)
+            keys = np.sort(numbers(table["block_ids"].combine_chunks().flatten()))
+            ordered["sequences"] = block_sequences(con, catalogue, keys, only=where != EVERYTHING)
         words = words_of(con, DOMAIN, BLOCK.parse)
     data = dataset(table, catalogue, knowledge_of(catalogue, settings))
     shown = {name: replace(matrix, unfinished=data.main.unfinished) for name, matrix in ordered.items()}

@@ -78,6 +78,18 @@ def test_a_longer_block_keeps_its_beginning_and_its_end(home: Home, tmp_path: Pa
     assert len(set(row[: last - 2])) == 1 and row[last - 1] == row[last - 2] == other[0] != row[0]
 
 
+def test_blocks_may_lie_over_the_pieces_in_which_events_are_read(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hdfs_pipeline.domains.blocks.sequences._EVENTS", 1000)  # DuckDB makes pieces of 2,048 of it
+    kinds = [RECEIVING, DELETE.replace("{}", "blk_{}")]
+    lines = [kinds[(block + step) % 2].format(step % 60, block) for block in range(1, 900) for step in range(block % 9)]
+    matrix = written(home, tmp_path, lines).matrix("sequences")
+    expected = by_hand(home)
+    assert matrix.keys.tolist() == sorted(expected) and len(matrix.rows) < 20
+    assert [row[row > 0].tolist() for row in matrix.values] == [expected[key] for key in matrix.keys.tolist()]
+
+
 def test_a_block_whose_events_are_gone_has_an_empty_row(home: Home, tmp_path: Path) -> None:
     """As while another parse is under way."""
     written(home, tmp_path, [RECEIVING.format(1, 7), RECEIVING.format(2, 8)])

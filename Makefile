@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 HDFS_PIPELINE_HOME ?= data
 export HDFS_PIPELINE_HOME
+# Each process gets tests that follow one another, so that what a module or a folder shares is made once. Three processes
+# keep two cores busy, since many tests wait.
+SPREAD := --dist worksteal
 
 .PHONY: help setup demo up test test-slow faults namenode lint format bench bench-peers clean
 
@@ -29,8 +32,8 @@ up: $(VENV)/.installed  ## Kafka, Dagster on 127.0.0.1:3000, a stream worker and
 	$(BIN)/hdfs-pipeline up
 
 test: $(VENV)/.installed-dev  ## the test suite
-	$(BIN)/python -m pytest --numprocesses 2 --ignore hdfs_pipeline_tests/browser
-	$(BIN)/python -m pytest hdfs_pipeline_tests/browser # in one process: they share a server and a browser
+	$(BIN)/python -m pytest $(SPREAD) --numprocesses 3 --ignore hdfs_pipeline_tests/browser
+	$(BIN)/python -m pytest $(SPREAD) --numprocesses 2 hdfs_pipeline_tests/browser # each with a server and a browser
 
 test-slow: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -39,7 +42,7 @@ namenode: $(VENV)/.installed-dev  ## find faults in a real NameNode (Hadoop 3.4.
 	$(BIN)/python -m pytest -m real_namenode hdfs_pipeline_tests/domains/namenode/test_real_namenode.py
 
 faults: $(VENV)/.installed-dev  ## kill, pause, poison, lock what runs, and count what is left (docs/faults.md)
-	$(BIN)/python -m pytest --numprocesses 2 -m faults hdfs_pipeline_tests/faults
+	$(BIN)/python -m pytest $(SPREAD) --numprocesses 2 -m faults hdfs_pipeline_tests/faults
 
 lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, Dagster's definitions, compose file
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """What several test modules share: the real data, and homes with a store of their own."""
 
+import csv
 import os
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.store.store import Store
@@ -28,13 +30,39 @@ def shared() -> Path:
     return folder
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+"""`once(name, make)`: the folder of that name that `make` has filled, one for all of pytest-xdist's processes."""
+
+
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """What takes long and is only read afterwards is made by the process that needs it first; the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    common = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    common.mkdir(exist_ok=True)
+
+    def found(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = common / name, common / f"{name}.done"
+        with FileLock(common / f"{name}.lock", timeout=600):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a try that failed
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def empty_store(once: Once) -> Path:
     """The file of a store without rows, to be copied: making its tables takes half a second."""
-    store = Store(tmp_path_factory.mktemp("store") / "hdfs.duckdb")
-    with store.write():
-        pass
-    return store.path
+
+    def make(folder: Path) -> None:
+        with Store(folder / "hdfs.duckdb").write():
+            pass
+
+    return once("store", make) / "hdfs.duckdb"
 
 
 @pytest.fixture
@@ -58,29 +86,38 @@ def home(new_home: Callable[..., Home]) -> Home:
 
 
 @pytest.fixture(scope="session")
-def mlflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mlflow_db(once: Once) -> Path:
     """MLflow's SQLite file without experiments of ours, to be copied: making its tables takes many seconds."""
-    import mlflow
 
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    mlflow.set_tracking_uri(f"sqlite:///{path}")
-    mlflow.search_experiments()
-    return path
+    def make(folder: Path) -> None:
+        import mlflow
+
+        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+        mlflow.search_experiments()
+
+    return once("mlflow", make) / "mlflow.db"
+
+
+def _excerpt(once: Once, name: str, **chosen: int) -> homes.Excerpt:
+    folder = once(name, lambda folder: homes.excerpt(folder, **chosen))
+    with (folder / "labels.csv").open(newline="") as file:
+        labels = {row["BlockId"]: row["Label"] for row in csv.DictReader(file)}
+    return homes.Excerpt(folder / "hdfs.log", folder / "labels.csv", labels)
 
 
 @pytest.fixture(scope="session")
-def excerpt(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def excerpt(once: Once) -> Any:
     """400 blocks of the HDFS_v1 sample, 40 of them anomalous (homes.Excerpt)."""
-    return homes.excerpt(tmp_path_factory.mktemp("excerpt"), normal=360, anomalous=40)
+    return _excerpt(once, "excerpt", normal=360, anomalous=40)
 
 
 @pytest.fixture(scope="session")
-def unseen(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def unseen(once: Once) -> Any:
     """60 other blocks of the sample, 20 of them anomalous (homes.Excerpt)."""
-    return homes.excerpt(tmp_path_factory.mktemp("unseen"), normal=40, anomalous=20, part=1)
+    return _excerpt(once, "unseen", normal=40, anomalous=20, part=1)
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, excerpt: Any, mlflow_db: Path) -> Home:
+def trained(once: Once, excerpt: Any, mlflow_db: Path) -> Home:
     """A home with the blocks of `excerpt` and models of the fast detectors. To be read; `homes.copy_home` copies it."""
-    return homes.trained_home(tmp_path_factory.mktemp("trained"), excerpt, mlflow_db)
+    return homes.open_home(once("trained", lambda folder: homes.trained_home(folder, excerpt, mlflow_db)))

@@ -24,7 +24,7 @@ import typer.main
 from hdfs_pipeline.cli import _arrange, app
 from hdfs_pipeline.settings import PREFIX, PROJECT
 from hdfs_pipeline_tests.domains.namenode.watched import watch
-from hdfs_pipeline_tests.homes import SAMPLE, Excerpt, fill, open_home, trained_home
+from hdfs_pipeline_tests.homes import SAMPLE, Excerpt, Home, copy_home, fill, open_home
 
 PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/sample/*/README.md")])
 _COMMAND = re.compile(r"(?:export |[A-Z_]+=\S+ )*(?:hdfs-pipeline|make|docker|\.venv/bin/\S+|\.ci/run|export)\b")
@@ -161,10 +161,11 @@ def lines_of(source: Path, wanted: set[bytes]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def of_2008(tmp_path_factory: pytest.TempPathFactory, excerpt: Excerpt, mlflow_db: Path) -> Path:
+def of_2008(tmp_path_factory: pytest.TempPathFactory, trained: Home, mlflow_db: Path) -> Path:
     """A home as after `make demo`, of fewer blocks: three versions of the forest, and scores of every block."""
     folder = tmp_path_factory.mktemp("docs") / "home"
-    home = trained_home(folder, excerpt, mlflow_db, ("exact_match", "keywords", "random_forest"))
+    home = copy_home(trained, folder)
+    shutil.copy(mlflow_db, folder)
     named = set(re.findall(r"blk_-\d+|blk_\d{12,}", (PROJECT / "docs" / "feedback.md").read_text()))
     extra = folder.parent / "more.log"
     extra.write_bytes(lines_of(SAMPLE / "HDFS.log.gz", {block.encode() for block in named}))

@@ -15,7 +15,9 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.4))
+    # Matplotlib's own layout engine draws all twice, which took half the time of a picture whose margins never change.
+    figure.subplots_adjust(left=0.065, right=0.985, bottom=0.125, top=0.92, wspace=0.18)
     precision_axes, roc_axes = figure.subplots(1, 2)
     colours = colormaps["tab10" if len(tests) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
     for (name, tested), colour in zip(tests.items(), cycle(colours), strict=False):
@@ -28,7 +30,7 @@ def curves_png(tests: Mapping[str, Tested], title: str) -> bytes:
         precision_axes.plot(evaluation.recall, evaluation.precision, "o", color=line.get_color())
         roc_axes.step(false, recall, where="post", color=line.get_color(), label=f"{name} (ROC-AUC {areas[1]})")
     precision_axes.set(xlabel="recall", ylabel="precision", title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
-    roc_axes.set(xlabel="share of normal items flagged", ylabel="recall", xscale="symlog", title="ROC (symmetric log)")
+    roc_axes.set(xlabel="share of normal items flagged", ylabel="recall", title="ROC (symmetric log)")
     roc_axes.set_xscale("symlog", linthresh=1e-3)
     roc_axes.set(xlim=(0, 1), ylim=(-0.02, 1.04))
     precision_axes.legend(loc="lower left", fontsize=8)

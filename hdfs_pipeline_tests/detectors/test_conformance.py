@@ -26,11 +26,14 @@ CHECKS: list[Callable[["Case"], None]] = []
 STEPS = 64
 """Events of a block that a matrix of sequences holds here."""
 MADE_WITH: dict[str, dict[str, Any]] = {
+    "autoencoder": {"steps": 300, "lr": 0.01},
+    "lstm": {"steps": 100},
+    "transformer": {"steps": 200},
     "majority": {"epochs": 3},
     "lstm_autoencoder": {"epochs": 3},
     "static_rules": {"limits": {f"c{PLANTED}": 1.0}},
 }
-"""How detectors are made here, where that is not as by default: rules need limits, and 50 epochs take a minute."""
+"""How detectors are made here, where that is not as by default: rules need limits, and less learning is enough."""
 SCORES_WITH = {"majority": {"torch"}, "lstm_autoencoder": {"torch"}}
 """Training libraries that scoring needs all the same: the LSTM autoencoder's network has no ONNX graph."""
 

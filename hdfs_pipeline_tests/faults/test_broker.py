@@ -15,7 +15,7 @@ from hdfs_pipeline_tests.homes import Home, open_home
 from hdfs_pipeline_tests.streaming.conftest import start_command
 from hdfs_pipeline_tests.streaming.workers import settle_in, worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.faults, pytest.mark.any_broker]
 KILLS = 3
 FLOWS_S = 70.0  # on a busy machine a broker takes 20 s to come back
 

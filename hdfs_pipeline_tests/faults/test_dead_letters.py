@@ -16,7 +16,7 @@ from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL, read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import wait_until_equal, worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = pytest.mark.faults
 BAD = bytes(random.Random(1).choices(range(14, 31), k=1000))  # 6,000 bytes as JSON, and no compression makes it small
 
 

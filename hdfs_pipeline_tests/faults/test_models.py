@@ -17,7 +17,7 @@ from hdfs_pipeline_tests.homes import BLOCKS, Home
 from hdfs_pipeline_tests.streaming.conftest import read_topic, run_command
 from hdfs_pipeline_tests.streaming.workers import verdicts, worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.faults, pytest.mark.any_broker]
 
 
 def truncate(path: Path) -> None:

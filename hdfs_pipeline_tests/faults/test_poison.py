@@ -31,7 +31,7 @@ from hdfs_pipeline_tests.streaming.workers import (
     worker,
 )
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = pytest.mark.faults
 
 PARTS = (0, 7, 49)
 # A real broker itself refuses messages without a key there.

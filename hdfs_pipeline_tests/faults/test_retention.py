@@ -19,7 +19,7 @@ from hdfs_pipeline_tests.sinks.sink_worker import ingest
 from hdfs_pipeline_tests.streaming.conftest import embedded_home, running_broker, wait_for
 from hdfs_pipeline_tests.streaming.workers import StreamWorker, settle_in, vectors, worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.faults, pytest.mark.any_broker]
 PART = 11
 
 

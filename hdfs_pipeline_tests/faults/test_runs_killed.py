@@ -20,7 +20,7 @@ from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.sinks.sink_worker import embedded, line, send
 from hdfs_pipeline_tests.streaming.conftest import embedded_home
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = [pytest.mark.faults, pytest.mark.any_broker]
 RECORDS, POISON = 900, 60
 KILLS = 6
 

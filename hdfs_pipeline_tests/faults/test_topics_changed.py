@@ -21,7 +21,7 @@ from hdfs_pipeline_tests.streaming.conftest import (
 )
 from hdfs_pipeline_tests.streaming.workers import batch_counts, final_counts, vectors, wait_until_equal, worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka"), pytest.mark.real_broker]
+pytestmark = [pytest.mark.faults, pytest.mark.real_broker]
 
 
 def admin() -> Any:

@@ -16,7 +16,7 @@ from hdfs_pipeline_tests.homes import Home
 from hdfs_pipeline_tests.streaming.conftest import REAL, embedded_home, running_broker, start_command, wait_for
 from hdfs_pipeline_tests.streaming.workers import StreamWorker, settle_in, vectors, worker
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("kafka")]
+pytestmark = pytest.mark.faults
 
 KILLS = 12 if REAL else 50
 GROUPS = 1 if REAL else 4  # each on a broker of its own: after a kill its group waits out the session, 6 s

@@ -24,6 +24,8 @@ from hdfs_pipeline_tests.streaming.conftest import (
     wait_for,
 )
 
+pytestmark = pytest.mark.any_broker  # the embedded one is meant
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_and_takes_its_address_away(tmp_path: Path, number: int) -> None:

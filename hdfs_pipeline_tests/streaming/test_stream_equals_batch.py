@@ -35,6 +35,7 @@ from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
 from hdfs_pipeline_tests.homes import BLOCKS, fill, open_home
 
+pytestmark = pytest.mark.any_broker  # none is needed
 SAMPLE = PROJECT / "data" / "sample"
 PARTITIONS = 50
 CATALOGUES = {"hdfs_v1": "hdfs_v1.v1", "log4j": "hdfs_3.v1"}

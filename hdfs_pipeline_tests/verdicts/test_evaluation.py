@@ -46,9 +46,10 @@ def put_scores(home: Home, scores: np.ndarray, detector: str = "random_forest", 
 def put_labels(home: Home, labels: np.ndarray) -> None:
     """A label, 1 for an anomaly, of blocks 1 to n."""
     with home.store.write() as con:
-        con.executemany(
-            "INSERT INTO labels VALUES (?, ?, ?)",
-            [[at + 1, "anomaly" if label else "normal", ""] for at, label in enumerate(labels.tolist())],
+        con.execute(
+            """INSERT INTO labels SELECT n, if(label = 1, 'anomaly', 'normal'), ''
+            FROM (SELECT unnest(?) AS n, unnest(?) AS label)""",
+            [list(range(1, len(labels) + 1)), labels.tolist()],
         )
 
 
@@ -66,11 +67,6 @@ def say(home: Home, verdict: str, item: str = "", begin: int = 0, end: int = 0) 
 def told(home: Home, detector: str = "random_forest", **asked: float) -> dict[str, Any]:
     (report,) = evaluations_of(home.store, home.settings, BLOCKS, detector, asked)
     return report.to_json()
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return open_home(tmp_path / "home")
 
 
 @pytest.fixture

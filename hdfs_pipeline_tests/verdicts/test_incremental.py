@@ -71,10 +71,19 @@ def logs(folder: Path, rng: random.Random) -> dict[str, bytes]:
     return texts
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32))
-def test_piece_by_piece_is_all_at_once(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    folder, rng = tmp_path_factory.mktemp("pieces"), random.Random(seed)
+@pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_piece_by_piece_is_all_at_once(tmp_path_factory: pytest.TempPathFactory, examples: int) -> None:
+    """Each example takes some ten seconds: a few always, more where there is time."""
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(seed=st.integers(0, 2**32))
+    def holds(seed: int) -> None:
+        piece_by_piece(tmp_path_factory.mktemp("pieces"), random.Random(seed))
+
+    holds()
+
+
+def piece_by_piece(folder: Path, rng: random.Random) -> None:
     texts, home = logs(folder / "made", rng), open_home(folder / "home")
     incoming = folder / "incoming"
     incoming.mkdir()

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numba import types
 
 from hdfs_pipeline.scoring.catalogue import WILDCARD, Catalogue, Template
-from hdfs_pipeline.scoring.compiled import uncounted
+from hdfs_pipeline.scoring.compiled import uncounted, word
 
 START, FLOATING, TEMPLATES, COUNT = range(4)
 """The table's beginning: where the roots of both tries stand, where the templates' rows begin, and their number. One
@@ -118,17 +118,6 @@ def _first(text, at, stop, table, node, best, tried, row):
 
 
 @uncounted
-def _word(text, at):
-    """Eight bytes as one number; the compiler makes one load of it."""
-    p = np.uint64(at)
-    low = np.int64(text[p]) | np.int64(text[p + np.uint64(1)]) << 8
-    low |= np.int64(text[p + np.uint64(2)]) << 16 | np.int64(text[p + np.uint64(3)]) << 24
-    high = np.int64(text[p + np.uint64(4)]) | np.int64(text[p + np.uint64(5)]) << 8
-    high |= np.int64(text[p + np.uint64(6)]) << 16 | np.int64(text[p + np.uint64(7)]) << 24
-    return low | high << 32
-
-
-@uncounted
 def _stands(text, at, stop, table, literal):
     """Whether a literal stands at `at`, and ends by `stop`."""
     length = table[literal + _LENGTH]
@@ -141,10 +130,10 @@ def _stands(text, at, stop, table, literal):
                 return False
         return True
     while length > 8:
-        if _word(text, at) != table[np.uint64(words)]:
+        if word(text, at) != table[np.uint64(words)]:
             return False
         at, words, length = at + 8, words + 1, length - 8
-    return _word(text, at) & table[literal + _MASK] == table[np.uint64(words)]
+    return word(text, at) & table[literal + _MASK] == table[np.uint64(words)]
 
 
 @uncounted

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba import njit
 
-from hdfs_pipeline.scoring.compiled import uncounted
+from hdfs_pipeline.scoring.compiled import uncounted, word
 
 STAMP, LITERAL, BLANKS, LEVEL, LOGGER, NUMBER, WORD, ANY = range(8)
 """Steps of a program: each row is (step, argument, length)."""
@@ -36,11 +36,12 @@ NONE, GOOD, STRANGE, IMPOSSIBLE = range(4)
 cannot be."""
 
 (AT, TIME, SHIFT, FORM, AFTER, LEVEL_AT, LEVEL_STOP, LOGGER_AT, LOGGER_STOP, THREAD_AT, THREAD_STOP, TEXT, LAYOUT,
- DATE, DAYS) = range(15)  # fmt: skip
+ DATE, DAYS, MINUTE, SPELT) = range(17)  # fmt: skip
 """Places in the array of a head's fields: where its time stamp stands, its time (microseconds, as written), minutes
 east of UTC, form, where it ends; level, logger and thread; where the message begins; the layout; the date that was read
-last (one more than its digits spell, since 0 is none), and its days since 1970."""
-FIELDS: Final = 15
+last (one more than its digits spell, since 0 is none), and its days since 1970; when the minute of the time stamp that
+was read last begins, and how that is spelt: the shape's row (0: none is kept), and three numbers of eight bytes."""
+FIELDS: Final = SPELT + 4
 
 _NEWLINE, _RETURN, _BLANK, _TAB, _ZERO = 10, 13, 32, 9, 48
 _MONTHS = np.array(
@@ -51,6 +52,8 @@ _MONTHS = np.array(
 )
 _LOGGER = np.array([chr(byte).isalnum() or byte >= 128 or chr(byte) in "$-./_#@+<>" for byte in range(256)])
 """Whether a byte can be part of a logger's name."""
+_INFO: Final = int.from_bytes(b"INFO", "little")
+_FOUR: Final = 2**32 - 1
 _LAST_YEAR = 2261  # what comes after it does not fit into 64 bits of nanoseconds, as pandas counts
 
 
@@ -129,8 +132,40 @@ def _is_shape(buf, at, table, row):
 def read_stamp(buf, at, end, table, form, fields):
     """Read a time stamp of one form at `at` into `fields`; where it ends, -1 where there is none."""
     row = table[SHAPES_AT] + form * SHAPE
-    if at + table[row] > end or not _is_shape(buf, at, table, row):
+    stop, micro = at + table[row], 0
+    if stop > end:
         return -1
+    if fields[SPELT] == row and _is_minute(buf, at, stop, fields):
+        second = _two(buf, stop - 2)
+        if second >= 1000:
+            return -1
+        time = fields[MINUTE] + second * 1_000_000 if second < 60 else -1
+    else:
+        time, micro = _read_whole(buf, at, table, row, fields)
+        if time < -1:
+            return -1
+    return _read_rest(buf, at, stop, end, form, time, micro, fields)
+
+
+@uncounted
+def _is_minute(buf, at, stop, fields):
+    """Whether the time stamp at `at` lies in the minute that is kept: all but its last two digits is the same."""
+    last = stop - 10
+    return (
+        word(buf, at) == fields[SPELT + 1]
+        and word(buf, last) == fields[SPELT + 3]
+        and word(buf, min(at + 8, last)) == fields[SPELT + 2]
+    )
+
+
+@uncounted
+def _read_whole(buf, at, table, row, fields):
+    """Time and microseconds of a time stamp of the shape in `row`; (-1, 0) where that cannot be, (-2, 0) without one.
+
+    Its minute is kept where the seconds come last: few lines are the first of their minute.
+    """
+    if not _is_shape(buf, at, table, row):
+        return -2, 0
     year = _two(buf, at + table[row + 1])
     if table[row + 2] == 4:
         of_century = _two(buf, at + table[row + 1] + 2)
@@ -146,8 +181,20 @@ def read_stamp(buf, at, end, table, form, fields):
         last = np.int64(buf[at + milli_at + 2]) - _ZERO
         micro = (_two(buf, at + milli_at) * 10 + last) * 1000 if 0 <= last <= 9 else 10_000_000
     if year >= 10_000 or month >= 1000 or day + hour + minute + second >= 1000 or micro >= 1_000_000:
-        return -1
-    pos = at + table[row]
+        return -2, 0
+    time = microseconds(year, month, day, hour, minute, second, fields)
+    length = table[row]
+    if time >= 0 and milli_at < 0 and second_at + 2 == length and 10 <= length <= 26:
+        last = at + length - 10
+        fields[MINUTE], fields[SPELT] = time - second * 1_000_000, row
+        fields[SPELT + 1], fields[SPELT + 2] = word(buf, at), word(buf, min(at + 8, last))
+        fields[SPELT + 3] = word(buf, last)
+    return time, micro
+
+
+@uncounted
+def _read_rest(buf, at, pos, end, form, time, micro, fields):
+    """Read what may follow a time stamp: a fraction of a second and a zone. Where they end; -1 before a digit."""
     if pos + 1 < end and (buf[pos] == 44 or buf[pos] == 46 or buf[pos] == 58) and _digit(buf[pos + 1]):
         pos += 1
         unit, micro, start = 100_000, 0, pos
@@ -158,7 +205,6 @@ def read_stamp(buf, at, end, table, form, fields):
     if pos < end and _digit(buf[pos]):
         return -1
     fields[AT], fields[FORM], fields[SHIFT] = at, form, NO_ZONE
-    time = microseconds(year, month, day, hour, minute, second, fields)
     fields[TIME] = time + micro if time >= 0 else -1
     if pos < end and (buf[pos] == 90 or buf[pos] == 43 or buf[pos] == 45 or buf[pos] == _BLANK):
         pos = _zone(buf, pos, end, fields)
@@ -201,6 +247,8 @@ def _zone(buf, pos, end, fields):
 @uncounted
 def _level_end(buf, pos, end):
     """Where the level at `pos` ends: a word of capitals, or a usual level in small letters; -1 where there is none."""
+    if pos + 8 <= end and word(buf, pos) & _FOUR == _INFO and not _letter(buf[np.uint64(pos + 4)]):
+        return pos + 4
     stop = pos
     while stop < end and _letter(buf[stop]):
         stop += 1
@@ -228,6 +276,15 @@ def _is_between_brackets(buf, at, end):
     at += 1
     at += at < end and buf[at] == _BLANK
     return at < end and buf[at] == 91
+
+
+@uncounted
+def _are_of_logger(buf, at):
+    """Whether eight bytes can all be part of a logger's name."""
+    p = np.uint64(at)
+    first = _LOGGER[buf[p]] & _LOGGER[buf[p + np.uint64(1)]] & _LOGGER[buf[p + np.uint64(2)]]
+    more = _LOGGER[buf[p + np.uint64(3)]] & _LOGGER[buf[p + np.uint64(4)]] & _LOGGER[buf[p + np.uint64(5)]]
+    return first & more & _LOGGER[buf[p + np.uint64(6)]] & _LOGGER[buf[p + np.uint64(7)]]
 
 
 @uncounted
@@ -268,7 +325,9 @@ def match(buf, at, end, table, layout, fields):
                     pos += 1
         elif code == LOGGER:
             fields[LOGGER_AT] = pos
-            while pos < limit and _LOGGER[buf[pos]]:
+            while pos + 8 <= limit and _are_of_logger(buf, pos):
+                pos += 8
+            while pos < limit and _LOGGER[buf[np.uint64(pos)]]:
                 pos += 1
             fits = pos > fields[LOGGER_AT]
             fields[LOGGER_STOP] = pos
@@ -408,7 +467,10 @@ WINDOW = 64
 """A block id is compared with so many ids before it in its record; the caller makes longer lists distinct."""
 
 _COLON, _UNDERSCORE, _MINUS, _ESCAPE = 58, 95, 45, 27
+_PART: Final = 1 << 14  # bytes
+_WHICH: Final = 0x0001020304050607  # times the n-th byte's lowest bit it has n as its highest byte
 _DIGITS = 19
+_EIGHT_DIGITS = np.uint64(10**8)
 _CORRUPT, _EXCEPTION = b"corrup", b"exception"
 _ALARM_LEVELS = (b"WARN", b"ERROR", b"FATAL")
 _BIGGEST = 2**63 - 1
@@ -536,6 +598,18 @@ def _numbers_between_commas(buf, at, end):
 
 
 @uncounted
+def _eight_digits(letters):
+    """The number that eight bytes spell; -1 where not all of them are digits. All are looked at together."""
+    x = np.uint64(letters) ^ np.uint64(0x3030303030303030)
+    if ((x + np.uint64(0x0606060606060606)) | x) & np.uint64(0xF0F0F0F0F0F0F0F0) != 0:
+        return -1
+    # Neighbours are put together, by one multiplication each time: 10 * 256 + 1, 100 * 2^16 + 1, 10000 * 2^32 + 1.
+    x = (x * np.uint64(2561) >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
+    x = (x * np.uint64(6553601) >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
+    return np.int64(x * np.uint64(42949672960001) >> np.uint64(32))
+
+
+@uncounted
 def _block_id(buf, at, end, ids, internal, counts, begin):
     """Append the number at `at` to the ids from `begin` on unless it is there, is none or is beyond 64 bits.
 
@@ -546,6 +620,11 @@ def _block_id(buf, at, end, ids, internal, counts, begin):
     if negative:
         at += 1
     value, digits = np.uint64(0), 0
+    while digits < 16 and at + 8 <= end and buf[np.uint64(at)] != _ZERO:
+        eight = _eight_digits(word(buf, at))
+        if eight < 0:
+            break
+        value, digits, at = value * _EIGHT_DIGITS + np.uint64(eight), digits + 8, at + 8
     while at < end and 48 <= buf[at] <= 57:
         if digits < _DIGITS:
             value = value * np.uint64(10) + np.uint64(buf[at] - _ZERO)
@@ -662,29 +741,42 @@ def _is_mark(before2, before, byte, after):
 
 @njit(cache=True, nogil=True)
 def _marks(buf, end):
-    """Which bytes need a look: (end,) bool and up to seven more. A loop without branches, which is vectorised."""
-    marks = np.zeros((end + 7) // 8 * 8, np.bool_)
-    before2, before, byte, after = buf[: end - 3], buf[1 : end - 2], buf[2 : end - 1], buf[3:end]
-    inner = marks[2 : end - 1]
-    for at in range(end - 3):
-        inner[at] = _is_mark(before2[at], before[at], byte[at], after[at])
-    for at in (0, 1, end - 1):
-        if 0 <= at < end:
-            marks[at] |= buf[at] == _NEWLINE
-    return marks
-
-
-@njit(cache=True, nogil=True)
-def _places(marks):
-    """Where the marks stand (k,) int32. Eight bytes are looked at together: most have no mark."""
-    places, count = np.empty(len(marks), np.int32), 0
-    words = marks.view(np.uint64)
-    for word in range(len(words)):
-        if words[word] != 0:
-            for at in range(8 * word, 8 * word + 8):
-                places[count] = at
-                count += marks[at]
+    """Where the bytes stand that need a look (k,) int32, part after part, so that each stays in the fastest memory."""
+    places, are, count = np.empty(end + 8, np.int32), np.zeros(_PART, np.bool_), 0
+    words = are.view(np.int64)
+    for start in range(0, end, _PART):
+        stop = min(start + _PART, end)
+        _look(buf, start, stop, end, are)
+        count = _add_places(words, start, stop - start, places, count)
     return places[:count]
+
+
+@uncounted
+def _look(buf, start, stop, end, are):
+    """Which bytes of buf[start:stop] are marks, in `are`, the rest of which is False."""
+    first, last = max(start, 2), min(stop, end - 1)  # those with two bytes before and one after them
+    are[:] = False
+    if last > first:
+        before2, before = buf[first - 2 : last - 2], buf[first - 1 : last - 1]
+        byte, after, inner = buf[first:last], buf[first + 1 : last + 1], are[first - start : last - start]
+        for at in range(last - first):  # without branches: vectorised
+            inner[at] = _is_mark(before2[at], before[at], byte[at], after[at])
+    for at in (0, 1, end - 1):
+        if start <= at < stop:
+            are[at - start] |= buf[at] == _NEWLINE
+
+
+@uncounted
+def _add_places(words, start, length, places, count):
+    """Append where the marks of a part stand. Eight bytes are looked at together: most have no mark."""
+    for at in range((length + 7) // 8):
+        marks = words[at]
+        while marks != 0:
+            lowest = marks & -marks
+            places[count] = start + 8 * at + (lowest * _WHICH >> 56)
+            count += 1
+            marks ^= lowest
+    return count
 
 
 @uncounted
@@ -767,24 +859,20 @@ def scan(buf: np.ndarray, end: int, table: Any, bounds: np.ndarray = NO_BOUNDS) 
 
     At each of `bounds` (k,) int64 a record begins, whatever stands there. Those are starts of lines, in their order.
     """
-    return Scan(*_walk(buf, end, table, bounds, _places(_marks(buf, end))))
+    return Scan(*_walk(buf, end, table, bounds, _marks(buf, end)))
 
 
 @njit(cache=True, nogil=True)
 def _walk(buf, end, table, bounds, marks):
     """The scan itself, from mark to mark; `marks` (k,) int32 are the places of the bytes that need a look."""
-    lines = named_count = 0
-    for at in marks:
-        lines += buf[at] == _NEWLINE
-        named_count += buf[at] == _UNDERSCORE or (buf[at] | 32) == 100
-    lines += end > 0 and buf[end - 1] != _NEWLINE
-    number, place, time = np.empty(lines, np.int64), np.full(lines, -1, np.int64), np.full(lines, -1, np.int64)
-    shift, head = np.full(lines, NO_ZONE, np.int64), np.zeros(lines, np.int32)
-    kinds, alarm = np.zeros(lines, np.uint8), np.zeros(lines, np.uint8)
-    spans = np.zeros((lines, 14), np.int32)
-    offsets, internal_offsets = np.zeros(lines + 1, np.int32), np.zeros(lines + 1, np.int32)
-    ids, internal, counts = np.empty(named_count, np.int64), np.empty(named_count, np.int64), np.zeros(2, np.int64)
-    strange, sizes, fields = np.empty(lines, np.int64), np.zeros(3, np.int64), np.zeros(FIELDS, np.int64)
+    most = len(marks) + 1  # lines, and ids: what is not needed is not touched
+    number, place, time = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    shift, head = np.empty(most, np.int64), np.empty(most, np.int32)
+    kinds, alarm = np.empty(most, np.uint8), np.empty(most, np.uint8)
+    spans = np.empty((most, 14), np.int32)
+    offsets, internal_offsets = np.empty(most + 1, np.int32), np.empty(most + 1, np.int32)
+    ids, internal, counts = np.empty(most, np.int64), np.empty(most, np.int64), np.zeros(2, np.int64)
+    strange, sizes, fields = np.empty(most, np.int64), np.zeros(3, np.int64), np.zeros(FIELDS, np.int64)
     made = (number, place, time, shift, head, kinds, alarm, spans, offsets, ids, internal_offsets, internal, strange)
     _fill(buf, end, table, bounds, marks, (fields, counts, sizes), made)
     n, line, wrapped = sizes[0], sizes[1], sizes[2]
@@ -821,6 +909,9 @@ def _fill(buf, end, table, bounds, marks, found, made):
             headed, more_start, more_stop = kind != NONE, 0, 0
             offsets[row], internal_offsets[row] = counts[0], counts[1]
             number[row], kinds[row] = line, kind
+            time[row], place[row], shift[row], head[row], alarm[row] = -1, -1, NO_ZONE, 0, 0
+            for k in range(spans.shape[1]):
+                spans[row, k] = 0
         while mark < len(marks) and buf[marks[mark]] != _NEWLINE:
             at = marks[mark]
             byte = buf[at]
@@ -883,14 +974,23 @@ def _put_trimmed(spans, row, buf, start, stop):
 @njit(cache=True, nogil=True)
 def equal(buf, spans, text):
     """Whether each span (n, 2) of `buf` holds `text`: (n,) bool."""
-    same = np.zeros(len(spans), np.bool_)
+    are = np.zeros(len(spans), np.bool_)
     for row in range(len(spans)):
         start, stop = spans[row, 0], spans[row, 1]
-        if stop - start != len(text):
-            continue
-        same[row] = True
-        for k in range(len(text)):
-            if buf[start + k] != text[k]:
-                same[row] = False
-                break
-    return same
+        are[row] = stop - start == len(text) and _same(text, buf, start)
+    return are
+
+
+@uncounted
+def _same(text, buf, at):
+    """Whether `text` stands in `buf` at `at`, which is long enough."""
+    k, length = 0, len(text)
+    while k + 8 <= length:
+        if word(text, k) != word(buf, at + k):
+            return False
+        k += 8
+    while k < length:
+        if text[k] != buf[at + k]:
+            return False
+        k += 1
+    return True

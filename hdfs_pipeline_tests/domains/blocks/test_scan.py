@@ -65,6 +65,18 @@ def test_times_are_those_of_datetime(
     assert time_of(head(layout, year, month, day, *clock), layout) == naive_time(layout, year, month, day, *clock)
 
 
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%d %H:%M:%S,000", "%y%m%d %H%M%S", "%d %b %Y %H:%M:%S,000", "%y/%m/%d %H:%M:%S"]
+)
+def test_a_time_does_not_depend_on_the_lines_before_it(form: str) -> None:
+    begin, steps = datetime(2026, 11, 30, 23, 58, 57, tzinfo=UTC), (1, 1, 1, 0, 58, 2, 3598, -3660, 86_400, 1)
+    times = [begin + timedelta(seconds=sum(steps[:k])) for k in range(len(steps))]
+    written = [format(time, form) for time in times] + [format(times[-1], form.replace("%S", "61"))]
+    together = scanned("".join(f"{each} {'1 ' * (form == '%y%m%d %H%M%S')}INFO a: b\n" for each in written).encode())
+    assert together.time[: len(times)].tolist() == [int((time - EPOCH).total_seconds()) * 1_000_000 for time in times]
+    assert together.time[len(times) :].tolist() == [-1]
+
+
 def test_every_day_of_a_century_has_its_time() -> None:
     day, heads, want = datetime(1970, 1, 1, tzinfo=UTC), [], []
     while day.year < 2101:
@@ -97,6 +109,18 @@ id_text = st.one_of(
                      "99999999999999999999", "5_1001", "1.", "1blk_2", "+1", "٣"]),
 )  # fmt: skip
 noise = st.sampled_from([" ", "", "blk_", "blk", "bl", "k_", "_", "b", "BLK_1", "xblk_3", ",", "é", "\r", "\0"])
+
+
+def test_marks_are_found_on_both_sides_of_where_a_part_ends() -> None:
+    letters = np.frombuffer(b'\nk_BPd-i:="peutxDIT', np.uint8)
+    data = letters[np.random.default_rng(7).integers(0, len(letters), 50_000)].tobytes()
+    sign = rb'\n|(?<=k)_|_(?=B)|(?<=[iI])[dD](?=[:="])|(?<=BP)-|(?<=[eEuU][pP])[tT]'
+    for end in (0, 1, 2, 3, 2**14 - 1, 2**14, 2**14 + 1, 2**15 + 1, len(data)):
+        found = scan._marks(np.frombuffer(data, np.uint8), end).tolist()
+        plain = [each.start() for each in re.finditer(sign, data[:end])]
+        # Only a line's end counts as the first, the second or the last byte: no sign of an id stands there whole.
+        inner = [at for at in plain if data[at : at + 1] == b"\n" or 2 <= at < end - 1]
+        assert found == inner
 
 
 @REPEATABLE

@@ -320,8 +320,8 @@ class Outgoing(NamedTuple):
 class Replay(Protocol):
     """Log files as records, in rounds: each with items of its own and later times."""
 
-    def records(self) -> Iterator[Outgoing]:
-        """The records of the present round: those of several files by time."""
+    def records(self) -> Iterator[list[Outgoing]]:
+        """The records of the present round, a few hundred at a time: those of several files by time."""
 
     def next_round(self) -> None:
         """Begin another round."""

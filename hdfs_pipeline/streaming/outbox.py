@@ -11,7 +11,7 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES, producer
 
 _VERDICTS_MS: Final = 2  # for which messages to one partition wait for each other
-_OTHERS_MS: Final = 50  # nobody waits for vectors, and each request costs the broker as much as many messages
+_OTHERS_MS: Final = 200  # nobody waits for vectors, and each request costs the broker as much as many messages
 _PATIENCE_S: Final = 30.0  # seconds to wait for room in the queue, or for the last acknowledgements
 
 Heard = Callable[[int], None]
@@ -74,6 +74,11 @@ class Outbox:
         for older in [number for number, left in self._waiting.items() if not left and number < self._next]:
             del self._waiting[older]
         return not any(left for number, left in self._waiting.items() if number < mark)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the brokers have yet to acknowledge a verdict."""
+        return len(self._verdicts) > 0
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Take in acknowledgements, and wait so long for one of a verdict.

@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _BATCH: Final = 4000  # messages parsed together at most
 _CONSUME: Final = 2000  # messages taken at a time: the client's best size
 _WORTH: Final = 64  # messages that are worth a batch: one that is smaller costs as much
+_SAVED: Final = 4 * _WORTH  # messages that large batches may have had beyond that, for small ones to go at once
 _PAUSE_S: Final = 0.01  # between the beginnings of two batches at least
 _SETTLE_S: Final = 0.002  # what the broker sent together comes in pieces
 _QUIET_S: Final = 0.1  # the longest wait for a message
@@ -52,6 +53,7 @@ class Worker:
         self._gather_s = settings.stream_gather_ms / 1000
         self._pause_s = min(_PAUSE_S, self._gather_s)
         self._begun = 0.0  # when work on the last batch began
+        self._saved = 0  # messages by which the last batches were larger than worth their cost
         self._positions = np.full(partitions, -1, np.int64)
         self._committed = np.full(partitions, -1, np.int64)
         self._snapshots: deque[tuple[int, np.ndarray]] = deque()
@@ -69,7 +71,7 @@ class Worker:
             isolation_level="read_committed",
             session_timeout_ms=_SESSION_MS,
             heartbeat_interval_ms=2000,
-            fetch_wait_max_ms=15,
+            fetch_wait_max_ms=8,
             fetch_min_bytes=64 << 10,
             fetch_error_backoff_ms=100,
             topic_metadata_refresh_interval_ms=REFRESH_MS,
@@ -141,26 +143,39 @@ class Worker:
     def _gather(self) -> tuple[list[Any], list[Gap], float]:
         """The next batch, the gaps behind its messages, and when its first message was here (seconds since 1970).
 
-        A batch goes when it is worth its cost, or so long after the beginning of the last one: at once where nothing
-        came before. While a batch is worked on the next one grows, so that they are large where much comes.
+        A batch goes when it is worth its cost, or when those before it were together, or so long after the beginning of
+        the last one: at once where nothing came before. While a batch is worked on the next one grows, so that they are
+        large where much comes.
         """
         pause = self._begun + self._pause_s
         while (left := pause - time.monotonic()) > _LEAST_S:
             self._outbox.poll(left)  # where acknowledgements come meanwhile
-        gathered = self._consume(1, _QUIET_S)
+        gathered = self._first()
         generation = self._generation  # read after it: the call that takes partitions over may bring a message too
         arrived, now = time.time(), time.monotonic()
         deadline = max(self._begun + self._gather_s, now + min(_SETTLE_S, self._gather_s))
         while gathered and len(gathered) < _BATCH:
             left = deadline - time.monotonic()
-            waits = len(gathered) < _WORTH and left > _LEAST_S
-            fetched = self._consume(_WORTH - len(gathered), left) if waits else self._consume(_CONSUME, 0)
+            lacks = _WORTH - self._saved - len(gathered)
+            waits = lacks > 0 and left > _LEAST_S
+            fetched = self._consume(lacks, left) if waits else self._consume(_CONSUME, 0)
             if generation != self._generation:  # the client delivers their offsets again, after others
                 generation, gathered = self._generation, []
             gathered += fetched
             if not fetched and not waits:
                 break
+        if gathered:
+            self._saved = min(max(self._saved + len(gathered) - _WORTH, 0), _SAVED)
         return *self._sorted(gathered), arrived
+
+    def _first(self) -> list[Any]:
+        """The next message once it is here, none after `_QUIET_S`; meanwhile acknowledgements are taken in."""
+        deadline = time.monotonic() + _QUIET_S
+        while self._outbox.waits and time.monotonic() < deadline:
+            if fetched := self._consume(1, 0):
+                return fetched
+            self._outbox.poll(_LEAST_S)
+        return self._consume(1, _QUIET_S)
 
     def _consume(self, messages: int, wait_s: float) -> list[Any]:
         """So many messages, or those that have come after `wait_s`. Raises: what a callback has raised meanwhile."""
@@ -172,7 +187,7 @@ class Worker:
     def _sorted(self, gathered: list[Any]) -> tuple[list[Any], list[Gap]]:
         """What was gathered as messages and gaps. Raises: SetupError for an error after which the client ends."""
         errors = list(map(_ERROR, gathered))
-        if all(error is None for error in errors):  # an error of Kafka can be compared with nothing else
+        if not any(errors):
             return gathered, []
         messages, gaps = [], list[Gap]()
         for message, error in zip(gathered, errors, strict=True):

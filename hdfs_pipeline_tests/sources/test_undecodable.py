@@ -6,7 +6,7 @@ import pytest
 
 from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import headers_of
+from hdfs_pipeline.sources.kafka import each_headers, headers_of
 from hdfs_pipeline.sources.ranges import RangeReader
 from hdfs_pipeline.streaming.broker import mock_cluster
 from hdfs_pipeline_tests.homes import Home
@@ -73,5 +73,7 @@ def test_headers_whose_names_are_no_text_count_as_none(settings: Settings) -> No
     (batch,) = RangeReader(settings, RAW_LOGS, {0: (0, 4)}).batches()
     for _ in range(100):  # Python specialises what is called often
         assert headers_of(batch.messages[0]) == wanted
+    assert each_headers(batch.messages[1:]) == [[], [], []]
     for _ in range(2):  # asked again as well
         assert [headers_of(message) for message in batch.messages] == [wanted, [], [], []]
+        assert each_headers(batch.messages) == [wanted, [], [], []]

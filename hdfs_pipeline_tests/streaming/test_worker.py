@@ -256,11 +256,52 @@ class Client:
 
     def __init__(self, reader: Worker, *brings: list[str | None]) -> None:
         self.reader, self.brings = reader, list(brings)
+        self.asked: list[tuple[int, float]] = []  # how many, and for how many seconds
 
-    def consume(self, _messages: int, _wait_s: float) -> list[Any]:
+    def consume(self, messages: int, wait_s: float) -> list[Any]:
+        self.asked.append((messages, wait_s))
         brought = self.brings.pop(0) if self.brings else []
         self.reader._generation += brought.count(None)
         return [SimpleNamespace(error=lambda: None, text=text) for text in brought if text]
+
+
+class Acknowledgements:
+    """An outbox that lacks so many acknowledgements, of which each poll brings one."""
+
+    def __init__(self, lacking: int) -> None:
+        self.lacking = lacking
+
+    @property
+    def waits(self) -> bool:
+        return self.lacking > 0
+
+    def poll(self, _timeout_s: float) -> None:
+        self.lacking -= 1
+
+
+def gathering(*brings: list[str | None], gather_s: float = 0.0, lacking: int = 0) -> Worker:
+    """A worker without a broker, which only gathers."""
+    reader = object.__new__(Worker)
+    reader._begun, reader._pause_s, reader._saved, reader._gather_s = 0.0, 0.0, 0, gather_s
+    reader._generation, reader._failure, reader._consumer = 0, None, Client(reader, *brings)
+    reader._outbox = Acknowledgements(lacking)
+    return reader
+
+
+@pytest.mark.parametrize(("saved", "waits"), [(0, True), (63, False)])
+def test_few_messages_go_at_once_where_large_batches_have_paid_for_them(saved: int, waits: bool) -> None:
+    reader = gathering(["a"], ["b"] * 99, gather_s=10.0)
+    reader._begun, reader._saved = time.monotonic(), saved
+    messages, _, _ = reader._gather()
+    assert (len(messages), reader._saved) == (100, saved + 100 - 64)
+    assert (reader._consumer.asked[1][1] > 0) == waits
+
+
+def test_acknowledgements_are_taken_in_while_no_message_comes() -> None:
+    reader = gathering([], [], [], ["a"], lacking=2)
+    messages, _, _ = reader._gather()
+    assert (len(messages), reader._outbox.lacking) == (0, 0)
+    assert [wait > 0 for _, wait in reader._consumer.asked] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -272,8 +313,5 @@ class Client:
     ],
 )
 def test_a_batch_is_of_one_assignment(brings: list[list[str | None]], kept: list[str]) -> None:
-    reader = object.__new__(Worker)  # no broker: only what it gathers
-    reader._begun = reader._pause_s = reader._gather_s = 0.0
-    reader._generation, reader._failure, reader._consumer = 0, None, Client(reader, *brings)
-    messages, gaps, _ = reader._gather()
+    messages, gaps, _ = gathering(*brings)._gather()
     assert ([message.text for message in messages], gaps) == (kept, [])

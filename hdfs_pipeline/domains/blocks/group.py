@@ -159,7 +159,7 @@ class Grouping:
         batch, message, unkeyed = found.batch, found.message, 0
         named, lengths = _names(batch["block_ids"], ids[message])
         named &= known[message]
-        time = batch["time"].cast("int64").to_numpy()
+        time = batch["time"].view("int64").to_numpy()
         alarm = batch["alarm"].to_numpy(zero_copy_only=False)
         event = self._matcher.match(batch)
         if not named.all():

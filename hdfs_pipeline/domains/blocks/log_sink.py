@@ -27,7 +27,7 @@ from hdfs_pipeline.domains.blocks.wrappers import Shipped, shipped_writer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
 from hdfs_pipeline.sources.halves import by_halves
-from hdfs_pipeline.sources.kafka import Headers, headers_of
+from hdfs_pipeline.sources.kafka import Headers, each_headers
 from hdfs_pipeline.sources.ranges import Batch, Range
 from hdfs_pipeline.sources.wire import valid
 from hdfs_pipeline.store.offsets import OffsetConflict
@@ -155,7 +155,7 @@ class LogStage:
         messages = batch.messages
         self.messages += len(messages)
         # Once, before anything can be tried again.
-        headers = [headers_of(message) for message in messages]
+        headers = each_headers(messages)
         pieces, bad = by_halves(lambda start, end: self._piece(batch, headers, start, end), 0, len(messages))
         for piece in pieces:
             self.copies += piece.copies

@@ -8,7 +8,8 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import repeat
+from functools import partial
+from itertools import islice, repeat
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ import numpy as np
 from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, Cut, LogFormat, Tally, scans
 from hdfs_pipeline.domains.blocks.rounds import Lapse, Rounds
-from hdfs_pipeline.domains.blocks.scan import WINDOW
+from hdfs_pipeline.domains.blocks.scan import WINDOW, Scan
 from hdfs_pipeline.domains.contract import Outgoing
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile
@@ -25,6 +26,7 @@ from hdfs_pipeline.sources.line_ends import with_line_feeds
 
 _SAMPLE: Final = 1 << 20  # bytes in which a file's first record is looked for
 _AT_ONCE: Final = 64 << 20  # bytes that the chunks of files that overlap in time may take together
+_AT_A_TIME: Final = 500  # records: what is made of them stays in the processor's cache until it is sent
 _NO_KEY: Final = (None,)
 
 
@@ -57,38 +59,45 @@ class Source:
         known = times[times >= 0]
         self.begins = int(known[0]) if len(known) else 0
 
-    def _cuts(self, chunks: Iterable[bytes], rounds: Rounds | None = None) -> Iterator[Cut]:
-        """The records of chunks, as the present round has their ids."""
+    def _cuts(self, chunks: Iterable[bytes]) -> Iterator[Cut]:
         for scan in scans(chunks, self.log_format, Tally()):
             scanned = scan()
             text = scanned.text if scanned.end == len(scanned.text) else scanned.text[: scanned.end]
-            fresh = rounds.with_fresh_ids(text) if rounds else text
-            found = scanned.scan if fresh is text else self.log_format.scan(fresh, bounds=scanned.bounds)
-            yield Cut(fresh, found, scanned.lines, scanned.numbers)
+            yield Cut(text, scanned.scan, scanned.lines, scanned.numbers)
 
     def records(self, rounds: Rounds, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Record]:
         """Its records in the order of the file, as the present round of `rounds` has them."""
         latest, done = rounds.moved(self.begins), 0
         forms = self.log_format.layouts.forms
-        for cut in self._cuts(with_line_feeds(self.file.chunks(chunk_bytes)), rounds):
+        for cut in self._cuts(rounds.fresh(with_line_feeds(self.file.chunks(chunk_bytes)))):
             scanned, good = cut.scan, cut.times >= 0
             rounds.saw(cut.times, scanned.ids)
             text = rounds.with_moved_times(cut.text, scanned.place, scanned.time, scanned.head % len(forms), forms)
             times = np.maximum.accumulate(np.where(good, rounds.moved(cut.times), latest))
             times = np.maximum(times, latest)
             lines = scanned.number + done if cut.numbers is None else cut.numbers[scanned.number]
-            make, returns = tuple.__new__, b"\r" in text  # a named tuple's own constructor takes three times as long
-            ids, offsets = scanned.ids.tolist(), scanned.offsets.tolist()
-            for row, (time, line, start, stop, known) in enumerate(
-                zip(times.tolist(), (lines + 1).tolist(), cut.starts.tolist(), cut.stops, good.tolist(), strict=True)
-            ):
-                block_ids = ids[offsets[row] : offsets[row + 1]] if known else ()
-                if len(block_ids) > WINDOW:
-                    block_ids = list(dict.fromkeys(block_ids))  # the scan leaves repetitions in longer lists
-                body = text[start:stop].removesuffix(b"\r") if returns else text[start:stop]
-                yield make(Record, (time, line, body, block_ids))
+            bodies: Iterator[bytes] = map(text.__getitem__, map(slice, cut.starts.tolist(), cut.stops))
+            if b"\r" in text:
+                bodies = (body.removesuffix(b"\r") for body in bodies)
+            rows = zip(times.tolist(), (lines + 1).tolist(), bodies, _block_ids(scanned, good), strict=True)
+            # A named tuple's own constructor takes three times as long.
+            yield from map(partial(tuple.__new__, Record), rows)
             latest = int(times[-1]) if len(times) else latest
             done += cut.lines
+
+
+def _block_ids(scanned: Scan, good: np.ndarray) -> Iterator[Sequence[int]]:
+    """The ids that each record names, each once; none of what is no good record."""
+    ids, offsets = tuple(scanned.ids.tolist()), scanned.offsets
+    counts = np.diff(offsets)
+    if good.all() and (counts == 1).all():
+        return zip(ids, strict=True)
+    lists = map(ids.__getitem__, map(slice, offsets[:-1].tolist(), offsets[1:].tolist()))
+    # The scan leaves repetitions in longer lists.
+    return (
+        (named if len(named) <= WINDOW else tuple(dict.fromkeys(named))) if known else ()
+        for named, known in zip(lists, good.tolist(), strict=True)
+    )
 
 
 def merged(sources: Sequence[Source], rounds: Rounds) -> Iterator[tuple[Source, Record]]:
@@ -132,18 +141,20 @@ class LogReplay:
             lapse = Lapse(first, int(written.timestamp() * 1e6), speed)
         self._rounds = Rounds(fresh=fresh, pause_s=settings.stream_idle_s + 1, lapse=lapse)
 
-    def records(self) -> Iterator[Outgoing]:
+    def records(self) -> Iterator[list[Outgoing]]:
         """See `Replay.records`. A record that names no block, and what is no record, has no key."""
         about = {id(source): _about(source, self._rounds.number) for source in self._sources}
-        make = tuple.__new__
-        for source, record in merged(self._sources, self._rounds):
-            name, where = about[id(source)]
-            time, line, text, block_ids = record
-            if len(block_ids) == 1:  # nearly always, and a list costs more than the key
-                keys: Sequence[bytes | None] = (b"blk_%d" % block_ids[0],)
-            else:
-                keys = [b"blk_%d" % block_id for block_id in block_ids] or _NO_KEY
-            yield make(Outgoing, (time, text, keys, [("record", b"%s:%d" % (name, line)), *where]))
+        found, make = merged(self._sources, self._rounds), tuple.__new__
+        while some := list(islice(found, _AT_A_TIME)):
+            outgoing = list[Outgoing]()
+            for source, (time, line, text, block_ids) in some:
+                name, where = about[id(source)]
+                if len(block_ids) == 1:  # nearly always, and a list costs more than the key
+                    keys: Sequence[bytes | None] = (b"blk_%d" % block_ids[0],)
+                else:
+                    keys = [b"blk_%d" % block_id for block_id in block_ids] or _NO_KEY
+                outgoing.append(make(Outgoing, (time, text, keys, [("record", b"%s:%d" % (name, line)), *where])))
+            yield outgoing
 
     def next_round(self) -> None:
         """See `Replay.next_round`, and `Rounds`."""

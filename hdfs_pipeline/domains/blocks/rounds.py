@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ _ID: Final = re.compile(rb"(?<=blk_)-?\d{1,19}(?!\d)")
 _BEYOND: Final = 2**63
 _LONG: Final = 10  # digits from which an id keeps its length; shorter ones are too few to be fresh for long
 _SECOND: Final = 1_000_000
+_LONGEST: Final = 32 << 20  # bytes of a line that are kept together
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,25 @@ class Rounds:
         """Times (microseconds, a number or an array) as the present round has them."""
         return self._lapse.moved(times + self._delay) if self._lapse else times + self._delay
 
+    def fresh(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The text of a file, which comes in chunks, with the block ids of the present round."""
+        if not (self.number or self._fresh):
+            yield from chunks
+            return
+        carry = b""
+        for chunk in chunks:
+            data = carry + chunk
+            cut = data.rfind(b"\n") + 1  # no id is cut in two, but where a line is longer than any record
+            if not cut and len(data) > _LONGEST:
+                cut = len(data)
+            carry = data[cut:]
+            if cut:
+                yield self.with_fresh_ids(data[:cut])
+        if carry:
+            yield self.with_fresh_ids(carry)
+
     def with_fresh_ids(self, text: bytes) -> bytes:
         """The text with the block ids of the present round."""
-        if not (self.number or self._fresh):
-            return text
         buffer = np.frombuffer(text, np.uint8).copy()
         shifts = np.array([self._shifts.get(digits, 0) for digits in range(20)], np.uint64)
         if scan.move_ids(buffer, _LOWS, _SIZES, shifts):

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -69,7 +70,7 @@ def _send_rounds(sender: Sender, replay: Replay, pace: Pace | None, stopped: Eve
     report, send, wait = sender.report, sender.send, pace.wait if pace else None
     while not stopped.is_set():
         before = report.records
-        for time, value, keys, headers in replay.records():
+        for time, value, keys, headers in chain.from_iterable(replay.records()):
             if stopped.is_set():
                 break
             if wait:

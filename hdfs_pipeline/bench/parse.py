@@ -73,7 +73,6 @@ def bench_parse(
     less), `targets`, by the clock, and `machine`.
     """
     from hdfs_pipeline.domains.blocks.catalogue import catalogues
-    from hdfs_pipeline.domains.blocks.kernel import connect
     from hdfs_pipeline.domains.blocks.records import LogFormat, Tally, split_records
 
     with tempfile.TemporaryDirectory(prefix="bench.") as folder:
@@ -85,8 +84,7 @@ def bench_parse(
         if not tally.layouts:
             raise DataError(f"{path}: no line of it begins as a known layout says")
         layout = tally.layouts.most_common(1)[0][0]
-        with connect() as con:
-            catalogue = _choose(con, batches, layout, settings)
+        catalogue = _choose(batches, settings)
         job = _job(made.path, catalogue, settings)
         templates = catalogues(settings.catalogues)[catalogue].templates
         (Path(folder) / _PATTERNS).write_text(json.dumps([(each.event_id, _pattern(each.text)) for each in templates]))
@@ -143,7 +141,7 @@ def _job(path: Path, catalogue: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _choose(con: Any, batches: Sequence[Any], layout: str, settings: Settings) -> str:
+def _choose(batches: Sequence[Any], settings: Settings) -> str:
     """Label of the catalogue that the settings name, or else of the one that matches most of the sample's records."""
     import pyarrow as pa
 
@@ -152,8 +150,7 @@ def _choose(con: Any, batches: Sequence[Any], layout: str, settings: Settings) -
 
     if settings.catalogue != "auto":
         return settings.catalogue
-    con.register("bench_sample", pa.Table.from_batches(batches))
-    return best_catalogue(con, "bench_sample", catalogues(settings.catalogues), {layout}).label
+    return best_catalogue(pa.Table.from_batches(batches), catalogues(settings.catalogues)).label
 
 
 def _pattern(template: str) -> str:

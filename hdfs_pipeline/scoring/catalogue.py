@@ -1,11 +1,11 @@
-"""Template catalogues: the list of known messages, as data, and its compilation into SQL (`matching` compiles it too).
+"""Template catalogues: the list of known messages, as data (`matching` compiles it).
 
 A catalogue is a CSV file ``<name>.v<version>.csv`` with the columns ``event_id,name,template,count`` and
 ``stage,severity,cause,hint``. In a template ``<*>`` stands for any text. `name` is what a person reads; `count` is how
-often the template was seen in the lines that the catalogue was learned from, and serves only to order the tests by
-frequency. `stage` is what the message is about, one of the words of its domain, such as a stage of an item's life;
-`severity` what an operator thinks of it (`SEVERITIES`), `cause` what is likely behind it, and `hint` what to look at or
-do next. The last four may be empty, or missing from the file: the severity of a template then comes from its words.
+often the template was seen in the lines that the catalogue was learned from. `stage` is what the message is about, one
+of the words of its domain, such as a stage of an item's life; `severity` what an operator thinks of it (`SEVERITIES`),
+`cause` what is likely behind it, and `hint` what to look at or do next. The last four may be empty, or missing from the
+file: the severity of a template then comes from its words.
 
 Matching, on the message's first line:
 
@@ -26,7 +26,6 @@ from pathlib import Path
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.explain import SEVERITIES
 from hdfs_pipeline.scoring.proposals import severity_of
-from hdfs_pipeline.store.quoting import quoted
 
 UNKNOWN = "UNKNOWN"
 WILDCARD = "<*>"
@@ -117,16 +116,6 @@ class Catalogue:
             for column in self.columns
         ]
 
-    def case(self, message: str) -> str:
-        """SQL of the event of the SQL expression `message`, as an index into `columns` (UTINYINT or USMALLINT)."""
-        order = {template.event_id: index for index, template in enumerate(self.templates)}
-        tests = [(_like(message, t, floating=False), order[t.event_id]) for t in by_frequency(self.templates)]
-        tests += [(_like(message, t, floating=True), order[t.event_id]) for t in self.templates if t.floats]
-        kind = "UTINYINT" if len(self.columns) <= 256 else "USMALLINT"
-        whens = [f"WHEN {test} THEN {index}" for test, index in tests]
-        choice = f"CASE {' '.join(whens)} ELSE {len(self.templates)} END" if whens else "0"
-        return f"CAST({choice} AS {kind})"
-
     def save(self, folder: Path) -> Path:
         """Write ``<name>.v<version>.csv`` into `folder` and return its path."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,35 +127,6 @@ class Catalogue:
                 [t.event_id, t.name, t.text, t.count, *(getattr(t, column) for column in _SAID)] for t in self.templates
             )
         return path
-
-
-def by_frequency(templates: Sequence[Template]) -> list[Template]:
-    """Templates in the order of their tests: frequent ones first, but none before one that must win over it.
-
-    Two templates can only begin the same message when one's first literal is a prefix of the other's. Such templates
-    form a group, inside which the catalogue's order stands; groups are ordered by their count.
-    """
-    heads = [next(iter(template.literals), "") for template in templates]
-    groups: list[list[int]] = []
-    shortest = ""
-    for at in sorted(range(len(heads)), key=lambda at: heads[at]):  # a prefix stands right before what begins with it
-        if not groups or not heads[at].startswith(shortest):
-            groups.append([])
-            shortest = heads[at]
-        groups[-1].append(at)
-    groups = sorted(map(sorted, groups), key=lambda group: (-sum(templates[at].count for at in group), group))
-    return [templates[at] for group in groups for at in group]
-
-
-def _like(message: str, template: Template, *, floating: bool) -> str:
-    """SQL test of one template; LIKE, because DuckDB runs it several times faster than a regular expression."""
-    parts = template.literals
-    if len(parts) == 1 and not floating and template.text.endswith(WILDCARD):
-        return f"starts_with({message}, {quoted(parts[0])})"
-    escaped = [re.sub(r"([%_\\])", r"\\\1", part) for part in parts]
-    pattern = "%".join(escaped) + ("%" if template.text.endswith(WILDCARD) else "")
-    suffix = " ESCAPE '\\'" if escaped != list(parts) else ""
-    return f"{message} LIKE {quoted(('%' if floating else '') + pattern)}{suffix}"
 
 
 def read_catalogue(path: Path, stages: Sequence[str]) -> Catalogue:

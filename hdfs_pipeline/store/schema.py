@@ -18,10 +18,16 @@ _TABLES = "tables.txt"
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its DuckDB type and what it holds."""
+    """One column: its DuckDB type, what it holds, and how it is compressed ('' lets DuckDB choose)."""
 
     type: str
     comment: str
+    compression: str = ""
+
+    @property
+    def ddl(self) -> str:
+        """How it is declared, without its name."""
+        return f"{self.type} USING COMPRESSION {self.compression}" if self.compression else self.type
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Table:
             yield f'CREATE VIEW {database}."{self.name}" AS SELECT {names} FROM {database}.{self.source}'
             yield from self.comments(database)
             return
-        lines = [f'"{name}" {column.type}' for name, column in self.columns.items()]
+        lines = [f'"{name}" {column.ddl}' for name, column in self.columns.items()]
         key = ", ".join(f'"{name}"' for name in self.key)
         yield f'CREATE TABLE {database}."{self.name}" ({", ".join(lines + [f"PRIMARY KEY ({key})"] * self.indexed)})'
         yield from self.comments(database)
@@ -64,7 +70,7 @@ def read_tables(folder: Path) -> dict[str, Table]:
 
     Each table has one line: name, key in brackets, `indexed` if the key is a PRIMARY KEY, or `of` and a source if it is
     a view, and comment. Below it, each column has an indented line: name, type and comment, with two spaces or more
-    between them.
+    between them. A type may be followed by `by` and the compression.
     Raises: ValueError for a line that is neither.
     """
     path = folder / _TABLES
@@ -77,7 +83,8 @@ def read_tables(folder: Path) -> dict[str, Table]:
             tables[name] = Table(name, comment, {}, tuple(re.findall(r"\w+", key)), bool(indexed), source or "")
         elif column and tables:
             name, kind, comment = column.groups()
-            tables[next(reversed(tables))].columns[name] = Column(kind, comment)
+            kind, _, compression = kind.partition(" by ")
+            tables[next(reversed(tables))].columns[name] = Column(kind, comment, compression)
         else:
             raise ValueError(f"{path}, line {number}: neither a table nor a column of one: {line!r}")
     return tables

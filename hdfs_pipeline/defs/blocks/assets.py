@@ -75,9 +75,14 @@ def raw_logs(context: dg.AssetExecutionContext, home: Home, config: LogPaths) ->
 
 
 def _records_wait(home: Home) -> int:
-    """How many records wait to be parsed. DuckDB looks at no more of the table than where some may lie."""
+    """How many records wait to be parsed; blocks of records that were matched while they were read wait, too.
+
+    DuckDB looks at no more of the tables than where some may lie.
+    """
+    waiting = """SELECT (SELECT count(*) FROM raw_logs WHERE event_id IS NULL)
+        + (SELECT count(*) FROM event_matrix WHERE unfinished IS NULL)"""
     with home.store_for_ticks.read() as con:
-        return int(con.execute("SELECT count(*) FROM raw_logs WHERE event_id IS NULL").fetchall()[0][0])
+        return int(con.execute(waiting).fetchall()[0][0])
 
 
 @dg.asset(
@@ -93,7 +98,7 @@ def _records_wait(home: Home) -> int:
     & no_blocking_check_failed(),
 )
 def parsed_events(home: Home) -> dg.MaterializeResult:
-    """Level, class, template and block ids of each record, by one SQL statement.
+    """Level, class, template and block ids of each record.
 
     Only new records are parsed, unless the catalogue of templates has changed.
     """

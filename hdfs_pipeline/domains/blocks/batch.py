@@ -11,8 +11,9 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks import matrix
 from hdfs_pipeline.domains.blocks.beginnings import Waiting, beginnings
 from hdfs_pipeline.domains.blocks.lives import collect_stated, publish_stated
+from hdfs_pipeline.domains.blocks.matched import Matched
 from hdfs_pipeline.domains.blocks.minutes import note_minutes
-from hdfs_pipeline.domains.blocks.parse import counted_catalogue
+from hdfs_pipeline.domains.blocks.parse import count_parsed, counted_catalogue, may_store
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
@@ -37,7 +38,8 @@ class Staged:
 
     `path` is the Parquet file of its records from line `first` on, `source` its row of `sources` to be, whose `records`
     counts the staged ones alone; `start` says how far it was read before. `problem` is why its end could not be read,
-    '' where it could. `ended` says whether its last line has a line end.
+    '' where it could. `ended` says whether its last line has a line end. `matched` counts those of its records that
+    have an event, if some have.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class Staged:
     first: int
     problem: str
     ended: bool
+    matched: Sequence[Matched]
 
     @property
     def name(self) -> str:
@@ -190,11 +193,17 @@ def _publish(
         letters[start.source_id] = (int(bool(staged.problem)), old[1])
     rows = parquet([staged.path for staged in waiting])
     sources = pa.Table.from_pylist([staged.source for staged in waiting])
-    put(con, "raw_logs", f"SELECT * EXCLUDE (reason) FROM {rows} WHERE reason IS NULL")
+    matched = [each for staged in waiting for each in staged.matched]
+    stored = bool(matched) and may_store(con, settings, matched[0].catalogue)
+    event = "" if stored else " REPLACE (NULL AS event_id)"
+    put(con, "raw_logs", f"SELECT * EXCLUDE (reason){event} FROM {rows} WHERE reason IS NULL")
     note_minutes(con, f"(FROM {rows} WHERE reason IS NULL)")
     collect_stated(con, f"(FROM {rows} WHERE reason IS NULL)")
     publish_into(con, "sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
     publish_stated(con)
+    if stored:
+        counts = pa.concat_tables([each.counts() for each in matched])
+        count_parsed(con, counts, f"(FROM {rows} WHERE reason IS NULL AND event_id IS NOT NULL)")
     put(
         con,
         "dead_letters",

@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.domains.blocks.messages import read_messages
-from hdfs_pipeline.domains.blocks.parse import best_catalogue
+from hdfs_pipeline.domains.blocks.parse import ENOUGH, best_catalogue
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.records import LogFormat
 from hdfs_pipeline.domains.contract import Batch
@@ -18,7 +17,6 @@ from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
 
-_ENOUGH: Final = 2_000  # records that carry a block
 _PATIENCE_S: Final = 3.0  # from the first of them on
 _SEEN: Final = ["layout", "message", "block_ids"]
 
@@ -35,7 +33,7 @@ class FirstLook:
 
     def take(self, batch: Batch) -> bool:
         """Look at messages; whether these or earlier ones hold a record that carries a block."""
-        if self._records < _ENOUGH:
+        if self._records < ENOUGH:
             by_halves(lambda start, end: self._look(batch.messages[start:end]), 0, len(batch.messages))
         return self._records > 0
 
@@ -52,14 +50,11 @@ class FirstLook:
 
     def best(self) -> str:
         """The label of the catalogue that matches most of what was seen; '' while that is too little."""
-        if not self._records or (self._records < _ENOUGH and time.monotonic() - self._since < _PATIENCE_S):
+        if not self._records or (self._records < ENOUGH and time.monotonic() - self._since < _PATIENCE_S):
             return ""
         return best_of(self._found, catalogues(self._settings.catalogues)).label
 
 
 def best_of(batches: Sequence[pa.RecordBatch], known: Mapping[str, Catalogue]) -> Catalogue:
     """Of the `known` catalogues the one that matches most of some records (one batch at least)."""
-    seen = pa.Table.from_batches([batch.select(_SEEN) for batch in batches])
-    with connect(threads=1) as con:
-        con.register("seen", seen)
-        return best_catalogue(con, "seen", known, set(seen["layout"].unique().to_pylist()))
+    return best_catalogue(pa.Table.from_batches([batch.select(_SEEN) for batch in batches]), known)

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from hdfs_pipeline.domains.blocks.batch import Batch, Staged
+from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.file_names import writer
 from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
+from hdfs_pipeline.domains.blocks.matched import EVENT, MOST, Matched
+from hdfs_pipeline.domains.blocks.parse import ENOUGH, best_catalogue, counted_catalogue, settled_catalogue
 from hdfs_pipeline.domains.blocks.pools import Pool, settle_pool
 from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, RECORDS, LogFormat, Tally, split_records
 from hdfs_pipeline.errors import DataError, SetupError
@@ -27,6 +31,8 @@ from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.scratch import scratch_folder
 from hdfs_pipeline.store.store import Store
 
+_STAGED: Final = RECORDS.append(EVENT)
+_SIZED: Final = ("origin", "message", "more")  # what `fault_sql` measures
 _SAMPLE = 1 << 20  # bytes that tell whether a file is a log
 _STAGING = ".staging.ingest."
 _TRIES: Final = 3  # of a file that changes while it is read
@@ -134,6 +140,9 @@ class _Reader:
         self.settings, self.staging, self.done = settings, staging, done
         self.log_format = LogFormat.of(settings, Pool.of(settings))
         self.batch = Batch(store, settings, done)
+        with store.read() as con:
+            self.catalogue = settled_catalogue(con, settings)
+            self._chooses = self.catalogue is None and not counted_catalogue(con, settings)
         self.seen: set[tuple[int, int] | None] = set()
         self.moved = False
         self._con: duckdb.DuckDBPyConnection | None = None
@@ -168,7 +177,7 @@ class _Reader:
         unreadable = self._unreadable(sample)
         first = self.batch.resume_at(start)  # line from which to read
         bytes_read = _Hashed(file.chunks(CHUNK_BYTES, stop=whole))
-        staged, tally = self._stage(bytes_read, start.source_id, unreadable=unreadable, first=first)
+        staged, tally, matched = self._stage(bytes_read, start.source_id, unreadable=unreadable, first=first)
         if not unreadable and bytes_read.sha256 != digests[whole]:
             staged.unlink()
             return False
@@ -186,7 +195,7 @@ class _Reader:
         }
         self.done.layouts.update(tally.layouts)
         self.done.wrapped.update(tally.wrapped)
-        self.batch.add(Staged(staged, source, start, first, file.problem or "", bytes_read.ended))
+        self.batch.add(Staged(staged, source, start, first, file.problem or "", bytes_read.ended, matched))
         return True
 
     def _unreadable(self, sample: bytes) -> str:
@@ -199,13 +208,18 @@ class _Reader:
             return "text in UTF-16 or UTF-32: convert it first, as in: iconv -f UTF-16 -t UTF-8 a.log > b.log"
         return "" if self.log_format.holds_records(sample) else "a binary file"
 
-    def _stage(self, bytes_read: "_Hashed", source_id: int, *, unreadable: str, first: int) -> tuple[Path, Tally]:
-        """Parquet of all records from line `first` on, outside the store's lock; `reason` tells dead letters."""
-        tally = Tally(lines=first - 1)
+    def _stage(
+        self, bytes_read: "_Hashed", source_id: int, *, unreadable: str, first: int
+    ) -> tuple[Path, Tally, list[Matched]]:
+        """Parquet of all records from line `first` on, outside the store's lock; `reason` tells dead letters.
+
+        Records are matched where it is known by which catalogue; those that are not have no `event_id`.
+        """
+        tally, matched = Tally(lines=first - 1), list[Matched]()
         chunks = iter([b"(binary)\n"]) if unreadable else from_line(with_line_feeds(bytes_read), first)
         batches = split_records(chunks, self.log_format, tally)
         path, con = self.staging / f"{source_id}.parquet", self._connection()
-        con.register("records", pa.RecordBatchReader.from_batches(RECORDS, batches))
+        con.register("records", pa.RecordBatchReader.from_batches(_STAGED, self._with_events(batches, matched)))
         reason = quoted(unreadable) if unreadable else fault_sql(self.settings.max_record_bytes)
         try:
             con.execute(
@@ -219,12 +233,43 @@ class _Reader:
             raise
         finally:
             con.unregister("records")
-        return path, tally
+        return path, tally, matched
+
+    def _with_events(self, batches: Iterable[pa.RecordBatch], matched: list[Matched]) -> Iterator[pa.RecordBatch]:
+        """The batches with the field `EVENT`; whoever matches and counts their records is put into `matched`."""
+        for batch in batches:
+            if self._chooses:
+                self._choose(batch)
+            if self.catalogue is not None and not matched:
+                matched.append(Matched(self.catalogue))
+            if matched and matched[0].records < MOST:
+                good = batch["fault"].is_null().to_numpy(zero_copy_only=False)
+                good &= sum(map(_sizes, map(batch.column, _SIZED))) <= self.settings.max_record_bytes
+                events = matched[0].take(batch, good)
+            else:
+                events = pa.nulls(len(batch), EVENT.type)
+            yield pa.record_batch([*batch.columns, events], schema=_STAGED)
+
+    def _choose(self, batch: pa.RecordBatch) -> None:
+        """Choose the home's first catalogue by the records of a batch, where enough of them name a block."""
+        carrying = np.count_nonzero(np.diff(batch["block_ids"].offsets.to_numpy()))
+        if carrying >= ENOUGH:
+            known = catalogues(self.settings.catalogues)
+            label = self.settings.catalogue
+            records = pa.Table.from_batches([batch])
+            self.catalogue = best_catalogue(records, known) if label == "auto" else known.get(label)
+            self._chooses = False
 
     def _connection(self) -> duckdb.DuckDBPyConnection:
         if self._con is None:
             self._con = connect(memory_limit=self.settings.memory_limit)
         return self._con
+
+
+def _sizes(texts: pa.StringViewArray) -> np.ndarray:
+    """The bytes of each text: (n,) int64."""
+    views = np.frombuffer(texts.buffers()[1], np.int32).reshape(-1, 4)
+    return views[texts.offset : texts.offset + len(texts), 0].astype(np.int64)
 
 
 class _Hashed:

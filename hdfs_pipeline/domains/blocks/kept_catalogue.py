@@ -1,6 +1,6 @@
 """The catalogue that a home counts by, kept in ``<home>/catalogue``: all its workers count alike, also after a restart.
 
-Whoever reads log files into the store writes it too, since the store's catalogue was chosen on more records than a
+Whoever reads log files into the store writes it too, since files have more records to choose by than a
 stream has at first: workers then follow.
 """
 

@@ -1,7 +1,6 @@
 """The kernel of the blocks domain: from records to events, and from events to counts per block.
 
-Bytes of a file and Arrow batches of a stream go through compiled code. Its SQL says the same, and runs in DuckDB over
-anything with the columns of `records.RECORDS`, such as the table `raw_logs`.
+All messages are matched by compiled code, whether they come as bytes of a file, from a stream or out of the store.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,11 +38,6 @@ def connect(*, threads: int | None = None, memory_limit: str = "1GB") -> duckdb.
     con = duckdb.connect(config=config)
     con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return con
-
-
-def events_sql(relation: str, catalogue: Catalogue) -> str:
-    """SELECT of all columns of `relation` and of `event`, an index into `catalogue.columns`."""
-    return f"SELECT *, {catalogue.case('message')} AS event FROM {relation}"
 
 
 def counts_sql(events: str) -> str:

@@ -25,7 +25,7 @@ BEGINNING, END, BOTH, DELETION = WORDS = (
 """What of a block's life the logs do not show, as `event_matrix.unfinished` says it."""
 _FIRST_LINES: Final = 5  # in which a daemon's log says that it starts
 _STATED: Final = f"""SELECT source_id, min(time) AS began, max(time) AS ended, bool_or(len(block_ids) > 0) AS told,
-    bool_or(position <= {_FIRST_LINES} AND contains(message, 'STARTUP_MSG')) AS started, NULL AS node
+    bool_or(contains(message, 'STARTUP_MSG')) FILTER (position <= {_FIRST_LINES}) AS started, NULL AS node
     FROM {{records}} GROUP BY source_id"""
 _STATE: Final = """UPDATE sources SET began = s.began, ended = s.ended, told = s.told,
         started = s.started, node = s.node

@@ -48,7 +48,7 @@ def add(con: Connection, fresh: pa.Table) -> None:
 
 
 def withdrawals(con: Connection) -> int:
-    """How often records of the home have gone: what was read of them before must not be counted."""
+    """How often records of the home have gone, or their events: what was read of them before must not be counted."""
     return counter(con, _WITHDRAWN)
 
 
@@ -92,6 +92,12 @@ def take(con: Connection, catalogue: Catalogue | None, which: str) -> None:
     con.execute("DELETE FROM event_matrix WHERE block_id IN (SELECT unnest(?::BIGINT[]))", [ended])
     forget(con, DOMAIN, [BLOCK.show(block) for block in ended])
     _publish(con, rest.cast(EVENT_MATRIX))
+
+
+def take_all(con: Connection) -> None:
+    """Take away all counts: no record counts as parsed."""
+    next_number(con, _WITHDRAWN)
+    con.execute("UPDATE raw_logs SET event_id = NULL WHERE event_id IS NOT NULL; DELETE FROM event_matrix")
 
 
 def settle(store: Store, settings: Settings, catalogue: Catalogue) -> int:

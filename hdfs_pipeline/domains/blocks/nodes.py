@@ -19,7 +19,7 @@ _ASKED: Final = 1_000
 _VOTES: Final = f"""SELECT source_id, node, count(*)::INTEGER AS records FROM (
         SELECT source_id, regexp_extract(message, {quoted(RECEIVES)}, 1) AS node FROM (
             SELECT source_id, message, row_number() OVER (PARTITION BY source_id ORDER BY position) AS place
-            FROM raw_logs WHERE event_id IS NULL AND starts_with(message, 'Receiving ')
+            FROM $records WHERE starts_with(message, 'Receiving ')
             AND source_id IN (SELECT source_id FROM sources WHERE node IS NULL AND daemon <> 'namenode')
         ) LEFT JOIN (SELECT source_id, sum(records) AS votes FROM node_votes GROUP BY source_id) USING (source_id)
         WHERE place + coalesce(votes, 0) <= {_ASKED}
@@ -46,12 +46,12 @@ _ALIASES: Final = """INSERT OR REPLACE INTO entities BY NAME
     GROUP BY host HAVING count(DISTINCT node) = 1"""
 
 
-def node_votes(con: Connection) -> pa.Table:
-    """What the first records of each source, of those that are not parsed yet, tell of its node: rows of `node_votes`.
+def node_votes(con: Connection, records: str) -> pa.Table:
+    """What the first new records of each source tell of its node: rows of `node_votes`; `records` is a relation.
 
     A record that names none has a vote too, for ''.
     """
-    return con.sql(_VOTES).to_arrow_table()
+    return con.sql(_VOTES.replace("$records", records)).to_arrow_table()
 
 
 def name_nodes(con: Connection) -> None:

@@ -15,8 +15,8 @@ from hdfs_pipeline.domains.blocks.nodes import ADDRESS, IPV6, RECEIVES, usual_sh
 from hdfs_pipeline.domains.contract import ENTITY
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.knowledge import Knowledge, Rule
-from hdfs_pipeline.store.quoting import quoted, quoted_list
-from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.store.quoting import quoted
+from hdfs_pipeline.store.store import Connection, Store
 
 _ADDRESSES: Final = rf"(?:{IPV6}|(?:[\w-]+\.)+[\w-]+):\d{{2,5}}"
 _USUAL: Final = 2000  # blocks without an anomaly, the latest ones, that show what is usual
@@ -69,7 +69,8 @@ _FIELDS: Final = [
         for name, form in _LISTS.items()
     ),
 ]
-_RECORDS: Final = f"""SELECT block_id, rule, r.time, coalesce(list_contains(telling, $event), false) AS tells,
+_RECORDS: Final = f"""SELECT block_id, rule, r.time,
+        coalesce(list_contains(telling, coalesce(r.event_id, m.event_id)), false) AS tells,
         nullif(s.node, '') AS writer, r.message || ' ' || r.more AS text,
         concat_ws(' ', strftime(timezone('UTC', r.time), '%Y-%m-%d %H:%M:%S'),
             coalesce(nullif(s.node, ''), nullif(s.host, ''), nullif(s.daemon, '')), nullif(r.level, ''),
@@ -77,7 +78,11 @@ _RECORDS: Final = f"""SELECT block_id, rule, r.time, coalesce(list_contains(tell
             left(regexp_replace(r.message, {quoted(_REGISTRATION)}, '\\1, …)'), {_LINE})) AS line
     FROM (SELECT unnest(block_ids) AS block_id, source_id, position FROM raw_logs WHERE $only)
     JOIN wanted_blocks USING (block_id) JOIN (FROM raw_logs WHERE $only) r USING (source_id, position)
-    JOIN sources s USING (source_id)"""
+    JOIN sources s USING (source_id) LEFT JOIN matched_now m USING (source_id, position)"""
+_UNPARSED: Final = """SELECT source_id, position, message FROM raw_logs WHERE event_id IS NULL AND $only
+    AND list_has_any(block_ids, (SELECT list(block_id) FROM wanted_blocks))"""
+_MATCHED_NOW: Final = pa.schema({"source_id": pa.int32(), "position": pa.int64(), "event_id": pa.string()})
+_ROWS: Final = 122_880  # of a batch: a row group of DuckDB's
 _VALUES: Final = ", ".join(f'min("{name}"){_SHOWN_BY.get(name, "")}' for name in TRAITS)
 _SUSPECTS: Final = f"""SELECT block_id AS key, coalesce(min(time) FILTER (tells), max(time)) AS told_from,
         coalesce(max(time) FILTER (tells), max(time)) AS told_to,
@@ -90,7 +95,7 @@ _SUSPECTS: Final = f"""SELECT block_id AS key, coalesce(min(time) FILTER (tells)
 def suspects(store: Store, catalogue: Catalogue, knowledge: Knowledge, rules: Mapping[int, str]) -> pa.Table:
     """Of each block in `rules`, by the id of the rule that it breaks: see `Domain.suspects` for the columns.
 
-    It asks `raw_logs` alone, whose records a stream brings before anybody has matched them with the `catalogue`.
+    Records that a stream brought before anybody parsed them are matched with the `catalogue` here.
 
     The times are those of the first and the last record that shows the trouble, or of the block's last record where no
     record shows it. `blamed` are DataNodes as host:port, none where the rule blames no DataNode.
@@ -100,16 +105,26 @@ def suspects(store: Store, catalogue: Catalogue, knowledge: Knowledge, rules: Ma
     wanted = {"block_id": pa.array(rules, pa.int64()), "rule": pa.array(rules.values(), pa.string())}
     wanted["telling"] = pa.array(telling, pa.list_(pa.string()))
     with store.read() as con:
+        only = naming(con, list(rules))
         con.register("wanted_blocks", pa.table(wanted))
+        con.register("matched_now", _matched_now(con, catalogue, only))
         try:
-            event = f"([{quoted_list(catalogue.columns)}])[({catalogue.case('message')})::INTEGER + 1]"
-            parts = {"$cases": _cases(known), "$only": naming(con, list(rules)), "$event": event if known else "NULL"}
-            sql = _SUSPECTS
-            for name, text in parts.items():
-                sql = sql.replace(name, text)
-            return con.sql(sql).to_arrow_table()
+            return con.sql(_SUSPECTS.replace("$cases", _cases(known)).replace("$only", only)).to_arrow_table()
         finally:
+            con.unregister("matched_now")
             con.unregister("wanted_blocks")
+
+
+def _matched_now(con: Connection, catalogue: Catalogue, only: str) -> pa.Table:
+    """Source, position and event id of the records of wanted blocks that have no event yet."""
+    from hdfs_pipeline.scoring.matching import matcher_of  # compiled code, which readers do without
+
+    names = pa.array(catalogue.columns)
+    tables = [_MATCHED_NOW.empty_table()]
+    for batch in con.sql(_UNPARSED.replace("$only", only)).to_arrow_reader(_ROWS):
+        events = names.take(pa.array(matcher_of(catalogue).strings(batch["message"])))
+        tables.append(pa.table([batch["source_id"], batch["position"], events], schema=_MATCHED_NOW))
+    return pa.concat_tables(tables)
 
 
 def usual(store: Store, catalogue: Catalogue, knowledge: Knowledge) -> dict[str, dict[str, float]]:

@@ -2,15 +2,20 @@
 
 import re
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import pyarrow as pa
+
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, read_catalogue
 from hdfs_pipeline.scoring.explain import FAILURE
-from hdfs_pipeline.store.quoting import quoted, quoted_list
+from hdfs_pipeline.store.store import Connection
 
 SHIPPED: Final = Path(__file__).parent / "catalogues"
 LABEL: Final = "hdfs_daemons.v1"
@@ -29,8 +34,23 @@ RESTARTED, CRASHED, SILENT = "RESTARTED", "CRASHED", "SILENT"
 START: Final = "start"
 KINDS: Final = ("namenode", "datanode", "journalnode")
 """Kinds of daemons that have a baseline of their own; all others share one."""
-_SECOND: Final = "split_part(more, chr(10), 1)"
-"""A record's second line, in which an exception stands."""
+ONLY_OF_BLOCKS: Final = "(len(block_ids) > 0 AND NOT alarm)"
+"""SQL: whether a record counts as `BLOCKS`, whatever its text."""
+_ROWS: Final = 122_880  # of a batch: a row group of DuckDB's
+_ASKED: Final = f"""SELECT source_id, position, time, time_bucket(INTERVAL 1 MINUTE, time) AS minute,
+        if(plain, '', message) AS message, if(plain, '', split_part(more, chr(10), 1)) AS second,
+        len(block_ids) > 0 AS of_block, level = 'INFO' AS info
+    FROM (SELECT *, {ONLY_OF_BLOCKS} AS plain FROM {{relation}})"""
+NAMED: Final = pa.schema(
+    [
+        pa.field("source_id", pa.int32()),
+        pa.field("position", pa.int64()),
+        pa.field("time", pa.timestamp("us", "UTC")),
+        pa.field("minute", pa.timestamp("us", "UTC")),  # of the time
+        pa.field("event_id", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("node", pa.string()),  # the daemon that the record speaks of, '' for its writer
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -50,40 +70,72 @@ class Described:
         """The columns of the matrix of counts; the last ones say which of `KINDS` the daemon is."""
         return (*self.catalogue.columns, BLOCKS, RESTARTED, CRASHED, SILENT, *map(str.upper, KINDS))
 
-    def records_sql(self, relation: str) -> str:
-        """SELECT of source_id, position, time, minute, event_id and node of each record of `relation`.
+    @contextmanager
+    def named(
+        self, con: Connection, relation: str, parameters: Mapping[str, object] | None = None
+    ) -> Iterator[pa.Table]:
+        """What all records of `relation` are to the daemons, without their texts; SQL knows it as `named_records`."""
+        found = pa.concat_tables([NAMED.empty_table(), *self.pieces(con, relation, parameters)])
+        con.register("named_records", found)
+        try:
+            yield found
+        finally:
+            con.unregister("named_records")
 
-        `relation` has the columns of `raw_logs`. A record is known by its first line, or by its second one where only
-        that tells of a failure: exceptions stand there. Records that name a block are looked at where they are alarms
-        (slow disks and peers are told of with a block), and count as `BLOCKS` otherwise.
+    def pieces(
+        self, con: Connection, relation: str, parameters: Mapping[str, object] | None = None
+    ) -> Iterator[pa.Table]:
+        """What the records of `relation`, which has the columns of `raw_logs`, are to the daemons: tables of `NAMED`.
+
+        A record is known by its first line, or by its second one where only that tells of a failure: exceptions stand
+        there. Records that name a block are looked at where they are alarms (slow disks and peers are told of with a
+        block), and count as `BLOCKS` otherwise. The connection must do nothing else until all tables were taken.
         """
-        becomes = "".join(
-            f" WHEN level = 'INFO' AND event_id = {quoted(event)} THEN {quoted(other)}"
-            for event, other in self.info.items()
-        )
-        node = "".join(
-            f" WHEN {quoted(event)} THEN regexp_extract(message, {quoted(pattern)}, 1)"
-            for event, (_, pattern) in self.nodes.items()
-        )
-        grave = replace(self.catalogue, templates=tuple(t for t in self.catalogue.templates if t.gravity == FAILURE))
-        failures = quoted_list([template.event_id for template in grave.templates])
-        thrown, first = _named(grave, _SECOND), _named(self.catalogue, "message")
-        return f"""SELECT source_id, position, time, minute, event_id, CASE event_id{node} ELSE '' END AS node
-            FROM (SELECT * REPLACE (CASE
-                    WHEN len(block_ids) > 0 AND event_id IN ({self._of_blocks}) THEN {quoted(BLOCKS)}
-                    {becomes} ELSE event_id END AS event_id)
-                FROM (SELECT *, CASE WHEN more = '' OR first IN ({failures}) OR first = {quoted(BLOCKS)} THEN first
-                        ELSE coalesce(nullif({thrown}, {quoted(UNKNOWN)}), first) END AS event_id
-                    FROM (SELECT COLUMNS(lambda name: name <> 'event_id'),
-                        time_bucket(INTERVAL 1 MINUTE, time) AS minute,
-                        CASE WHEN len(block_ids) > 0 AND NOT alarm THEN {quoted(BLOCKS)} ELSE {first} END AS first
-                        FROM {relation})))"""
+        names = pa.array([*self.catalogue.columns, BLOCKS])
+        asked = con.sql(_ASKED.format(relation=relation), params=parameters or {})
+        for batch in asked.to_arrow_reader(_ROWS):
+            events = self._events(batch)
+            event_id = pa.DictionaryArray.from_arrays(events, names)
+            node = self._nodes(batch["message"], events)
+            columns = [*(batch[name] for name in ("source_id", "position", "time", "minute")), event_id, node]
+            yield pa.table(columns, schema=NAMED)
 
-    @property
-    def _of_blocks(self) -> str:
-        """The events of which the blocks' own domain tells, where a record names one: no knowledge of a daemon."""
-        others = (t.event_id for t in self.catalogue.templates if t.stage not in _WITH_BLOCK)
-        return ", ".join(quoted(name) for name in (UNKNOWN, *others))
+    def _events(self, batch: pa.RecordBatch) -> np.ndarray:
+        """Index of each record's event into the catalogue's columns and `BLOCKS`: (n,) int32."""
+        from hdfs_pipeline.scoring.matching import matcher_of  # compiled code, which readers do without
+
+        of_block, info = (batch[name].to_numpy(zero_copy_only=False) for name in ("of_block", "info"))
+        events = matcher_of(self.catalogue).strings(batch["message"]).astype(np.int32)
+        thrown = matcher_of(self._grave).strings(batch["second"])
+        grave = self._places([template.event_id for template in self._grave.templates] + [UNKNOWN])
+        known = np.isin(events, grave[:-1])
+        events = np.where(known | (thrown == len(grave) - 1), events, grave[thrown])
+        mine = np.isin(events, self._places([t.event_id for t in self.catalogue.templates if t.stage in _WITH_BLOCK]))
+        becomes = np.arange(len(self.catalogue.columns), dtype=np.int32)
+        becomes[self._places(self.info)] = self._places(self.info.values())
+        events = np.where(info & ~(of_block & ~mine), becomes[events], events)
+        return np.where(of_block & ~mine, np.int32(len(self.catalogue.columns)), events)
+
+    def _nodes(self, messages: pa.Array, events: np.ndarray) -> pa.Array:
+        """The daemon that each record speaks of, '' where that is its writer or is not said."""
+        import pyarrow.compute as pc
+
+        nodes = pa.repeat("", len(events))
+        for place, (_, pattern) in zip(self._places(self.nodes), self.nodes.values(), strict=True):
+            which = pa.array(events == place)
+            if said := messages.filter(which):
+                node = pc.struct_field(pc.extract_regex(said, pattern), "node").fill_null("")
+                nodes = pc.replace_with_mask(nodes, which, node)
+        return nodes
+
+    @cached_property
+    def _grave(self) -> Catalogue:
+        return replace(self.catalogue, templates=tuple(t for t in self.catalogue.templates if t.gravity == FAILURE))
+
+    def _places(self, events: Iterable[str]) -> np.ndarray:
+        """Where events stand in the catalogue's columns: (n,) int32."""
+        places = {name: place for place, name in enumerate(self.catalogue.columns)}
+        return np.array([places[event] for event in events], np.int32)
 
     @cached_property
     def apart(self) -> dict[str, str]:
@@ -98,11 +150,6 @@ class Described:
         """Name and content of the catalogue: what was counted by another one is counted anew."""
         beside = hash_of(repr((sorted(self.nodes.items()), sorted(self.info.items()))))
         return f"{self.catalogue.label} {self.catalogue.fingerprint} {beside}"
-
-
-def _named(catalogue: Catalogue, text: str) -> str:
-    """SQL of the event id of the SQL expression `text`."""
-    return f"([{quoted_list(catalogue.columns)}])[{catalogue.case(text)}::INTEGER + 1]"
 
 
 def hash_of(text: str) -> str:

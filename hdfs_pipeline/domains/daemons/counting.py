@@ -3,12 +3,12 @@
 The domain that reads the records notes the minutes in which some came or went, in `changed_minutes`.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.daemons.catalogue import Described, described
+from hdfs_pipeline.domains.daemons.catalogue import BLOCKS, ONLY_OF_BLOCKS, Described, described
 from hdfs_pipeline.domains.daemons.item import DOMAIN
 from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, told_sql
 from hdfs_pipeline.store.counters import next_number
@@ -27,16 +27,40 @@ _RECORDS: Final = """(SELECT r.* FROM raw_logs r SEMI JOIN stale_minutes m
     WHERE r.time >= (SELECT min(minute) FROM stale_minutes)
     AND r.time < (SELECT max(minute) FROM stale_minutes) + INTERVAL 1 MINUTE)"""
 _IP: Final = r"(?:\d+\.\d+\.\d+\.\d+|\[[0-9A-Fa-f:.]+(?:%[\w.]+)?\]|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}):\d+"
+# Of frequent messages the part that the expressions below can match, so that they see few texts, each once.
+_SAYING: Final = """CASE
+    WHEN starts_with(message, 'Receiving ') AND contains(message, 'dest: ')
+        THEN substring(message, strpos(message, 'dest: '))
+    WHEN starts_with(message, 'DatanodeRegistration(') THEN split_part(message, ',', 1)
+    WHEN starts_with(message, 'Opened streaming server at ') OR starts_with(message, 'Starting Web-server for ')
+        THEN message END"""
 _ADDRESS: Final = rf"""CASE
-    WHEN starts_with(message, 'Receiving ') THEN regexp_extract(message, 'dest: [\w.-]*/?({_IP})', 1)
-    WHEN starts_with(message, 'DatanodeRegistration(')
-        THEN regexp_extract(message, '^DatanodeRegistration\(({_IP})', 1)
-    WHEN starts_with(message, 'Opened streaming server at ')
-        THEN regexp_extract(message, '/((?:{_IP})|[\w.-]+:\d+)$', 1)
-    WHEN starts_with(message, 'Starting Web-server for ')
-        THEN regexp_extract(message, 'https?://((?:{_IP})|[\w.-]+:\d+)', 1)
-    ELSE '' END"""
+    WHEN starts_with(saying, 'dest: ') THEN regexp_extract(saying, 'dest: [\w.-]*/?({_IP})', 1)
+    WHEN starts_with(saying, 'DatanodeRegistration(')
+        THEN regexp_extract(saying, '^DatanodeRegistration\(({_IP})', 1)
+    WHEN starts_with(saying, 'Opened ') THEN regexp_extract(saying, '/((?:{_IP})|[\w.-]+:\d+)$', 1)
+    ELSE regexp_extract(saying, 'https?://((?:{_IP})|[\w.-]+:\d+)', 1) END"""
 """The address of the daemon that wrote a record, where it says so."""
+# A table: from a subquery DuckDB would move conditions on the address to the records, and look for it in each of them.
+_SAYINGS: Final = f"""CREATE OR REPLACE TEMP TABLE sayings AS
+    SELECT source_id, time_bucket(INTERVAL 1 MINUTE, time) AS minute, {_SAYING} AS saying, count(*) AS records
+    FROM {_RECORDS} WHERE saying IS NOT NULL GROUP BY ALL"""
+_ADDRESSES: Final = f"""SELECT source_id, minute, address, sum(records)::INTEGER AS records
+    FROM (SELECT source_id, minute, {_ADDRESS} AS address, records FROM sayings)
+    WHERE address <> '' AND NOT starts_with(address, '0.0.0.0') GROUP BY ALL"""
+_OF_BLOCKS: Final = f"""SELECT source_id, time_bucket(INTERVAL 1 MINUTE, time) AS minute, '{BLOCKS}' AS event_id,
+        '' AS node, count(*) AS records, min(time) AS first_time, max(time) AS last_time
+    FROM {_RECORDS} WHERE {ONLY_OF_BLOCKS} GROUP BY ALL"""
+_KEY: Final = ["source_id", "minute", "event_id", "node"]
+_TIME: Final = pa.timestamp("us", "UTC")
+_COUNTED: Final = pa.schema(
+    [
+        *(pa.field(name, kind) for name, kind in zip(_KEY, (pa.int32(), _TIME, pa.string(), pa.string()), strict=True)),
+        pa.field("records", pa.int32()),
+        pa.field("first_time", _TIME),
+        pa.field("last_time", _TIME),
+    ]
+)
 _REVISION: Final = "daemons_revision"
 """Key of `meta`: number of the last change."""
 _GONE: Final = "source_id NOT IN (SELECT source_id FROM sources)"
@@ -55,12 +79,14 @@ def bring_up_to_date(store: Store) -> int:
             return 0
         ((latest,),) = con.execute("SELECT coalesce(max(revision), 0) FROM changed_minutes").fetchall()
         con.execute(_STALE, about)
-        stale, *counted = (con.sql(sql).to_arrow_table() for sql in ("FROM stale_minutes", *_counts(known)))
+        con.execute(_SAYINGS)
+        stale, addresses = (con.sql(sql).to_arrow_table() for sql in ("FROM stale_minutes", _ADDRESSES))
+        minutes = _minutes(con, known)
         sources = con.sql(f"SELECT source_id, $catalogue AS catalogue FROM {_ANEW}", params=about).to_arrow_table()
     with store.write() as con:
         revision = next_number(con, _REVISION)
-        counted = [counted[0].append_column("revision", pa.repeat(revision, len(counted[0]))), *counted[1:]]
-        _publish(con, stale, zip(("daemon_minutes", "daemon_addresses"), counted, strict=True))
+        minutes = minutes.append_column("revision", pa.repeat(revision, len(minutes)))
+        _publish(con, stale, {"daemon_minutes": minutes, "daemon_addresses": addresses})
         publish_into(con, "daemon_sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
         con.execute("DELETE FROM changed_minutes WHERE revision <= ?", [latest])
         for table in ("daemon_minutes", "daemon_addresses", "daemon_sources"):
@@ -116,22 +142,27 @@ def _news(con: Connection, known: Described) -> bool:
     return bool(con.execute(sql, {"catalogue": known.label}).fetchall()[0][0])
 
 
-def _counts(known: Described) -> tuple[str, str]:
-    """SELECT of the rows of `daemon_minutes` and of `daemon_addresses` of the stale minutes."""
-    return (
-        f"""SELECT source_id, minute, event_id, node, count(*)::INTEGER AS records, min(time) AS first_time,
-        max(time) AS last_time FROM ({known.records_sql(_RECORDS)}) GROUP BY ALL""",
-        f"""SELECT source_id, time_bucket(INTERVAL 1 MINUTE, time) AS minute, {_ADDRESS} AS address,
-        count(*)::INTEGER AS records FROM {_RECORDS} GROUP BY ALL
-        HAVING address <> '' AND NOT starts_with(address, '0.0.0.0')""",
-    )
+def _minutes(con: Connection, known: Described) -> pa.Table:
+    """The rows of `daemon_minutes` of the stale minutes, but for their revision."""
+    counted = [con.sql(_OF_BLOCKS).to_arrow_table().cast(_COUNTED)]
+    for piece in known.pieces(con, f"(FROM {_RECORDS} WHERE NOT {ONLY_OF_BLOCKS})"):
+        key = [piece[name] for name in _KEY]
+        rows = pa.table([*key, pa.repeat(1, len(piece)), piece["time"], piece["time"]], names=_COUNTED.names)
+        counted.append(_summed(rows.cast(_COUNTED)))
+    return _summed(pa.concat_tables(counted))
 
 
-def _publish(con: Connection, stale: pa.Table, tables: Iterable[tuple[str, Any]]) -> None:
+def _summed(counts: pa.Table) -> pa.Table:
+    """Counts (schema `_COUNTED`) of which those with the same key are added up."""
+    sums = counts.group_by(_KEY).aggregate([("records", "sum"), ("first_time", "min"), ("last_time", "max")])
+    return sums.rename_columns(_COUNTED.names).cast(_COUNTED)
+
+
+def _publish(con: Connection, stale: pa.Table, tables: Mapping[str, pa.Table]) -> None:
     """Put the counts of the `stale` minutes in the place of those that there are."""
     con.register("publish_stale", stale)
     try:
-        for name, rows in tables:
+        for name, rows in tables.items():
             con.execute(f"DELETE FROM {name} WHERE {_MINUTES}")
             publish_into(con, name, rows)
     finally:

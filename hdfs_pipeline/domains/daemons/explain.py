@@ -107,22 +107,22 @@ def evidence(store: Store, timezone: str, key: str, limit: int, telling: Sequenc
     apart = [event for event, about in known.apart.items() if topic in ("", about)]
     only = f"{'' if topic else 'NOT'} list_contains($apart, e.event_id)"
     written = "(SELECT * FROM raw_logs WHERE time >= $begin AND time < $end)"
-    with store.read() as con:
+    span = {"begin": minute, "end": minute + timedelta(minutes=1)}
+    with store.read() as con, known.named(con, written, span):
         return dicts(
             con,
             f"""SELECT * EXCLUDE (source_id, position) FROM (
                 SELECT e.time, s.host, s.daemon, e.event_id, list_contains($telling, e.event_id) AS telling,
                     strftime(timezone($timezone, r.time), '%Y-%m-%d %H:%M:%S,%g') || r.origin || r.message
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line, source_id, position
-                FROM ({known.records_sql(written)}) e JOIN {written} r USING (source_id, position)
+                FROM named_records e JOIN {written} r USING (source_id, position)
                 JOIN sources s USING (source_id) JOIN ({daemon_names_sql()}) d USING (source_id)
                 WHERE if(e.node = '', d.kind, CASE e.event_id {kinds} END) = $kind
                 AND if(e.node = '', d.entity, e.node) = $entity AND {only}
                 ORDER BY telling DESC, e.time, source_id, position LIMIT {limit}
             ) ORDER BY time, source_id, position""",
-            {
-                "begin": minute,
-                "end": minute + timedelta(minutes=1),
+            span
+            | {
                 "kind": kind,
                 "entity": entity,
                 "apart": apart,

@@ -38,9 +38,11 @@ def telling_records(store: Store, keys: Collection[str]) -> pa.Table:
         )
     }
     with store.read() as con:
+        of_minutes = f"(FROM raw_logs WHERE {_spans(part.minute for part in parts)})"
         con.register("wanted_minutes", pa.table(columns))
         try:
-            return con.sql(_records_sql(part.minute for part in parts)).to_arrow_table()
+            with described().named(con, of_minutes):
+                return con.sql(_records_sql(of_minutes)).to_arrow_table()
         finally:
             con.unregister("wanted_minutes")
 
@@ -58,18 +60,17 @@ def _spans(minutes: Iterable[datetime]) -> str:
     return f"({' OR '.join(spans)})"
 
 
-def _records_sql(minutes: Iterable[datetime]) -> str:
+def _records_sql(of_minutes: str) -> str:
     known = described()
     starts = quoted_list([template.event_id for template in known.catalogue.templates if template.stage == START])
     started = f"list_has_any(telling, [{quoted_list([CRASHED, RESTARTED])}]) AND e.event_id IN ({starts})"
     kinds = " ".join(f"WHEN {quoted(event)} THEN {quoted(name)}" for event, (name, _) in known.nodes.items())
-    of_minutes = f"(FROM raw_logs WHERE {_spans(minutes)})"
     return f"""WITH told AS ({_TOLD}),
         records AS (SELECT w.key, r.time, concat_ws(' ', strftime(timezone('UTC', r.time), '%Y-%m-%d %H:%M:%S'),
                 coalesce(nullif(s.node, ''), nullif(s.host, ''), nullif(s.daemon, '')), nullif(r.level, ''),
                 nullif(split_part(r.logger, '.', -1), '') || ':',
                 left(concat_ws(' ', r.message, nullif(regexp_extract(r.more, {quoted(_SECOND)}), '')), {_LINE})) AS line
-            FROM ({known.records_sql(of_minutes)}) e JOIN {of_minutes} r USING (source_id, position)
+            FROM named_records e JOIN {of_minutes} r USING (source_id, position)
             JOIN sources s USING (source_id) JOIN ({daemon_names_sql()}) d USING (source_id)
             JOIN wanted_minutes w ON w.minute = e.minute
                 AND w.kind = if(e.node = '', d.kind, CASE e.event_id {kinds} END)

@@ -91,7 +91,7 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
         new = table.name not in there - replaced
         for name in () if new else table.columns:
             if (table.name, name) not in columns:
-                con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {table.columns[name].type}')
+                con.execute(f'ALTER TABLE {table.name} ADD COLUMN "{name}" {table.columns[name].ddl}')
         for statement in table.ddl("store") if new else table.comments("store"):
             con.execute(statement)
     for name in sorted(replaced | gone, key=lambda name: (name != "raw_logs", name)):  # others refer to its rows

@@ -68,6 +68,11 @@ def test_records_that_came_are_parsed_and_scored_in_one_run(ran: Ran, automation
     assert automation.soon() == CHAIN, "the run has left the work undone"
 
 
+def test_blocks_of_records_that_an_ingest_has_matched_wait_as_well(ran: Ran, automation: Automation) -> None:
+    change(ran, "UPDATE event_matrix SET unfinished = NULL WHERE block_id = (SELECT min(block_id) FROM event_matrix)")
+    assert automation.soon() == CHAIN
+
+
 def test_many_records_wait_for_no_clock(ran: Ran, automation: Automation, monkeypatch: pytest.MonkeyPatch) -> None:
     change(ran, SOURCE, STREAMED)
     monkeypatch.setenv("HDFS_PIPELINE_RUN_RECORDS", "50")

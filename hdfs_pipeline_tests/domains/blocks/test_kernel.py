@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks.block_counts import EVENT_MATRIX
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.kernel import connect, count_events, counts_sql, event_matrix, events_sql, fault_sql
+from hdfs_pipeline.domains.blocks.kernel import EventMatcher, connect, count_events, counts_sql, event_matrix, fault_sql
 from hdfs_pipeline.domains.blocks.records import RECORDS, split_records
 from hdfs_pipeline.scoring.catalogue import Catalogue, Template
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
@@ -22,9 +23,11 @@ LIMIT = 1 << 20
 
 
 def events(text: str, catalogue: Catalogue = CATALOGUE) -> list[dict[str, Any]]:
-    con = connect(threads=1)
-    con.register("records", pa.Table.from_batches(split_records([text.encode()], log_format()), RECORDS))
-    return con.sql(f"SELECT * FROM ({events_sql('records', catalogue)}) ORDER BY position").to_arrow_table().to_pylist()
+    return [
+        {**row, "event": event}
+        for batch in split_records([text.encode()], log_format())
+        for row, event in zip(batch.to_pylist(), EventMatcher(catalogue).match(batch).tolist(), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -97,9 +100,10 @@ def test_dead_letters_are_told_with_their_reason(text: str, fault: str | None) -
 
 def counted_by_sql(data: bytes) -> pa.Table:
     con = connect(threads=1)
-    con.register("records", pa.Table.from_batches(split_records([data], log_format()), RECORDS))
-    living = f"(SELECT * FROM records WHERE {fault_sql(LIMIT)} IS NULL)"
-    return con.sql(counts_sql(f"({events_sql(living, CATALOGUE)})")).to_arrow_table()
+    records = pa.Table.from_batches(split_records([data], log_format()), RECORDS)
+    events = [EventMatcher(CATALOGUE).match(batch) for batch in records.to_batches()]
+    con.register("records", records.append_column("event", pa.array(np.concatenate([*events, np.empty(0, int)]))))
+    return con.sql(counts_sql(f"(SELECT * FROM records WHERE {fault_sql(LIMIT)} IS NULL)")).to_arrow_table()
 
 
 START = datetime(2026, 11, 21, tzinfo=UTC)

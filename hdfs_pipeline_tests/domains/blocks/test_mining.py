@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES
 from hdfs_pipeline.domains.blocks.mining import covers, difference, mask, name_of, propose
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template, read_catalogue
+from hdfs_pipeline.scoring.matching import matcher_of
 
 EMPTY = Catalogue("learned", 0, ())
 SHARED = Path(os.environ.get("HDFS_PIPELINE_SHARED", Path(__file__).parents[4] / "shared"))
@@ -180,16 +182,9 @@ def first_lines(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def share_matched(catalogue: Catalogue, lines: Counter[tuple[str, str, str]]) -> float:
-    """Share of the lines that a template matches, by the SQL that the product runs."""
-    import pyarrow as pa
-
-    table = pa.table({"message": [message for _, _, message in lines], "n": list(lines.values())})
-    with duckdb.connect() as connection:
-        connection.register("lines", table)
-        unknown = f"{catalogue.case('message')} = {len(catalogue.templates)}"
-        row = connection.execute(f"SELECT 1 - sum(n) FILTER ({unknown}) / sum(n) FROM lines").fetchone()
-    assert row is not None
-    return 1.0 if row[0] is None else float(row[0])
+    """Share of the lines that a template matches."""
+    events = matcher_of(catalogue).strings(pa.array([message for _, _, message in lines], pa.string()))
+    return float(np.average(events != len(catalogue.templates), weights=list(lines.values())))
 
 
 @pytest.fixture
@@ -247,11 +242,9 @@ def test_learned_matches_what_it_was_learned_from() -> None:
     assert sum(t.count for t in learned.templates) == sum(count for *_, count in MESSAGES)
     for _, _, message, _ in MESSAGES:
         assert event_of(learned, message) != UNKNOWN, message
-    with duckdb.connect() as connection:
-        for _, _, message, _ in MESSAGES:
-            row = connection.execute(f"SELECT {learned.case('$1')}", [message]).fetchone()
-            assert row is not None
-            assert learned.columns[row[0]] == event_of(learned, message)
+    messages = [message for _, _, message, _ in MESSAGES]
+    events = matcher_of(learned).strings(pa.array(messages, pa.string()))
+    assert [learned.columns[event] for event in events] == [event_of(learned, message) for message in messages]
 
 
 def test_learned_is_the_same_in_any_order() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hdfs_pipeline.domains.blocks import records
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.kernel import connect, events_sql
+from hdfs_pipeline.domains.blocks.kernel import EventMatcher
 from hdfs_pipeline.domains.blocks.records import NO_DATE, NO_STAMP, RECORDS, Tally, split_records
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
@@ -360,15 +360,13 @@ def test_real_lines_are_parsed_as_recorded(expected: Path) -> None:
     tally = Tally()
     assert told(split(data, tally=tally)) == naive(data)
     assert tally.layout == want["layout"]
-    con = connect(threads=1)
-    con.register("records", pa.Table.from_batches(split_records([data], log_format())))
     catalogue = catalogues()[want["catalogue"]]
-    rows = con.sql(
-        f"""SELECT position, strftime(time, '%Y-%m-%d %H:%M:%S.%f') AS time, level, logger, event, alarm, block_ids,
-        message, more FROM ({events_sql("records", catalogue)}) ORDER BY position"""
-    ).to_arrow_table()
-    found = [{**row, "event": catalogue.columns[row["event"]]} for row in rows.to_pylist()]
-    assert found == want["records"]
+    found = []
+    for batch in split_records([data], log_format()):
+        for row, event in zip(batch.to_pylist(), EventMatcher(catalogue).match(batch), strict=True):
+            time = f"{row['time']:%Y-%m-%d %H:%M:%S.%f}"
+            found.append({**row, "time": time, "event": catalogue.columns[event]})
+    assert [{name: row[name] for name in want["records"][0]} for row in found] == want["records"]
 
 
 def test_there_are_golden_files_of_each_kind() -> None:

@@ -118,7 +118,7 @@ def test_the_first_records_show_the_catalogue_and_are_counted_by_it(
 
 def test_a_few_records_are_waited_with_and_many_are_not(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_look, "_PATIENCE_S", 3600.0)
-    monkeypatch.setattr(first_look, "_ENOUGH", 5)
+    monkeypatch.setattr(first_look, "ENOUGH", 5)
     stage, _ = raw_stage(settings)
     stage.handle(batch(one_each([OF_2008] * 4)), course())
     assert not stage.tick(NOTHING) and kept_label(settings) == ""

@@ -245,20 +245,7 @@ _TYPES |= {"level": pa.string(), "message": pa.string(), "more": pa.string(), "b
 RECORDS = pa.schema(_TYPES | {"alarm": pa.bool_()})
 
 
-class Matcher:
-    """The catalogue's SQL, planned once; `records` are those that it looks at."""
-
-    def __init__(self) -> None:
-        self.con = duckdb.connect()
-        self.records = RECORDS.empty_table()
-        self.con.register("records", self)
-        self.con.execute(f"PREPARE match AS SELECT event_id, node FROM ({described().records_sql('records')})")
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.records.__arrow_c_stream__(requested_schema)
-
-
-MATCHER = Matcher()
+CON = duckdb.connect()
 
 
 def matched(level: str, text: str, block_ids: tuple[int, ...] = ()) -> tuple[str, str]:
@@ -266,8 +253,9 @@ def matched(level: str, text: str, block_ids: tuple[int, ...] = ()) -> tuple[str
     message, _, more = text.partition("\n")
     row = {"source_id": 1, "position": 1, "time": datetime.now(UTC), "level": level, "message": message, "more": more}
     row |= {"block_ids": list(block_ids), "alarm": level in ("WARN", "ERROR", "FATAL")}
-    MATCHER.records = pa.Table.from_pylist([row], RECORDS)
-    return MATCHER.con.execute("EXECUTE match").fetchall()[0]
+    CON.register("records", pa.Table.from_pylist([row], RECORDS))
+    with described().named(CON, "records") as found:
+        return found["event_id"][0].as_py(), found["node"][0].as_py()
 
 
 def kinds(events: list[str]) -> list[str]:

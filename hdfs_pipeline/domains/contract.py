@@ -666,12 +666,16 @@ class Domain(ABC):
         """Make what is counted of its records anew, from all of them; how many items there are then."""
         return 0
 
-    def changed(self, store: Store, revision: int) -> tuple[int, list[Key]] | None:
-        """The number of the last change of its items, and the items that changed after `revision`.
+    def last_change(self, store: Store) -> int | None:
+        """The number of the last change of its items, 0 before the first.
 
         None where changes are not counted: then all items are judged together, or, with `latest`, as they come.
         """
         return None
+
+    def changed(self, store: Store, revision: int) -> list[Key]:
+        """The items that changed after `revision`, and maybe some that are no more."""
+        return []
 
     def waiting(self, store: Store, detector: str, version: int) -> int:
         """Items without a score by this version of a detector, or that have changed since it scored them."""

@@ -85,8 +85,10 @@ def publish_verdicts(
     """Bring the verdicts of a detector's champion on a store's items up to date: scores, anomalies and incidents.
 
     By default that is the detector that serves; then those of the domain's other voices are published as well. Items
-    that have not changed since the last time are left alone, unless all are to be judged `anew`.
+    that have not changed since the last time are left alone, unless all are to be judged `anew`. Those of a domain that
+    follows another are made first of what that has read.
     """
+    domain.derive(store, settings)
     serving = name or serving_detector(settings, domain)
     version = load_scorer(settings, domain, serving).card.version
     entities = domain.latest(store)
@@ -103,7 +105,7 @@ def publish_verdicts(
 def publish_for_all(store: Store, settings: Settings, domain: Domain) -> Published:
     """As `publish_verdicts`, of a domain and, before it, of those that follow it and have items."""
     for follower in followers(domain):
-        if follower.days(store):
+        if follower.last_change(store) != 0:
             publish_verdicts(store, settings, follower)
     return publish_verdicts(store, settings, domain)
 

@@ -40,9 +40,13 @@ from hdfs_pipeline.verdicts.words import with_people
 WATCHER: Final = "watcher"
 """In the place of a domain's name, of incidents about the watcher itself. They are related to none of a cluster's."""
 # A stream and a batch may both judge an item: the batch, which sees all of it, counts.
-COUNTED: Final = """FROM anomalies WHERE domain = $domain AND status <> 'withdrawn'
+_COUNTING: Final = """FROM {} WHERE domain = $domain AND status <> 'withdrawn'
     QUALIFY row_number() OVER (PARTITION BY item, detector ORDER BY origin <> 'batch', scored_at DESC) = 1"""
+COUNTED: Final = _COUNTING.format("anomalies")
 """SQL: the anomalies of `$domain` that become incidents."""
+_LATE: Final = """(FROM anomalies WHERE item IN (SELECT item FROM anomalies
+    WHERE domain = $domain AND coalesce(told_to, last_time) >= to_timestamp($since) - INTERVAL 1 SECOND))"""
+"""Those of items of which some end at `$since` or later: so the others need not be compared."""
 _UNTOLD: Final = """SELECT item,
         first(coalesce(explanation ->> '$.broken[0].rule', '') ORDER BY origin <> 'batch', scored_at DESC)
     FROM anomalies WHERE domain = $domain AND item IN (SELECT item FROM anomalies
@@ -57,11 +61,12 @@ _ANOMALIES: Final = f"""SELECT coalesce(e.entity, a.entity) AS entity, a.* EXCLU
             explanation ->> '$.hint' AS hint, epoch(first_time) AS first,
             epoch(coalesce(told_from, if($steps, last_time, first_time))) AS began,
             epoch(coalesce(told_to, last_time)) AS ended
-        {COUNTED}
+        {_COUNTING.format(_LATE)}
     ) a LEFT JOIN (SELECT alias, any_value(entity) AS entity FROM entities GROUP BY alias) e ON e.alias = a.entity
     WHERE ended >= $since ORDER BY began, item, detector"""
 _SCORED: Final = """SELECT entity, list(DISTINCT epoch(time) ORDER BY epoch(time)) FROM scores
     WHERE domain = $domain AND time >= to_timestamp($since) GROUP BY entity"""
+_UNTIL: Final = "SELECT epoch(max(time)) FROM scores WHERE domain = $domain AND time >= to_timestamp($since)"
 _KNOWN: Final = """SELECT id, entity, kinds, epoch(started_at), epoch(ended_at) FROM incidents
     WHERE domain = ? AND ended_at >= to_timestamp(?)"""
 # What is about all of a cluster has to begin with another trouble to belong to it: it often goes on for long.
@@ -125,14 +130,17 @@ def publish_incidents(store: Store, settings: Settings, domain: Domain, since: f
     usual, kinds = domain.usual(store, settings), domain.kinds(store, settings)
     with store.read() as con:
         since = _begin(con, domain, grouping, since)
+        if not np.isfinite(since):
+            return []
         about = {"domain": domain.name, "since": since}
         anomalies: pa.Table = con.sql(_ANOMALIES, params=about | {"steps": grouping.steps}).to_arrow_table()
-        scored = dict(con.execute(_SCORED, about).fetchall())
+        scored = dict(con.execute(_SCORED, about).fetchall()) if grouping.steps else {}
+        ((until,),) = con.execute(_UNTIL, about).fetchall()
         names = dict(con.execute(_NAMES).fetchall())
         regrouped = con.execute(_REGROUPED, [domain.name]).fetchall()
     is_episode = pc.is_in(anomalies["detector"], pa.array(grouping.episodes, pa.string()))
     items, episodes = anomalies.filter(pc.invert(is_episode)), anomalies.filter(is_episode)
-    found = list(_grouped(items, scored, domain, grouping, usual.get(ENTITY, {})))
+    found = list(_grouped(items, scored, until or 0.0, domain, grouping, usual.get(ENTITY, {})))
     if kinds:
         found = with_lone_ones(merged(found, kinds, grouping.rule.gap_s), kinds, grouping.lone_gap_s)
     found = [*domain.incidents(store, settings, found), *(_episode(domain, row) for row in episodes.to_pylist())]
@@ -147,6 +155,7 @@ def publish_incidents(store: Store, settings: Settings, domain: Domain, since: f
 def _begin(con: Connection, domain: Domain, grouping: Grouping, since: float | None) -> float:
     """From when on anomalies are grouped, Unix seconds: from the beginning of each incident that may change.
 
+    Infinity where nothing came, and no incident goes on.
     No anomaly lasts from before that time until after it: it could belong to an incident that is left as it is.
     """
     if since == 0.0:
@@ -162,7 +171,7 @@ def _begin(con: Connection, domain: Domain, grouping: Grouping, since: float | N
         began = [con.execute(sql, looked).fetchall()[0][0] for sql in (_BEGAN, _LASTING)]
         earliest = min([since, *(each for each in began if each is not None)])
         if earliest == since:
-            return since if np.isfinite(since) else 0.0
+            return since
         since = earliest
 
 
@@ -228,16 +237,20 @@ def _told(anomalies: pa.Table) -> dict[str, Told]:
 def _grouped(
     anomalies: pa.Table,
     scored: Mapping[str, Sequence[float]],
+    until: float,
     domain: Domain,
     grouping: Grouping,
     usual: Mapping[str, float],
 ) -> Iterable[Incident]:
-    """Runs of anomalies of one entity and kind; `scored` are the times of each entity's scored items, in order."""
+    """Runs of anomalies of one entity and kind.
+
+    `scored` are the times of each entity's scored items, in order, where items are steps; `until` is the last of all.
+    """
     plain = ("entity", "kind", "detector", "item", "version", "score", "threshold", "began", "ended")
     columns = {name: anomalies[name].to_numpy(zero_copy_only=False) for name in plain}
     if anomalies["blamed"].null_count < len(anomalies):
         columns["entity"] = _culprits(columns, anomalies["blamed"].to_pylist(), grouping.rule.gap_s, usual)
-    until = max([*(times[-1] for times in scored.values()), *columns["ended"].tolist()], default=0.0)
+    until = max([until, *columns["ended"].tolist()])
     for (entity, kind), rows in _by(columns, "entity", "kind"):
         part = {name: values[rows] for name, values in columns.items()}
         flagged = [_flagged(part, own) for _, own in _by(part, "detector")]

@@ -68,11 +68,12 @@ def _basis(settings: Settings, domain: Domain, scorer: Scorer) -> str:
 
 def _to_judge(store: Store, domain: Domain, revision: int | None) -> tuple[Selection, int]:
     """The items that changed after a revision, all where it is None, and the last revision."""
-    changed = domain.changed(store, -1 if revision is None else revision)
-    if changed is None:
+    last = domain.last_change(store)  # what changes from now on is judged now as well, and once more the next time
+    if last is None:
         return EVERYTHING, -1
-    last, keys = changed
-    return (EVERYTHING if revision is None or revision < 0 else Selection(items=keys)), last
+    if revision is None or revision < 0:
+        return EVERYTHING, last
+    return Selection(items=domain.changed(store, revision)), last
 
 
 def score_selection(

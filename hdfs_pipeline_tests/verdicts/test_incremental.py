@@ -17,9 +17,10 @@ from hdfs_pipeline.domains.following import read_for_all
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.verdicts.files import publish_verdicts
 from hdfs_pipeline.verdicts.rebuild import rebuild
-from hdfs_pipeline_tests.domains.daemons.written import DN1, DN2, NN, usual, write
+from hdfs_pipeline_tests.domains.daemons.written import DN1, DN2, NN, line, usual, write
 from hdfs_pipeline_tests.homes import BLOCKS, Home, open_home
 
+STARTUP = "STARTUP_MSG: \n/************************************************************"
 GOLDEN = Path(__file__).parents[1] / "golden"
 _TABLES = {
     "raw_logs": "SELECT * EXCLUDE (source_id), s.path FROM raw_logs JOIN sources s USING (source_id)",
@@ -28,6 +29,8 @@ _TABLES = {
     "event_templates": "SELECT event_id, seen FROM event_templates WHERE status = 'in use'",
     "daemon_minutes": """SELECT * EXCLUDE (source_id, revision), s.path FROM daemon_minutes
         JOIN sources s USING (source_id)""",
+    "daemon_sources": "SELECT d.daemon, s.path FROM daemon_sources d JOIN sources s USING (source_id)",
+    "daemon_lives": "SELECT * EXCLUDE (revision) FROM daemon_lives WHERE number > 0",
     "scores": "SELECT * EXCLUDE (scored_at) FROM scores",
     "anomalies": "SELECT * EXCLUDE (scored_at) FROM anomalies",
     "incidents": "SELECT * EXCLUDE (changed_at, id, related) FROM incidents",
@@ -62,9 +65,12 @@ def pieces(texts: dict[str, bytes], rng: random.Random, rounds: int) -> list[dic
 
 
 def logs(folder: Path, rng: random.Random) -> dict[str, bytes]:
-    """Logs of a NameNode and two DataNodes, beside real lines of blocks."""
+    """Logs of a NameNode and two DataNodes, of which one starts again and one falls silent, beside lines of blocks."""
     first = rng.randrange(20)
-    texts = {path.name: path.read_bytes() for path in write(folder, range(first, first + 20))}
+    start = line((first + rng.randrange(20)) * 60 + 30, STARTUP)
+    texts = {path.name: path.read_bytes() for path in write(folder, range(first, first + 20), {DN1: [start]})}
+    lines = texts[DN2].splitlines(keepends=True)
+    texts[DN2] = b"".join(lines[: rng.randrange(len(lines) // 2, len(lines))])
     assert {NN, DN1, DN2} == texts.keys() and usual(NN, 0)
     for path in sorted(GOLDEN.glob("hadoop_3.4_*.log")):
         texts[path.name] = b"".join(path.read_bytes().splitlines(keepends=True)[: rng.randrange(50, 400)])

@@ -71,7 +71,7 @@ def chain() -> dg.Definitions:
         },
     )
     checks = [
-        schema_check(daemon_minutes, "daemon_minutes", "daemon_addresses", "daemon_sources"),
+        schema_check(daemon_minutes, "daemon_minutes", "daemon_addresses", "daemon_sources", "daemon_lives"),
         unique_keys_check(daemon_minutes, "daemon_minutes"),
     ]
     return dg.Definitions.merge(dg.Definitions(assets=[daemon_minutes], asset_checks=checks), learned)

@@ -18,7 +18,7 @@ from hdfs_pipeline.domains.blocks.kept_catalogue import kept_label
 from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
 from hdfs_pipeline.domains.blocks.lives import DELETION
-from hdfs_pipeline.domains.blocks.matrix import DOMAIN, changed_since, settle
+from hdfs_pipeline.domains.blocks.matrix import DOMAIN, changed_since, last_change, settle
 from hdfs_pipeline.domains.blocks.mining import difference
 from hdfs_pipeline.domains.blocks.nodes import heard
 from hdfs_pipeline.domains.blocks.parse import parse
@@ -286,7 +286,12 @@ class Blocks(Domain):
         """See `Domain.recount`: events, and the event matrix."""
         return settle(store, settings, parse(store, settings, anew=True).catalogue)
 
-    def changed(self, store: Store, revision: int) -> tuple[int, list[int]]:
+    def last_change(self, store: Store) -> int:
+        """See `Domain.last_change`."""
+        with store.read() as con:
+            return last_change(con)
+
+    def changed(self, store: Store, revision: int) -> list[int]:
         """See `Domain.changed`: blocks with other counts, or of whose life more is known."""
         with store.read() as con:
             return changed_since(con, revision)

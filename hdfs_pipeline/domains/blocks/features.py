@@ -37,6 +37,8 @@ _LIVES: Final = f"""WITH own AS (SELECT first_time AS began FROM event_matrix WH
         UNION ALL SELECT block_id, counts, unfinished, apart FROM event_matrix m JOIN near ON m.rowid = near.row
     ) ORDER BY apart, block_id"""
 
+_PLACES: Final = "SELECT rowid FROM event_matrix WHERE block_id IN (SELECT unnest($items::BIGINT[]))"
+
 # Logs repeat themselves: a million blocks have a few hundred vectors. So each vector is read once, and of a block just
 # its id and its time.
 _DISTINCT: Final = """SELECT counts, alarms, unfinished, label, kind,
@@ -88,7 +90,7 @@ def _condition(where: Selection) -> tuple[str, dict[str, Any]]:
     conditions = ["true"]
     parameters: dict[str, Any] = {}
     if where.items is not None:
-        conditions.append("m.block_id IN (SELECT unnest($items::BIGINT[]))")
+        conditions.append(f"m.rowid IN ({_PLACES})")
         parameters["items"] = list(where.items)
         if len(where.items) == 1:  # DuckDB skips row groups whose range an equation cannot meet
             conditions, parameters = ["m.block_id = $item"], {"item": where.items[0]}

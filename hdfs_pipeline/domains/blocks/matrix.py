@@ -29,6 +29,9 @@ _LIVES: Final = "matrix_lives"
 _WITHDRAWN: Final = "withdrawals"
 """Keys of `meta`: the last revision, what the lives were looked at with, how often records went."""
 _KNOWN: Final = ", ".join(EVENT_MATRIX.names)
+# Looked for are the places of rows, by one small column; only the rows that are asked for are read.
+_ASKED: Final = f"""SELECT {_KNOWN} FROM event_matrix WHERE rowid IN (
+    SELECT m.rowid FROM event_matrix m SEMI JOIN asked_blocks USING (block_id))"""
 _SEEN: Final = "SELECT event_id FROM event_templates WHERE status = 'in use' AND seen > 0 ORDER BY event_id"
 _DOUBTED: Final = """unfinished IS NULL OR $all OR first_time < make_timestamptz($first::BIGINT)
     OR last_time >= make_timestamptz($last::BIGINT)"""
@@ -129,11 +132,15 @@ def settle(store: Store, settings: Settings, catalogue: Catalogue) -> int:
         return int(con.execute("SELECT count(*) FROM event_matrix").fetchall()[0][0])
 
 
-def changed_since(con: Connection, revision: int) -> tuple[int, list[int]]:
-    """The last revision, and the blocks that changed after `revision`, by id."""
-    (last,) = con.execute("SELECT coalesce(max(revision), 0) FROM event_matrix").fetchall()[0]
+def last_change(con: Connection) -> int:
+    """The number of the last change; 0 before the first."""
+    return counter(con, _REVISION)
+
+
+def changed_since(con: Connection, revision: int) -> list[int]:
+    """The blocks that changed after `revision`, by id."""
     rows = con.execute("SELECT block_id FROM event_matrix WHERE revision > ? ORDER BY block_id", [revision]).fetchall()
-    return int(last), [block for (block,) in rows]
+    return [block for (block,) in rows]
 
 
 def _before(con: Connection) -> dict[str, Any]:
@@ -153,7 +160,7 @@ def _moved(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 
 def _known(con: Connection, block_ids: pa.ChunkedArray) -> pa.Table:
     con.register("asked_blocks", pa.table({"block_id": block_ids}))
-    known = con.sql(f"SELECT {_KNOWN} FROM event_matrix SEMI JOIN asked_blocks USING (block_id)").to_arrow_table()
+    known = con.sql(_ASKED).to_arrow_table()
     con.unregister("asked_blocks")
     return known.cast(EVENT_MATRIX)
 

@@ -132,7 +132,8 @@ def usual(store: Store, catalogue: Catalogue, knowledge: Knowledge) -> dict[str,
     with store.read() as con:
         latest = con.execute(
             f"""SELECT block_id FROM event_matrix
-            ANTI JOIN (SELECT item FROM anomalies WHERE domain = 'blocks') ON item = 'blk_' || block_id
+            ANTI JOIN (SELECT substr(item, 5)::BIGINT AS block_id FROM anomalies WHERE domain = 'blocks')
+            USING (block_id)
             ORDER BY last_time DESC, block_id LIMIT {_USUAL}"""
         ).fetchall()
     shares = {ENTITY: usual_share(store)}

@@ -10,15 +10,20 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.daemons.catalogue import BLOCKS, ONLY_OF_BLOCKS, Described, described
 from hdfs_pipeline.domains.daemons.item import DOMAIN
-from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, told_sql
-from hdfs_pipeline.store.counters import next_number
+from hdfs_pipeline.domains.daemons.lives import publish_lives
+from hdfs_pipeline.domains.daemons.minutes import told_sql
+from hdfs_pipeline.domains.daemons.naming import name_daemons
+from hdfs_pipeline.scoring.judged import forget
+from hdfs_pipeline.store.counters import counter, next_number
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
 _ANEW: Final = "sources ANTI JOIN (FROM daemon_sources WHERE catalogue = $catalogue) USING (source_id)"
+_GONE: Final = "source_id NOT IN (SELECT source_id FROM sources)"
 _STALE: Final = f"""CREATE OR REPLACE TEMP TABLE stale_minutes AS
     WITH anew AS (SELECT source_id FROM {_ANEW})
     SELECT source_id, minute FROM changed_minutes
     UNION SELECT source_id, minute FROM daemon_minutes SEMI JOIN anew USING (source_id)
+    UNION SELECT source_id, minute FROM daemon_minutes WHERE {_GONE}
     UNION SELECT source_id, time_bucket(INTERVAL 1 MINUTE, time) FROM raw_logs
         WHERE source_id IN (SELECT source_id FROM anew)"""
 # Zones of the table are left out by their times, which the minutes of a join do not tell DuckDB.
@@ -63,14 +68,15 @@ _COUNTED: Final = pa.schema(
 )
 _REVISION: Final = "daemons_revision"
 """Key of `meta`: number of the last change."""
-_GONE: Final = "source_id NOT IN (SELECT source_id FROM sources)"
 _MINUTES: Final = "(source_id, minute) IN (SELECT (source_id, minute) FROM publish_stale)"
+_ITEMS: Final = "minute IN (SELECT minute FROM items_before)"
 
 
 def bring_up_to_date(store: Store) -> int:
     """Count the minutes anew in which records of `raw_logs` came or went; returns the number of minutes.
 
     All minutes of a source are counted that was never counted, or by another catalogue. Counting twice changes nothing.
+    The verdicts on items of which no record is left go with them.
     """
     known = described()
     about = {"catalogue": known.label}
@@ -86,48 +92,34 @@ def bring_up_to_date(store: Store) -> int:
     with store.write() as con:
         revision = next_number(con, _REVISION)
         minutes = minutes.append_column("revision", pa.repeat(revision, len(minutes)))
+        _note_items(con, stale)
         _publish(con, stale, {"daemon_minutes": minutes, "daemon_addresses": addresses})
         publish_into(con, "daemon_sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
         con.execute("DELETE FROM changed_minutes WHERE revision <= ?", [latest])
         for table in ("daemon_minutes", "daemon_addresses", "daemon_sources"):
             con.execute(f"DELETE FROM {table} WHERE {_GONE}")
-        _notice_names(con)
+        name_daemons(con)
+        publish_lives(con, revision)
+        _forget_items(con)
     return stale.num_rows
 
 
-def changed_since(con: Connection, revision: int) -> tuple[int, list[str]]:
-    """The last change, and the items that may differ since `revision`: those from the first changed minute on.
+def last_change(con: Connection) -> int:
+    """The number of the last change; 0 before the first."""
+    return counter(con, _REVISION)
 
-    With them goes the last item of each daemon before that minute: what comes after it says whether it was silent.
+
+def changed_since(con: Connection, revision: int) -> list[str]:
+    """The items that were counted anew since `revision`, and those around which a silence or a start looks otherwise.
+
+    Some of them may be no items any more.
     """
-    last, first = con.execute(
-        "SELECT coalesce(max(revision), 0), min(minute) FILTER (revision > ?) FROM daemon_minutes", [revision]
-    ).fetchall()[0]
-    if first is None:
-        return int(last), []
     rows = con.execute(
-        f"""WITH told AS ({told_sql()}),
-            before AS (SELECT kind, entity, max(minute) AS minute FROM told WHERE minute < $first GROUP BY ALL)
-        SELECT DISTINCT key FROM told WHERE minute >= $first
-        UNION SELECT key FROM told SEMI JOIN before USING (kind, entity, minute) ORDER BY key""",
-        {"first": first},
+        f"""SELECT DISTINCT key FROM ({told_sql("revision > $revision")})
+        UNION SELECT item FROM daemon_lives WHERE revision > $revision ORDER BY 1""",
+        {"revision": revision},
     ).fetchall()
-    return int(last), [key for (key,) in rows]
-
-
-def _notice_names(con: Connection) -> None:
-    """Have all minutes judged anew where a source's daemon is known by another name now: their ids have changed."""
-    con.execute(
-        f"CREATE OR REPLACE TEMP TABLE daemons_now AS SELECT source_id, kind, entity FROM ({daemon_names_sql()})"
-    )
-    renamed = """EXISTS (FROM daemon_sources d JOIN daemons_now n USING (source_id)
-        WHERE d.daemon IS NOT NULL AND d.daemon <> n.kind || ' ' || n.entity)"""
-    con.execute(f"DELETE FROM judged WHERE domain = ? AND {renamed}", [DOMAIN])
-    con.execute(
-        """UPDATE daemon_sources SET daemon = n.kind || ' ' || n.entity FROM daemons_now n
-        WHERE n.source_id = daemon_sources.source_id AND daemon IS DISTINCT FROM n.kind || ' ' || n.entity"""
-    )
-    con.execute("DROP TABLE daemons_now")
+    return [key for (key,) in rows]
 
 
 def records_wait(store: Store) -> bool:
@@ -138,7 +130,7 @@ def records_wait(store: Store) -> bool:
 
 def _news(con: Connection, known: Described) -> bool:
     sql = f"""SELECT EXISTS (FROM changed_minutes) OR EXISTS (FROM {_ANEW})
-        OR EXISTS (FROM daemon_sources WHERE {_GONE})"""
+        OR EXISTS (FROM daemon_sources WHERE {_GONE} OR daemon IS NULL)"""
     return bool(con.execute(sql, {"catalogue": known.label}).fetchall()[0][0])
 
 
@@ -167,3 +159,20 @@ def _publish(con: Connection, stale: pa.Table, tables: Mapping[str, pa.Table]) -
             publish_into(con, name, rows)
     finally:
         con.unregister("publish_stale")
+
+
+def _note_items(con: Connection, stale: pa.Table) -> None:
+    """Keep which items there are in the `stale` minutes, for `_forget_items`."""
+    con.register("publish_stale", stale)
+    told = told_sql("minute IN (SELECT minute FROM publish_stale)")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE items_before AS SELECT DISTINCT key, minute FROM ({told})")
+    con.unregister("publish_stale")
+
+
+def _forget_items(con: Connection) -> None:
+    """Forget the verdicts on the items that were there before, and are no more."""
+    gone = con.execute(f"SELECT key FROM items_before ANTI JOIN ({told_sql(_ITEMS)}) USING (key)").fetchall()
+    items = [key for (key,) in gone]
+    forget(con, DOMAIN, items)
+    con.execute("DELETE FROM daemon_lives WHERE item IN (SELECT unnest(?::VARCHAR[]))", [items])
+    con.execute("DROP TABLE items_before")

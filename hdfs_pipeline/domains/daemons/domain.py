@@ -10,7 +10,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.contract import EVERYTHING, Domain, Facts, Place, Read, Selection, Told
 from hdfs_pipeline.domains.daemons import explain, search
 from hdfs_pipeline.domains.daemons.catalogue import KINDS
-from hdfs_pipeline.domains.daemons.counting import bring_up_to_date, changed_since
+from hdfs_pipeline.domains.daemons.counting import bring_up_to_date, changed_since, last_change
 from hdfs_pipeline.domains.daemons.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.daemons.item import DOMAIN, MINUTE
 from hdfs_pipeline.domains.daemons.knowledge import knowledge_of
@@ -155,10 +155,15 @@ class Daemons(Domain):
     def recount(self, store: Store, settings: Settings) -> int:
         """See `Domain.recount`: all minutes."""
         with store.write() as con:
-            con.execute("DELETE FROM daemon_sources")
+            con.execute("DELETE FROM daemon_sources; DELETE FROM daemon_lives")
         return bring_up_to_date(store)
 
-    def changed(self, store: Store, revision: int) -> tuple[int, list[str]]:
+    def last_change(self, store: Store) -> int:
+        """See `Domain.last_change`."""
+        with store.read() as con:
+            return last_change(con)
+
+    def changed(self, store: Store, revision: int) -> list[str]:
         """See `Domain.changed`: minutes that were counted anew, and those that they say more about."""
         with store.read() as con:
             return changed_since(con, revision)

@@ -9,7 +9,8 @@ import pyarrow as pa
 from hdfs_pipeline.domains.contract import Facts, Place
 from hdfs_pipeline.domains.daemons.catalogue import BLOCKS, CRASHED, KINDS, RESTARTED, SILENT, START, described
 from hdfs_pipeline.domains.daemons.item import MINUTE, take_apart
-from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql, told_sql, within
+from hdfs_pipeline.domains.daemons.minutes import OF_ITEMS, minutes_of, told_sql
+from hdfs_pipeline.domains.daemons.naming import daemon_names_sql
 from hdfs_pipeline.scoring.explain import SEVERITIES, Difference, Vocabulary
 from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Store, dicts
@@ -45,13 +46,13 @@ def _new(first: Difference) -> str:
 
 def facts(store: Store, keys: Sequence[str] | None = None) -> dict[str, Facts]:
     """Times and number of records of daemon minutes, of all by default."""
-    only, parameters = "", {}
+    told, only, parameters = told_sql(), "", {}
     if keys is not None:
-        only = "WHERE minute BETWEEN $first AND $last AND key IN (SELECT unnest($keys::VARCHAR[]))"
-        parameters = {"keys": list(keys)} | dict(zip(("first", "last"), within(keys), strict=True))
+        told, only = told_sql(OF_ITEMS), "WHERE key IN (SELECT unnest($keys::VARCHAR[]))"
+        parameters = {"keys": list(keys), "minutes": minutes_of(keys)}
     with store.read() as con:
         rows = con.execute(
-            f"""SELECT key, min(first_time), max(last_time), sum(records)::BIGINT FROM ({told_sql()}) {only}
+            f"""SELECT key, min(first_time), max(last_time), sum(records)::BIGINT FROM ({told}) {only}
             GROUP BY key ORDER BY key""",
             parameters,
         ).fetchall()
@@ -77,9 +78,9 @@ def places(store: Store, telling: Mapping[str, Sequence[str]]) -> dict[str, Plac
                 f"""SELECT key, any_value(entity) AS entity, coalesce(arg_min(path, first_time) FILTER (tells),
                     arg_min(path, first_time)) AS path, min(first_time) FILTER (tells) AS first,
                     max(last_time) FILTER (tells) AS last, min(first_time) AS first_time, max(last_time) AS last_time
-                FROM (SELECT *, list_contains(telling, event_id) AS tells FROM ({told_sql()})
-                    JOIN wanted_minutes USING (key) WHERE minute BETWEEN $first AND $last) GROUP BY key""",
-                dict(zip(("first", "last"), within(telling), strict=True)),
+                FROM (SELECT *, list_contains(telling, event_id) AS tells FROM ({told_sql(OF_ITEMS)})
+                    JOIN wanted_minutes USING (key)) GROUP BY key""",
+                {"minutes": minutes_of(telling)},
             )
         finally:
             con.unregister("wanted_minutes")

@@ -3,13 +3,12 @@
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from hdfs_pipeline.domains.contract import EVERYTHING, Selection
-from hdfs_pipeline.domains.daemons.catalogue import CRASHED, KINDS, RESTARTED, SILENT, described
+from hdfs_pipeline.domains.daemons.catalogue import KINDS, described
 from hdfs_pipeline.domains.daemons.item import DOMAIN, MINUTE
 from hdfs_pipeline.domains.daemons.knowledge import knowledge_of
-from hdfs_pipeline.domains.daemons.minutes import lives, told_sql, within
+from hdfs_pipeline.domains.daemons.minutes import OF_ITEMS, minutes_of, told_sql
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.features import FeatureMatrix
@@ -20,11 +19,13 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
 FAMILY: Final = "minutes"
-_LIVES: Final = {
-    RESTARTED: ("restarted", "start_key"),
-    CRASHED: ("crashed", "start_key"),
-    SILENT: ("silent", "last_key"),
-}
+_ITEMS: Final = """SELECT key, epoch_us(first_time) AS time, kind FROM (
+        SELECT key, min(first_time) AS first_time, any_value(if(topic = '', kind, '')) AS kind
+        FROM ({told}) GROUP BY key
+    ) WHERE {named} ORDER BY key"""
+_COUNTS: Final = """SELECT key, event_id, sum(records)::BIGINT AS records FROM ({told})
+        SEMI JOIN wanted_minutes USING (key) GROUP BY ALL
+    UNION ALL SELECT item, event_id, number FROM daemon_lives SEMI JOIN wanted_minutes ON key = item"""
 
 
 def load_dataset(store: Store, settings: Settings, where: Selection = EVERYTHING) -> Dataset:
@@ -32,37 +33,26 @@ def load_dataset(store: Store, settings: Settings, where: Selection = EVERYTHING
 
     Raises: DataError where no record of a daemon was read yet.
     """
-    import pyarrow.compute as pc
-
     known = described()
-    having, parameters = _having(where)
+    only, named, parameters = _selected(where)
     with store.read() as con:
         if not con.execute("SELECT 1 FROM daemon_minutes LIMIT 1").fetchall():
             raise DataError("no records of daemons have been read in this home yet: run `hdfs-pipeline ingest PATH`")
-        items = con.sql(
-            f"""SELECT key, epoch_us(min(first_time)) AS time, any_value(if(topic = '', kind, '')) AS kind
-            FROM ({told_sql()}) WHERE true {_named(where)} GROUP BY key {having} ORDER BY key""",
-            params=parameters,
-        ).to_arrow_table()
+        told = told_sql(only)
+        items = con.sql(_ITEMS.format(told=told, named=named), params=parameters).to_arrow_table()
         con.register("wanted_minutes", items.select(["key"]))
         try:
-            counts = con.sql(
-                f"""SELECT key, event_id, sum(records) AS records FROM ({told_sql()})
-                SEMI JOIN wanted_minutes USING (key) GROUP BY ALL"""
-            ).to_arrow_table()
+            minutes = {name: value for name, value in parameters.items() if f"${name}" in only}
+            counts = con.sql(_COUNTS.format(told=told), params=minutes).to_arrow_table()
         finally:
             con.unregister("wanted_minutes")
-        around = lives(con, where.items)
         words = words_of(con, DOMAIN, MINUTE.parse)
     keys = np.array(items["key"].to_pylist(), str)
     values = np.zeros((len(keys), len(known.columns)), np.float32)
     place = {name: at for at, name in enumerate(known.columns)}
     events = np.array([place[event] for event in counts["event_id"].to_pylist()], np.int64)
-    values[_rows(keys, counts["key"])[0], events] = counts["records"].to_numpy()
-    for column, (name, key) in _LIVES.items():
-        some = around.filter(pc.greater(around[name], 0))
-        rows, there = _rows(keys, some[key])
-        values[rows, place[column]] = some[name].to_numpy()[there]
+    rows = np.searchsorted(keys, np.array(counts["key"].to_pylist(), str))
+    values[rows, events] = counts["records"].to_numpy()
     kind = np.array(items["kind"].to_pylist(), str)
     for name in KINDS:
         values[:, place[name.upper()]] = kind == name
@@ -77,30 +67,16 @@ def load_dataset(store: Store, settings: Settings, where: Selection = EVERYTHING
     return overlay(data, words)
 
 
-def _named(where: Selection) -> str:
-    """The named items as SQL; their minutes beside their ids, for only these are read then."""
-    if where.items is None:
-        return ""
-    return "AND minute BETWEEN $first AND $last AND key IN (SELECT unnest($items::VARCHAR[]))"
-
-
-def _having(where: Selection) -> tuple[str, dict[str, Any]]:
-    """The rest of a selection as SQL, and all its parameters."""
+def _selected(where: Selection) -> tuple[str, str, dict[str, Any]]:
+    """A selection as SQL: over rows of `daemon_minutes` that it may be about, over items, and the parameters."""
+    only, named = ["true"], ["true"]
     parameters: dict[str, Any] = {}
     if where.items is not None:
-        first, last = within(where.items)
-        parameters = {"items": list(where.items), "first": first, "last": last}
-    if where.began is None:
-        return "", parameters
-    parameters |= {"begin": where.began[0], "end": where.began[1]}
-    return "HAVING min(first_time) >= $begin AND min(first_time) < $end", parameters
-
-
-def _rows(keys: np.ndarray, wanted: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices into sorted `keys` (n,) of those of `wanted` (m,) that are there, and which of them are: (m,) bool."""
-    texts = np.array(wanted.to_pylist(), str)
-    if not len(keys):
-        return np.zeros(0, np.int64), np.zeros(len(texts), bool)
-    rows = np.searchsorted(keys, texts).clip(max=len(keys) - 1)
-    there = keys[rows] == texts
-    return rows[there], there
+        only.append(OF_ITEMS)
+        named.append("key IN (SELECT unnest($items::VARCHAR[]))")
+        parameters |= {"items": list(where.items), "minutes": minutes_of(where.items)}
+    if where.began is not None:
+        only.append("minute > $begin - INTERVAL 1 MINUTE AND minute < $end")
+        named.append("first_time >= $begin AND first_time < $end")
+        parameters |= {"begin": where.began[0], "end": where.began[1]}
+    return " AND ".join(only), " AND ".join(named), parameters

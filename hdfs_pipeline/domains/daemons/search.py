@@ -7,7 +7,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.contract import Told
 from hdfs_pipeline.domains.daemons.catalogue import BLOCKS, described
 from hdfs_pipeline.domains.daemons.item import FORM
-from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql
+from hdfs_pipeline.domains.daemons.naming import daemon_names_sql
 from hdfs_pipeline.errors import UsageError, unknown
 from hdfs_pipeline.scoring.catalogue import UNKNOWN
 from hdfs_pipeline.scoring.patterns import STEP, Pattern, Span, patterns_of, window

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.daemons.catalogue import CRASHED, RESTARTED, START, described
 from hdfs_pipeline.domains.daemons.item import take_apart
-from hdfs_pipeline.domains.daemons.minutes import daemon_names_sql
+from hdfs_pipeline.domains.daemons.naming import daemon_names_sql
 from hdfs_pipeline.store.quoting import quoted, quoted_list
 from hdfs_pipeline.store.store import Store
 

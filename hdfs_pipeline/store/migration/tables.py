@@ -102,6 +102,8 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
         con.execute(_STATUSES)
     if version < 8:
         _count_anew(con)
+    if "daemon_lives" not in there:
+        con.execute("UPDATE daemon_sources SET daemon = NULL")  # so that they are looked at once
     facts = [str(SCHEMA_VERSION), " ".join(TABLES)]
     con.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?), ('tables', ?)", facts)
 

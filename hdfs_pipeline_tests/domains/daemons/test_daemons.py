@@ -117,15 +117,19 @@ def test_records_of_no_known_daemon_tell_of_no_silence_and_no_restart(tmp_path: 
     """They came without a host, from any number of daemons."""
     home = open_home(tmp_path / "home")
     paths = write(tmp_path / "logs", range(30), {DN1: [at(12, STARTUP)]})
-    kept = [text for text in paths[1].read_text().splitlines(keepends=True) if not "2026-11-20 22:22" < text < "3"]
+    lines = paths[1].read_text().splitlines(keepends=True)
+    kept = [text for text in lines if not "2026-11-20 22:22" < text < "3" and "dest: /" not in text]
     paths[1].write_text("".join(kept))
-    read(home, paths)
+    BLOCKS.read(home.store, home.settings, [str(path) for path in paths])
     with home.store.write() as con:
         ((source,),) = con.execute("SELECT source_id FROM sources WHERE path LIKE '%dn1.log'").fetchall()
         con.execute("UPDATE sources SET source_id = -source_id, host = '' WHERE source_id = ?", [source])
-        con.execute("UPDATE daemon_minutes SET source_id = -source_id WHERE source_id = ?", [source])
-        con.execute("DELETE FROM daemon_addresses WHERE source_id = ?", [source])
-    assert not {kind for item, kind in found(home).items() if " unknown " in item}
+        for table in ("raw_logs", "changed_minutes"):
+            con.execute(f"UPDATE {table} SET source_id = -source_id WHERE source_id = ?", [source])
+    DAEMONS.derive(home.store, home.settings)
+    anomalies = found(home)
+    assert home.rows("SELECT count(*) FROM scores WHERE item LIKE '% unknown %'") != [(0,)]
+    assert not {kind for item, kind in anomalies.items() if " unknown " in item}
 
 
 def test_a_file_of_which_no_daemon_is_known_tells_of_no_silence_and_no_restart(tmp_path: Path) -> None:
@@ -193,6 +197,60 @@ def test_only_what_is_new_is_counted(tmp_path: Path) -> None:
     BLOCKS.read(home.store, home.settings, [str(paths[0])])
     assert records_wait(home.store)
     assert DAEMONS.derive(home.store, home.settings) == 2, "the new minute, and the one that the last record was in"
+
+
+def test_an_update_judges_what_changed_and_no_more(tmp_path: Path) -> None:
+    """What was written before stays as it is; a silence that begins is told of the minute before it, up to an hour."""
+    home = open_home(tmp_path / "home")
+    paths = write(tmp_path / "logs", range(20))
+    read(home, paths)
+    found(home)
+
+    def judged_after(minutes: range) -> set[str]:
+        ((before,),) = home.rows("SELECT max(scored_at) FROM scores")
+        for path in paths[::2]:
+            lines = write(tmp_path / "more", minutes)[paths.index(path)].read_text()
+            path.write_text(path.read_text() + lines)
+        read(home, paths)
+        found(home)
+        rows = home.rows(f"SELECT item FROM scores WHERE domain = 'daemons' AND scored_at > '{before}'")
+        return {" ".join(item.split()[1:]) for (item,) in rows}
+
+    late = judged_after(range(20, 23))
+    assert {item for item in late if item.startswith("nn1")} == {f"nn1 2026-11-20T22:{m}Z" for m in range(19, 23)}
+    assert not {item for item in late if item.startswith("10.0.0.1")}, "it may go on to write"
+    silent = "10.0.0.1:9866 2026-11-20T22:19Z"
+    assert silent in judged_after(range(23, 40))
+    assert silent in judged_after(range(40, 100))
+    assert home.rows("SELECT number FROM daemon_lives WHERE event_id = 'SILENT'") == [(60,)]
+    assert silent not in judged_after(range(100, 103))
+
+
+def test_a_home_whose_daemons_have_no_names_yet_is_brought_up_to_date(tmp_path: Path) -> None:
+    """It comes from an older release."""
+    home = with_records(tmp_path, {DN1: [at(21, STARTUP)]})
+    before = found(home)
+    with home.store.write() as con:
+        con.execute("UPDATE daemon_sources SET daemon = NULL; DELETE FROM daemon_lives; DELETE FROM scores")
+        con.execute("DELETE FROM judged; DELETE FROM anomalies")
+    assert before
+    assert found(home) == before
+
+
+def test_the_verdicts_on_items_that_are_no_more_go(tmp_path: Path) -> None:
+    """The record of a minute was cut off, and became a trouble, which is an item of its own."""
+    home = open_home(tmp_path / "home")
+    paths = write(tmp_path / "logs", range(5), {DN1: TROUBLE[DN1]})
+    whole = paths[1].read_text()
+    paths[1].write_text(whole[: whole.index("tected pause")])
+    read(home, paths)
+    found(home)
+    cut = PAUSE.rpartition(" ")[0]
+    assert home.rows(f"SELECT count(*) FROM scores WHERE item = '{cut}'") == [(1,)]
+    paths[1].write_text(whole)
+    read(home, paths)
+    assert found(home) == {PAUSE: "JVM pause"}
+    assert home.rows(f"SELECT item FROM scores WHERE item IN ('{cut}', '{PAUSE}')") == [(PAUSE,)]
 
 
 def test_daemons_go_by_their_address_once_it_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hdfs_pipeline.errors import DataError
-from hdfs_pipeline.sources.packing import HEAD_BYTES, DamagedError, packing_of
+from hdfs_pipeline.sources.packing import HEAD_BYTES, DamagedError, ahead, packing_of
 
 Identity = tuple[int, int]
 """Device and inode: the file itself, whatever its name."""
@@ -106,7 +106,7 @@ class LogFile:
         head = raw.read(HEAD_BYTES)
         raw.seek(0)
         if packing := packing_of(head, self.path.suffix):
-            yield from packing.unpack(raw, size)
+            yield from ahead(packing.unpack(raw, size))
         else:
             yield from iter(lambda: raw.read(size), b"")
 

@@ -3,6 +3,7 @@
 import bz2
 import lzma
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Final, NamedTuple
 
 HEAD_BYTES: Final = 512
@@ -74,6 +75,15 @@ def _unzstd(raw: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 Unpack = Callable[[BinaryIO, int], Iterator[bytes]]
+
+
+def ahead(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces, of which the next is unpacked on a thread of its own while the caller works on the last."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, pieces, None)
+        while (piece := coming.result()) is not None:
+            coming = thread.submit(next, pieces, None)
+            yield piece
 
 
 def _stepwise(new: Callable[[], Any], faults: tuple[type[Exception], ...]) -> Unpack:

@@ -4,16 +4,17 @@ import bz2
 import gzip
 import lzma
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from threading import Event, get_ident
 
 import lz4.frame
 import pytest
 import zstandard
 
 from hdfs_pipeline.sources.files import LogFile
-from hdfs_pipeline.sources.packing import PACKINGS
+from hdfs_pipeline.sources.packing import PACKINGS, DamagedError, ahead
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
@@ -96,3 +97,26 @@ def test_one_byte_of_a_packed_file_is_one_that_was_cut(tmp_path: Path, suffix: s
     file = put(tmp_path, f"a.log{suffix}", PACK[suffix](LINES)[:1])
     assert read(file) == b""
     assert file.problem == "the packed file ends early: it was cut short"
+
+
+def test_a_piece_is_unpacked_by_another_thread_while_the_one_before_is_worked_on() -> None:
+    threads, began = [], [Event() for _ in range(4)]
+
+    def pieces() -> Iterator[bytes]:
+        for number, event in enumerate(began):
+            threads.append(get_ident())
+            event.set()
+            yield bytes([number])
+        raise DamagedError("the rest is missing")
+
+    coming = ahead(pieces())
+    assert not began[0].is_set()  # nothing is read before somebody asks
+    assert next(coming) == b"\0"
+    assert began[1].wait(10)
+    assert not began[2].is_set()  # one piece ahead, and no more
+    found = []
+    with pytest.raises(DamagedError, match="rest is missing"):  # in its place: after all that could be read
+        found += [next(coming), next(coming), next(coming)]
+        next(coming)
+    assert found == [b"\1", b"\2", b"\3"]
+    assert get_ident() not in threads

@@ -14,3 +14,15 @@ def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     if not len(array):
         return np.zeros(0, dtype)
     return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+
+
+def listed(column: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The integers (m,) of all lists of a column without nulls, one after the other, and the lists' lengths (n,).
+
+    Read-only. pyarrow's `flatten` imports its functions first, which takes a twentieth of a second.
+    """
+    lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if not len(lists):
+        return np.zeros(0, np.dtype(str(lists.type.value_type))), np.zeros(0, np.int32)
+    ends = numbers(lists.offsets)
+    return numbers(lists.values)[ends[0] : ends[-1]], np.diff(ends)

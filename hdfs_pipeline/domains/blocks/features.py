@@ -21,7 +21,7 @@ from hdfs_pipeline.scoring.feedback import overlay, words_of
 from hdfs_pipeline.scoring.knowledge import Knowledge
 from hdfs_pipeline.scoring.labels import LABELS, UNLABELLED
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.store.columns import numbers
+from hdfs_pipeline.store.columns import listed, numbers
 from hdfs_pipeline.store.store import Store
 
 # Looked for are the places of rows, by two small columns; only the rows that are chosen are read.
@@ -61,7 +61,7 @@ def load_dataset(
         table = con.sql(_DISTINCT.format(condition), params=parameters).to_arrow_table()
         ordered = {}
         if "sequences" in families:
-            keys = np.sort(numbers(table["block_ids"].combine_chunks().flatten()))
+            keys = np.sort(listed(table["block_ids"])[0])
             ordered["sequences"] = block_sequences(con, catalogue, keys, only=where != EVERYTHING)
         words = words_of(con, DOMAIN, BLOCK.parse)
     data = dataset(table, catalogue, knowledge_of(catalogue, settings))
@@ -79,7 +79,7 @@ def lives_near(store: Store, settings: Settings, block_id: int, most: int) -> Fe
         about = {"block": block_id, "most": most}
         table = con.sql(_LIVES, params=about).to_arrow_table()
     width, keys = len(catalogue.columns), numbers(table["block_id"])
-    counts = numbers(table["counts"].combine_chunks().flatten()).reshape(len(keys), width)
+    counts = listed(table["counts"])[0].reshape(len(keys), width)
     unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
     source = (catalogue.label, catalogue.fingerprint)
     return FeatureMatrix(counts.astype(np.float32), keys, catalogue.columns, *source, unfinished)
@@ -106,11 +106,10 @@ def dataset(table: pa.Table, catalogue: Catalogue, knowledge: Knowledge) -> Data
     What they share are `counts`, `alarms`, `unfinished`, `label` and `kind` (or null); their own are `block_ids` and
     `first_times`, microseconds since 1970.
     """
-    lists = table["block_ids"].combine_chunks()
-    keys, times = numbers(lists.flatten()), numbers(table["first_times"].combine_chunks().flatten())
+    (keys, alike), (times, _) = listed(table["block_ids"]), listed(table["first_times"])
     order = np.argsort(keys, kind="stable")
-    at = np.repeat(np.arange(len(table), dtype=np.int32), numbers(lists.value_lengths()))[order]
-    counts = numbers(table["counts"].combine_chunks().flatten()).reshape(len(table), len(catalogue.columns))
+    at = np.repeat(np.arange(len(table), dtype=np.int32), alike)[order]
+    counts = listed(table["counts"])[0].reshape(len(table), len(catalogue.columns))
     unfinished = unfinished_of(table["unfinished"].to_pylist(), catalogue)
     rows = np.arange(len(table))
     distinct = features(rows, counts, numbers(table["alarms"]), catalogue, knowledge, unfinished)

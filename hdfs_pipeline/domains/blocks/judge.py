@@ -24,6 +24,7 @@ from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.features import distinct_rows
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
+from hdfs_pipeline.store.columns import listed
 
 ALARMS: Final = "alarms"
 """The column beside events: how many of a block's records an engineer's search for trouble would find."""
@@ -54,7 +55,7 @@ class BlockJudge:
             counted = pa.concat_tables([self._counted(batch, catalogue) for batch in batches])
             matrix = event_matrix(counted, catalogue)
             keys = matrix["block_id"].to_numpy()
-            values = matrix["counts"].combine_chunks().flatten().to_numpy().reshape(len(keys), len(catalogue.columns))
+            values = listed(matrix["counts"])[0].reshape(len(keys), len(catalogue.columns))
             items = [BLOCK.show(key) for key in keys.tolist()]
             return self._judged(items, values, matrix["alarms"].to_numpy(), catalogue, dict(sorted(unread.items())))
 

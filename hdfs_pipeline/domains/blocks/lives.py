@@ -16,6 +16,7 @@ import pyarrow as pa
 from hdfs_pipeline.scoring.catalogue import FAILURE, Catalogue
 from hdfs_pipeline.scoring.features import Partly, Unfinished
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.columns import listed
 from hdfs_pipeline.store.store import Connection
 
 BEGINNING, END, BOTH, DELETION = WORDS = (
@@ -75,7 +76,7 @@ def unfinished_words(
     `window`: see `recorded`; `seen` are the events that the logs show at all.
     """
     count = len(table)
-    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(count, len(catalogue.columns))
+    counts = listed(table["counts"])[0].reshape(count, len(catalogue.columns))
     first, last = (table[name].cast(pa.int64()).to_numpy() for name in ("first_time", "last_time"))
     begin, end = window
     shown = np.array([column in seen for column in catalogue.columns])

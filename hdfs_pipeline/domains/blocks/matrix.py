@@ -19,6 +19,7 @@ from hdfs_pipeline.domains.blocks.minutes import note_minutes
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.judged import forget
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.columns import listed
 from hdfs_pipeline.store.counters import counter, next_number
 from hdfs_pipeline.store.quoting import quoted_list
 from hdfs_pipeline.store.store import Connection, Store, publish_into
@@ -190,7 +191,7 @@ def _summed(table: pa.Table) -> pa.Table:
         return table
     columns = {name: table[name].to_numpy()[order] for name in ("lines", "alarms")}
     first, last = (table[name].cast(pa.int64()).to_numpy()[order] for name in ("first_time", "last_time"))
-    counts = table["counts"].combine_chunks().flatten().to_numpy().reshape(len(blocks), -1)[order]
+    counts = listed(table["counts"])[0].reshape(len(blocks), -1)[order]
     earliest, latest = np.minimum.reduceat(first, begins), np.maximum.reduceat(last, begins)
     values = np.add.reduceat(counts, begins, axis=0)
     offsets = np.arange(0, values.size + 1, max(values.shape[1], 1), dtype=np.int32)

@@ -1,7 +1,12 @@
 """Columns of Arrow tables as numpy arrays."""
 
+from typing import Final
+
 import numpy as np
 import pyarrow as pa
+
+ROW_GROUP: Final = 122_880
+"""Rows that DuckDB keeps together in a table: the best size of a batch that is read from one."""
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

@@ -19,6 +19,7 @@ from hdfs_pipeline.domains.blocks.nodes import name_nodes, node_votes
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.columns import ROW_GROUP
 from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.scratch import scratch_folder
 from hdfs_pipeline.store.store import Connection, Store, publish_into
@@ -26,7 +27,6 @@ from hdfs_pipeline.store.store import Connection, Store, publish_into
 ENOUGH: Final = 2_000
 """Records that carry a block, by which a stream or the first file of a home chooses its catalogue."""
 _SAMPLE = 50_000  # records that carry a block, from which the catalogue is chosen
-_ROWS: Final = 122_880  # of a batch: a row group of DuckDB's
 _READ: Final = ("source_id", "position", "time", "message", "block_ids", "alarm")
 _MATCHED: Final = pa.schema(
     [
@@ -220,7 +220,7 @@ def _match(store: Store, catalogue: Catalogue, staged: Path) -> _Piece:
     matched = Matched(catalogue)
     with store.read() as con, pq.ParquetWriter(staged, _MATCHED) as file:
         todo = f"SELECT {', '.join(_READ)} FROM raw_logs WHERE event_id IS NULL LIMIT {MOST}"
-        for batch in con.sql(todo).to_arrow_reader(_ROWS):
+        for batch in con.sql(todo).to_arrow_reader(ROW_GROUP):
             columns = [*(batch[name] for name in ("source_id", "position", "block_ids")), matched.take(batch)]
             file.write_batch(pa.record_batch(columns, schema=_MATCHED))
         votes = node_votes(con, "(FROM raw_logs WHERE event_id IS NULL)")

@@ -186,7 +186,7 @@ def in_turn(works: Iterable[Callable[[], Result]]) -> Iterator[Result]:
 def _keep_freed_memory() -> None:
     """Let the C library give freed memory to the next piece of a file, up to `_KEPT` bytes of it.
 
-    By default it gives the pages of large arrays back, and the kernel clears new ones: an eighth of the time from a
+    By default it gives the pages of large arrays back, and the kernel clears new ones: a tenth of the time from a
     file to its matrix.
     """
     libc = ctypes.CDLL(None)

@@ -10,11 +10,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks.kernel import EventMatcher
 from hdfs_pipeline.domains.blocks.naming import naming
 from hdfs_pipeline.domains.blocks.nodes import ADDRESS, IPV6, RECEIVES, usual_share
 from hdfs_pipeline.domains.contract import ENTITY
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.scoring.knowledge import Knowledge, Rule
+from hdfs_pipeline.store.columns import ROW_GROUP
 from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Connection, Store
 
@@ -82,7 +84,6 @@ _RECORDS: Final = f"""SELECT block_id, rule, r.time,
 _UNPARSED: Final = """SELECT source_id, position, message FROM raw_logs WHERE event_id IS NULL AND $only
     AND list_has_any(block_ids, (SELECT list(block_id) FROM wanted_blocks))"""
 _MATCHED_NOW: Final = pa.schema({"source_id": pa.int32(), "position": pa.int64(), "event_id": pa.string()})
-_ROWS: Final = 122_880  # of a batch: a row group of DuckDB's
 _VALUES: Final = ", ".join(f'min("{name}"){_SHOWN_BY.get(name, "")}' for name in TRAITS)
 _SUSPECTS: Final = f"""SELECT block_id AS key, coalesce(min(time) FILTER (tells), max(time)) AS told_from,
         coalesce(max(time) FILTER (tells), max(time)) AS told_to,
@@ -117,12 +118,10 @@ def suspects(store: Store, catalogue: Catalogue, knowledge: Knowledge, rules: Ma
 
 def _matched_now(con: Connection, catalogue: Catalogue, only: str) -> pa.Table:
     """Source, position and event id of the records of wanted blocks that have no event yet."""
-    from hdfs_pipeline.scoring.matching import matcher_of  # compiled code, which readers do without
-
     names = pa.array(catalogue.columns)
     tables = [_MATCHED_NOW.empty_table()]
-    for batch in con.sql(_UNPARSED.replace("$only", only)).to_arrow_reader(_ROWS):
-        events = names.take(pa.array(matcher_of(catalogue).strings(batch["message"])))
+    for batch in con.sql(_UNPARSED.replace("$only", only)).to_arrow_reader(ROW_GROUP):
+        events = names.take(pa.array(EventMatcher(catalogue).match(batch)))
         tables.append(pa.table([batch["source_id"], batch["position"], events], schema=_MATCHED_NOW))
     return pa.concat_tables(tables)
 

@@ -15,6 +15,8 @@ import pyarrow as pa
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, read_catalogue
 from hdfs_pipeline.scoring.explain import FAILURE
+from hdfs_pipeline.store.columns import ROW_GROUP
+from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Connection
 
 SHIPPED: Final = Path(__file__).parent / "catalogues"
@@ -36,7 +38,6 @@ KINDS: Final = ("namenode", "datanode", "journalnode")
 """Kinds of daemons that have a baseline of their own; all others share one."""
 ONLY_OF_BLOCKS: Final = "(len(block_ids) > 0 AND NOT alarm)"
 """SQL: whether a record counts as `BLOCKS`, whatever its text."""
-_ROWS: Final = 122_880  # of a batch: a row group of DuckDB's
 _ASKED: Final = f"""SELECT source_id, position, time, time_bucket(INTERVAL 1 MINUTE, time) AS minute,
         if(plain, '', message) AS message, if(plain, '', split_part(more, chr(10), 1)) AS second,
         len(block_ids) > 0 AS of_block, level = 'INFO' AS info
@@ -93,7 +94,7 @@ class Described:
         """
         names = pa.array([*self.catalogue.columns, BLOCKS])
         asked = con.sql(_ASKED.format(relation=relation), params=parameters or {})
-        for batch in asked.to_arrow_reader(_ROWS):
+        for batch in asked.to_arrow_reader(ROW_GROUP):
             events = self._events(batch)
             event_id = pa.DictionaryArray.from_arrays(events, names)
             node = self._nodes(batch["message"], events)
@@ -145,11 +146,24 @@ class Described:
         """
         return {t.event_id: t.stage for t in self.catalogue.templates if t.gravity == FAILURE or t.stage == START}
 
+    def kind_sql(self, event: str = "event_id") -> str:
+        """SQL of the kind of daemon that records of the SQL expression `event` speak of; NULL where that is theirs."""
+        return _case(event, {name: kind for name, (kind, _) in self.nodes.items()}, "NULL")
+
+    def topic_sql(self, event: str = "event_id") -> str:
+        """SQL of the topic of the SQL expression `event`, where its records make an item of their own, else ''."""
+        return _case(event, self.apart, "''")
+
     @property
     def label(self) -> str:
         """Name and content of the catalogue: what was counted by another one is counted anew."""
         beside = hash_of(repr((sorted(self.nodes.items()), sorted(self.info.items()))))
         return f"{self.catalogue.label} {self.catalogue.fingerprint} {beside}"
+
+
+def _case(event: str, words: Mapping[str, str], other: str) -> str:
+    whens = " ".join(f"WHEN {quoted(name)} THEN {quoted(word)}" for name, word in words.items())
+    return f"CASE {event} {whens} ELSE {other} END"
 
 
 def hash_of(text: str) -> str:

@@ -12,7 +12,6 @@ from hdfs_pipeline.domains.daemons.item import MINUTE, take_apart
 from hdfs_pipeline.domains.daemons.minutes import OF_ITEMS, minutes_of, told_sql
 from hdfs_pipeline.domains.daemons.naming import daemon_names_sql
 from hdfs_pipeline.scoring.explain import SEVERITIES, Difference, Vocabulary
-from hdfs_pipeline.store.quoting import quoted
 from hdfs_pipeline.store.store import Store, dicts
 
 _OWN: Final = {
@@ -104,7 +103,6 @@ def evidence(store: Store, timezone: str, key: str, limit: int, telling: Sequenc
     known = described()
     starts = [t.event_id for t in known.catalogue.templates if t.stage == START]
     told = [*telling, *(starts if {CRASHED, RESTARTED} & set(telling) else ())]
-    kinds = " ".join(f"WHEN {quoted(event)} THEN {quoted(name)}" for event, (name, _) in known.nodes.items())
     apart = [event for event, about in known.apart.items() if topic in ("", about)]
     only = f"{'' if topic else 'NOT'} list_contains($apart, e.event_id)"
     written = "(SELECT * FROM raw_logs WHERE time >= $begin AND time < $end)"
@@ -118,7 +116,7 @@ def evidence(store: Store, timezone: str, key: str, limit: int, telling: Sequenc
                     || CASE WHEN r.more = '' THEN '' ELSE chr(10) || r.more END AS line, source_id, position
                 FROM named_records e JOIN {written} r USING (source_id, position)
                 JOIN sources s USING (source_id) JOIN ({daemon_names_sql()}) d USING (source_id)
-                WHERE if(e.node = '', d.kind, CASE e.event_id {kinds} END) = $kind
+                WHERE if(e.node = '', d.kind, {known.kind_sql("e.event_id")}) = $kind
                 AND if(e.node = '', d.entity, e.node) = $entity AND {only}
                 ORDER BY telling DESC, e.time, source_id, position LIMIT {limit}
             ) ORDER BY time, source_id, position""",

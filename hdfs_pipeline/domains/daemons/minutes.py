@@ -7,7 +7,6 @@ from typing import Final
 from hdfs_pipeline.domains.daemons.catalogue import described
 from hdfs_pipeline.domains.daemons.item import FORM, take_apart
 from hdfs_pipeline.domains.daemons.naming import daemon_names_sql
-from hdfs_pipeline.store.quoting import quoted
 
 OF_ITEMS: Final = "minute IN (SELECT unnest($minutes::TIMESTAMPTZ[]))"
 """Of the rows of `daemon_minutes` those of the minutes of some items: see `minutes_of`."""
@@ -20,11 +19,9 @@ def told_sql(only: str = "true") -> str:
     is a condition on rows of `daemon_minutes`: to make the ids of all takes far longer than to look for some.
     """
     known = described()
-    kinds = " ".join(f"WHEN {quoted(event)} THEN {quoted(kind)}" for event, (kind, _) in known.nodes.items())
-    topics = " ".join(f"WHEN {quoted(event)} THEN {quoted(topic)}" for event, topic in known.apart.items())
     return f"""WITH spoken AS (
-            SELECT m.* EXCLUDE (node), path, node = '' AS own, CASE event_id {topics} ELSE '' END AS topic,
-                if(own, kind, CASE event_id {kinds} END) AS kind, if(own, entity, node) AS entity
+            SELECT m.* EXCLUDE (node), path, node = '' AS own, {known.topic_sql()} AS topic,
+                if(own, kind, {known.kind_sql()}) AS kind, if(own, entity, node) AS entity
             FROM (FROM daemon_minutes WHERE {only}) m JOIN ({daemon_names_sql()}) USING (source_id))
         SELECT *, rtrim(kind || ' ' || entity || ' ' || strftime(minute, '{FORM}') || ' ' || topic) AS key
         FROM spoken"""

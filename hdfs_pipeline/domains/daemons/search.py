@@ -46,11 +46,9 @@ def told(store: Store, records: pa.Table) -> list[Told]:
 
 def _told_sql() -> str:
     known = described()
-    kinds = " ".join(f"WHEN {quoted(event)} THEN {quoted(name)}" for event, (name, _) in known.nodes.items())
-    topics = " ".join(f"WHEN {quoted(event)} THEN {quoted(topic)}" for event, topic in known.apart.items())
     return f"""SELECT source_id, position, event_id, rtrim(concat_ws(' ',
-            if(e.node = '', d.kind, CASE event_id {kinds} END), if(e.node = '', d.entity, e.node),
-            strftime(minute, '{FORM}'), CASE event_id {topics} ELSE '' END))
+            if(e.node = '', d.kind, {known.kind_sql()}), if(e.node = '', d.entity, e.node),
+            strftime(minute, '{FORM}'), {known.topic_sql()}))
         FROM named_records e JOIN ({daemon_names_sql()}) d USING (source_id)
         WHERE event_id <> {quoted(BLOCKS)}"""
 

@@ -64,7 +64,6 @@ def _records_sql(of_minutes: str) -> str:
     known = described()
     starts = quoted_list([template.event_id for template in known.catalogue.templates if template.stage == START])
     started = f"list_has_any(telling, [{quoted_list([CRASHED, RESTARTED])}]) AND e.event_id IN ({starts})"
-    kinds = " ".join(f"WHEN {quoted(event)} THEN {quoted(name)}" for event, (name, _) in known.nodes.items())
     return f"""WITH told AS ({_TOLD}),
         records AS (SELECT w.key, r.time, concat_ws(' ', strftime(timezone('UTC', r.time), '%Y-%m-%d %H:%M:%S'),
                 coalesce(nullif(s.node, ''), nullif(s.host, ''), nullif(s.daemon, '')), nullif(r.level, ''),
@@ -73,7 +72,7 @@ def _records_sql(of_minutes: str) -> str:
             FROM named_records e JOIN {of_minutes} r USING (source_id, position)
             JOIN sources s USING (source_id) JOIN ({daemon_names_sql()}) d USING (source_id)
             JOIN wanted_minutes w ON w.minute = e.minute
-                AND w.kind = if(e.node = '', d.kind, CASE e.event_id {kinds} END)
+                AND w.kind = if(e.node = '', d.kind, {known.kind_sql("e.event_id")})
                 AND w.entity = if(e.node = '', d.entity, e.node)
             JOIN told t ON t.key = w.key AND (list_contains(telling, e.event_id) OR {started}))
         SELECT t.key, t.told_from, t.told_to, NULL::VARCHAR[] AS blamed, NULL::MAP(VARCHAR, VARCHAR) AS traits,

@@ -73,7 +73,8 @@ def bench_parse(
     less), `targets`, by the clock, and `machine`.
     """
     from hdfs_pipeline.domains.blocks.catalogue import catalogues
-    from hdfs_pipeline.domains.blocks.records import LogFormat, Tally, split_records
+    from hdfs_pipeline.domains.blocks.records import LogFormat, split_records
+    from hdfs_pipeline.domains.tally import Tally
 
     with tempfile.TemporaryDirectory(prefix="bench.") as folder:
         made = make_file(path, lines, Path(folder) / "bench.log", settings.seed)
@@ -194,7 +195,8 @@ def _ours(job: dict[str, Any]) -> dict[str, Any]:
     from hdfs_pipeline.domains.blocks.kernel import count_events
     from hdfs_pipeline.domains.blocks.layouts import known_layouts
     from hdfs_pipeline.domains.blocks.pools import Pool
-    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat, Tally
+    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat
+    from hdfs_pipeline.domains.tally import Tally
     from hdfs_pipeline.sources.files import LogFile
 
     catalogue = catalogues(Path(job["home_catalogues"]))[job["catalogue"]]

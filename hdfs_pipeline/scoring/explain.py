@@ -23,7 +23,8 @@ class Vocabulary:
 
     `codes` are the columns that the numbers 1, 2, … stand for in a matrix of sequences. `severity` is one of
     `SEVERITIES` and `cause` what is likely behind a column's event; '' where nobody knows. `new` gives an anomaly that
-    breaks no rule its kind, by the weightiest difference; None where "new here" is all that is to be said.
+    breaks no rule its kind, by the weightiest difference; None where "new here" is all that is to be said. `say` puts a
+    difference of measurements into words; None where columns count events.
     """
 
     describe: Callable[[str], str]
@@ -33,6 +34,7 @@ class Vocabulary:
     severity: Callable[[str], str] = lambda _: ""
     cause: Callable[[str], str] = lambda _: ""
     new: "Callable[[Difference], str] | None" = None
+    say: "Callable[[Difference], str] | None" = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ def _in_one_line(differences: tuple[Difference, ...], vocabulary: Vocabulary) ->
     if not differences:
         return Explanation(same, differences)
     more = len(differences) - _NAMED
-    reason = "; ".join(str(difference) for difference in differences[:_NAMED])
+    reason = "; ".join(map(vocabulary.say or str, differences[:_NAMED]))
     reason += f"; and {more} more" if more > 0 else ""
     first = differences[0]
     if first.severity == FAILURE and first.cause:

@@ -17,8 +17,9 @@ from hdfs_pipeline.bench.stream import _over, _prepare
 from hdfs_pipeline.cli.tables.bench import incidents_table, parse_table, score_table, serve_table, stream_table
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import count_events
-from hdfs_pipeline.domains.blocks.records import Tally, split_records
+from hdfs_pipeline.domains.blocks.records import split_records
 from hdfs_pipeline.domains.course import PARTS
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import Settings, load_settings

@@ -11,8 +11,9 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks.ingest import from_line
 from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
 from hdfs_pipeline.domains.blocks.pools import Pool
-from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat, Tally, split_records
+from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat, split_records
 from hdfs_pipeline.domains.contract import Again
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile

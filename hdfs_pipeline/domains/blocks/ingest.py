@@ -20,7 +20,8 @@ from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
 from hdfs_pipeline.domains.blocks.matched import EVENT, MOST, Matched
 from hdfs_pipeline.domains.blocks.parse import ENOUGH, best_catalogue, counted_catalogue, settled_catalogue
 from hdfs_pipeline.domains.blocks.pools import Pool, settle_pool
-from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, RECORDS, LogFormat, Tally, split_records
+from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, RECORDS, LogFormat, split_records
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile

@@ -14,7 +14,8 @@ import pyarrow as pa
 from hdfs_pipeline.scoring.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from hdfs_pipeline.domains.blocks.records import LogFormat, Scanned, Tally
+    from hdfs_pipeline.domains.blocks.records import LogFormat, Scanned
+    from hdfs_pipeline.domains.tally import Tally
 
 EVENT_MATRIX: Final = pa.schema(
     [
@@ -53,8 +54,10 @@ def count_events(
 ) -> pa.Table:
     """The event matrix (schema `EVENT_MATRIX`) of a file, straight from its bytes. Dead letters count for no block."""
     from hdfs_pipeline.domains.blocks.block_counts import BlockCounts
-    from hdfs_pipeline.domains.blocks.records import Tally, in_turn, judged, scans
+    from hdfs_pipeline.domains.blocks.records import judged, scans
     from hdfs_pipeline.domains.blocks.scan import GOOD, MESSAGE
+    from hdfs_pipeline.domains.pieces import in_turn
+    from hdfs_pipeline.domains.tally import Tally
     from hdfs_pipeline.scoring.matching import matcher_of
 
     matcher, counted = matcher_of(catalogue), BlockCounts(len(catalogue.columns))

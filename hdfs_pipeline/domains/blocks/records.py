@@ -5,16 +5,13 @@ A record is one line that begins as one of the known layouts says (`layouts`), a
 something unknown is a record of its own that says so; it never becomes part of the record before it.
 """
 
-import ctypes
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -24,21 +21,18 @@ from hdfs_pipeline.domains.blocks import scan, wrappers
 from hdfs_pipeline.domains.blocks.layouts import Layouts, known_layouts
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.scan import FIELDS, GOOD, IMPOSSIBLE, NO_ZONE, NONE, STRANGE, Scan, find
+from hdfs_pipeline.domains.pieces import LONGEST, in_turn, whole_lines
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 
 CHUNK_BYTES: Final = 4 << 20
 """Bytes to read at a time: about as many rows as suit DuckDB best."""
-_LONGEST: Final = 32 << 20  # a record that grows beyond this is cut, so that memory stays bounded
 _OTHER_POOL: Final = 4  # after the kinds of `scan.find`
 _SAMPLE: Final = 1 << 16  # bytes that tell whether the lines of a file are wrapped
 _TRIED: Final = 1000  # lines of a piece that are looked at before it counts as free of wrappers
-_AHEAD: Final = 2  # chunks scanned before they are asked for
-_KEPT: Final = 128 << 20
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
 _QUARTER: Final = 900_000_000  # microseconds in a quarter of an hour: zones change their offset at such times only
 _MARK: Final = "\ufeff"
-Result = TypeVar("Result")
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local times as written
 
 NO_STAMP: Final = "no log record: the line does not begin with a time stamp in a known form"
@@ -140,22 +134,6 @@ def _offset(quarter: int, zone: ZoneInfo) -> int:
     return min(offsets) // timedelta(microseconds=1)
 
 
-@dataclass
-class Tally:
-    """What was read so far of one file; `layouts` counts good records by layout, `wrapped` lines by their wrapper."""
-
-    bytes: int = 0
-    lines: int = 0
-    records: int = 0
-    layouts: Counter[str] = field(default_factory=Counter)
-    wrapped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def layout(self) -> str:
-        """The layouts that were seen, the most frequent first; "" where no line had one."""
-        return " + ".join(name for name, _ in self.layouts.most_common())
-
-
 def split_records(
     chunks: Iterable[bytes], log_format: LogFormat, tally: Tally | None = None
 ) -> Iterator[pa.RecordBatch]:
@@ -167,32 +145,6 @@ def split_records(
     tally = tally if tally is not None else Tally()
     for scanned in in_turn(scans(chunks, log_format, tally)):
         yield _batch(scanned, log_format, tally)
-
-
-def in_turn(works: Iterable[Callable[[], Result]]) -> Iterator[Result]:
-    """What each work gives, in their order. A few run beside the caller: compiled code holds no interpreter lock."""
-    _keep_freed_memory()
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        pending: deque[Future[Result]] = deque()
-        for work in works:
-            pending.append(pool.submit(work))
-            if len(pending) > _AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Let the C library give freed memory to the next piece of a file, up to `_KEPT` bytes of it.
-
-    By default it gives the pages of large arrays back, and the kernel clears new ones: a tenth of the time from a
-    file to its matrix.
-    """
-    libc = ctypes.CDLL(None)
-    with suppress(AttributeError):  # not glibc, which has other ways
-        libc.mallopt(_TRIM_THRESHOLD, _KEPT)
-        libc.mallopt(_MMAP_THRESHOLD, _LONGEST)
 
 
 def scans(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Iterator[Callable[[], "Scanned"]]:
@@ -210,7 +162,7 @@ def scans(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Itera
             yield partial(_scan, data, end, log_format)
         return
     unwrapper, begin = wrappers.Unwrapper(log_format.kind_of, log_format.json_fields), tally.lines
-    for text in _whole_lines(chunks, tally):
+    for text in whole_lines(chunks, tally):
         before = unwrapper.lines
         unwrapped = unwrapper.feed(_as_utf8(text))
         yield partial(_scan_unwrapped, unwrapped, begin, unwrapper.lines - before, log_format)
@@ -218,27 +170,8 @@ def scans(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Itera
     yield partial(_scan_unwrapped, unwrapper.finish(), begin, 0, log_format)
 
 
-def _whole_lines(chunks: Iterable[bytes], tally: Tally) -> Iterator[bytes]:
-    """Chunks cut at line ends. A line longer than `_LONGEST` is cut, and the rest of it is dropped."""
-    carry, dropping = b"", False
-    for chunk in chunks:
-        tally.bytes += len(chunk)
-        data = carry + chunk
-        if dropping:
-            data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
-            dropping = not data and chunk[-1:] != b"\n"
-        cut = data.rfind(b"\n") + 1
-        if not cut and len(data) > _LONGEST:
-            cut, dropping = len(data), True
-        carry = data[cut:]
-        if cut:
-            yield data[:cut]
-    if carry:
-        yield carry
-
-
 def _pieces(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Iterator[tuple[bytes, int]]:
-    """Buffers and how much of each to scan: whole records, except where one is longer than `_LONGEST`.
+    """Buffers and how much of each to scan: whole records, except where one is longer than `LONGEST`.
 
     Such a record is cut between two lines. A single line of that length is cut, and the rest of it is dropped.
     """
@@ -250,7 +183,7 @@ def _pieces(chunks: Iterable[bytes], log_format: LogFormat, tally: Tally) -> Ite
             data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
             dropping = not data and chunk[-1:] != b"\n"
         cut = _last_record(data, log_format)
-        if cut == 0 and len(data) > _LONGEST:
+        if cut == 0 and len(data) > LONGEST:
             cut = data.rfind(b"\n") + 1
             dropping = cut == 0
             cut = cut or len(data)

@@ -9,7 +9,8 @@ from hdfs_pipeline.domains.blocks import scan
 from hdfs_pipeline.domains.blocks.heads import LAYOUTS, STAMPS, Layout
 from hdfs_pipeline.domains.blocks.layouts import Layouts, known_layouts
 from hdfs_pipeline.domains.blocks.pools import Pool
-from hdfs_pipeline.domains.blocks.records import NO_DATE, LogFormat, Tally, split_records
+from hdfs_pipeline.domains.blocks.records import NO_DATE, LogFormat, split_records
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline_tests.domains.blocks.formats import log_format

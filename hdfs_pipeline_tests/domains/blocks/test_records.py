@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdfs_pipeline.domains import pieces
 from hdfs_pipeline.domains.blocks import records
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
 from hdfs_pipeline.domains.blocks.kernel import EventMatcher
-from hdfs_pipeline.domains.blocks.records import NO_DATE, NO_STAMP, RECORDS, Tally, split_records
+from hdfs_pipeline.domains.blocks.records import NO_DATE, NO_STAMP, RECORDS, split_records
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline_tests.domains.blocks.formats import log_format
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -194,7 +196,8 @@ def test_records_beyond_the_longest_lose_no_line_and_shift_no_position(
     data = b"".join([*lines[:at], filler, b"\n", *lines[at:]])
     tally = Tally()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_LONGEST", LONG)
+        for module in (records, pieces):
+            patch.setattr(module, "LONGEST", LONG)
         rows = split(data, size, tally)
     assert tally.lines == len(physical_lines(data))
     assert [row["position"] for row in rows] == sorted({row["position"] for row in rows})

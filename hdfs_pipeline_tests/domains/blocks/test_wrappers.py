@@ -9,9 +9,10 @@ import pytest
 
 from hdfs_pipeline.domains.blocks.joins import CONTINUES
 from hdfs_pipeline.domains.blocks.messages import read_messages
-from hdfs_pipeline.domains.blocks.records import NO_STAMP, LogFormat, Tally, split_records
+from hdfs_pipeline.domains.blocks.records import NO_STAMP, LogFormat, split_records
 from hdfs_pipeline.domains.blocks.shipping import ShippedLogs
 from hdfs_pipeline.domains.blocks.wrappers import EVENTS, PREFIXES, SHIPPERS, Shipped, find_line, shipped_writer
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline_tests.domains.blocks.formats import log_format

@@ -35,8 +35,9 @@ _STATEMENTS: Final = (
     """INSERT INTO raw_logs BY NAME SELECT 1 + i % $nodes AS source_id, 1 + i // $nodes AS position,
         $begin + to_seconds(i * $step / $records) AS time, 'INFO' AS level, '' AS message, '' AS more,
         [$first + i // $records] AS block_ids, false AS alarm FROM range($blocks * $records) t(i)""",
-    """INSERT INTO sources BY NAME SELECT 1 + i AS source_id, 'dn' || i || '.log' AS path, 'dn' || i AS host,
-        'datanode' AS daemon, '10.0.0.' || i || ':9866' AS node, $begin AS ingested_at FROM range($nodes) t(i)""",
+    """INSERT INTO sources BY NAME SELECT 1 + i AS source_id, 'blocks' AS domain, 'dn' || i || '.log' AS path,
+        'dn' || i AS host, 'datanode' AS daemon, '10.0.0.' || i || ':9866' AS node,
+        $begin AS ingested_at FROM range($nodes) t(i)""",
 )
 
 

@@ -195,7 +195,8 @@ def _ours(job: dict[str, Any]) -> dict[str, Any]:
     from hdfs_pipeline.domains.blocks.kernel import count_events
     from hdfs_pipeline.domains.blocks.layouts import known_layouts
     from hdfs_pipeline.domains.blocks.pools import Pool
-    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat
+    from hdfs_pipeline.domains.blocks.records import LogFormat
+    from hdfs_pipeline.domains.pieces import CHUNK_BYTES
     from hdfs_pipeline.domains.tally import Tally
     from hdfs_pipeline.sources.files import LogFile
 

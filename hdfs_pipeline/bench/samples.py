@@ -42,7 +42,7 @@ def make_file(
 
     Raises: DataError where the sample has no line.
     """
-    from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES
+    from hdfs_pipeline.domains.pieces import CHUNK_BYTES
     from hdfs_pipeline.sources.finding import find_files
 
     texts = [b"".join(file.chunks(CHUNK_BYTES)) for file in find_files([str(sample)], target.parent).files]

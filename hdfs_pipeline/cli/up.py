@@ -58,6 +58,15 @@ def up(
             help="Store what comes over Kafka by a process, within seconds; else by runs of Dagster, within minutes.",
         ),
     ] = True,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="DOMAIN",
+            help="Run the workers of this domain as well (weblogs, applogs), on made-up records unless --no-replay is "
+            "given; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Start everything: Kafka if none is configured, Dagster, a stream worker, a replay; Ctrl-C ends it.
 
@@ -66,7 +75,8 @@ def up(
     """
     from hdfs_pipeline.running.up import up as run
 
-    raise typer.Exit(run(load_settings(), replay=replay, workers=workers, speed=speed, sink=sink, say=Lines()))
+    settings, named = load_settings(), others or ()
+    raise typer.Exit(run(settings, replay=replay, workers=workers, speed=speed, sink=sink, others=named, say=Lines()))
 
 
 @app.command()

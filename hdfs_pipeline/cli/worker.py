@@ -23,10 +23,10 @@ def stream(
             callback=terminal.finite, help="Score from which a block is anomalous; the model's own by default."
         ),
     ] = None,
-    begin: Annotated[str, typer.Option("--from", help="raw_logs, aggregated_events or hdfs_logs.")] = "raw_logs",
+    begin: Annotated[str, typer.Option("--from", help="Topic of records, such as web_logs.")] = "raw_logs",
     end: Annotated[str, typer.Option("--to", help="anomalies, or aggregated_events to count only.")] = "anomalies",
 ) -> None:
-    """Consume log records from Kafka, count them per block, publish the anomalies. Ctrl-C or SIGTERM ends it.
+    """Consume records from Kafka, judge what they tell of, publish the anomalies. Ctrl-C or SIGTERM ends it.
 
     Workers share the partitions: start as many as you like. With --from and --to each stage can be its own service.
     """

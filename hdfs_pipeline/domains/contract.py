@@ -463,6 +463,8 @@ class Domain(ABC):
     """The domain whose records its items are made of, by `derive`; '' for one that reads records of its own."""
     searchable: ClassVar[bool] = False
     """Whether it keeps raw records that `search` finds."""
+    made_up: ClassVar[bool] = False
+    """Whether its playback is made up, not recorded: then `up` plays it only where the domain is named."""
     sample: ClassVar[Path | None] = None
     """A folder of a checkout with files to read and `labels.csv`, to try the domain with."""
 

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 from hdfs_pipeline.domains.tally import Tally
 
+CHUNK_BYTES: Final = 4 << 20
+"""Bytes to read at a time: about as many rows as suit DuckDB best."""
 LONGEST: Final = 32 << 20
 """Bytes at which a record that grows on is cut, so that memory stays bounded."""
 _AHEAD: Final = 2  # pieces worked on before they are asked for

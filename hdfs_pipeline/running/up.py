@@ -1,14 +1,14 @@
 """`hdfs-pipeline up`: broker, Dagster, stream workers and a replay of the sample, all under one supervisor."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace as with_
 from pathlib import Path
 from typing import Final
 
 from hdfs_pipeline.domains import all_domains, domain_named
-from hdfs_pipeline.domains.contract import Playback
-from hdfs_pipeline.errors import SetupError
+from hdfs_pipeline.domains.contract import Domain, Playback
+from hdfs_pipeline.errors import SetupError, UsageError
 from hdfs_pipeline.processes.ports import free_port
 from hdfs_pipeline.processes.signals import stop_on_signals
 from hdfs_pipeline.processes.supervisor import Process, Say, supervise
@@ -33,23 +33,42 @@ _RUNS_STORE: Final = (
 _LOCAL: Final = ("localhost", "127.", "[::1]", "::1")
 
 
-def up(settings: Settings, *, replay: bool | None, workers: int, speed: float, sink: bool = True, say: Say) -> int:
+def up(
+    settings: Settings,
+    *,
+    replay: bool | None,
+    workers: int,
+    speed: float,
+    sink: bool = True,
+    others: Sequence[str] = (),
+    say: Say,
+) -> int:
     """Run everything until SIGINT, SIGTERM or SIGHUP. Returns the exit code.
 
     With `replay` None, `own_cluster` decides whether the sample is replayed. With `sink` a process stores what comes
-    over Kafka within seconds; without, Dagster's runs do so once enough waits.
+    over Kafka within seconds; without, Dagster's runs do so once enough waits. `others` are domains whose workers run
+    as well, and whose made-up records are sent unless `replay` is False.
 
-    Raises: SetupError where a port is taken, or where the sample that is to be replayed is missing.
+    Raises: UsageError for a domain that has no workers; SetupError where a port is taken, or where the sample that is
+    to be replayed is missing.
     """
     with stop_on_signals() as stopped:
-        found = processes(settings, replay=replay, workers=workers, speed=speed, sink=sink, say=say)
+        found = processes(settings, replay=replay, workers=workers, speed=speed, sink=sink, others=others, say=say)
         return supervise(found, stopped, say)
 
 
 def processes(
-    settings: Settings, *, replay: bool | None, workers: int, speed: float, sink: bool = True, say: Say
+    settings: Settings,
+    *,
+    replay: bool | None,
+    workers: int,
+    speed: float,
+    sink: bool = True,
+    others: Sequence[str] = (),
+    say: Say,
 ) -> list[Process]:
     """The processes to run, in the order in which they start."""
+    streaming, made_up = _named(others), replay is not False
     own, sample = own_cluster(settings), domain_named().sample
     if replay is None:
         replay = not own
@@ -67,6 +86,7 @@ def processes(
     later.append(_pages(settings))
     later.append(with_(_command("incidents", "incidents", "follow"), patience_s=15.0))
     later += _workers(settings, workers)
+    later += _workers_of(settings, streaming, workers)
     if sink:
         later.append(_streaming(with_(_command("sink", "sink"), patience_s=15.0), settings))
     else:
@@ -74,7 +94,8 @@ def processes(
     if settings.alertmanager_url or settings.webhook_url:  # the topic alone is Dagster's work
         needs = ("broker",) if is_embedded(settings) else ()
         later.append(with_(_command("notify", "notify", "--follow"), needs=needs, patience_s=15.0))
-    for domain in all_domains() if replay else []:
+    recorded = [domain for domain in all_domains() if not domain.made_up] if replay else []
+    for domain in [*recorded, *(domain for domain in streaming if made_up and domain.made_up)]:
         playback = domain.playback(settings, speed, free_port)
         if playback is not None:
             say(_NAME, playback.about)
@@ -113,6 +134,28 @@ def _workers(settings: Settings, number: int) -> Iterator[Process]:
         worker = _command("worker" if number == 1 else f"worker {index + 1}", "stream")
         environment = {f"{PREFIX}METRICS_PORT": str(port)}
         yield _streaming(with_(worker, environment=environment, patience_s=15.0), settings)
+
+
+def _workers_of(settings: Settings, domains: Sequence[Domain], taken: int) -> Iterator[Process]:
+    """A worker for each topic of other domains; their metrics are on the ports after the `taken` ones."""
+    topics = [topic for domain in domains for topic in domain.ways]
+    for index, topic in enumerate(topics, start=taken):
+        port = settings.metrics_port + index if settings.metrics_port else 0
+        require_free(settings.metrics_host, port, f"{PREFIX}METRICS_PORT")
+        worker = with_(_command(topic, "stream", "--from", topic), patience_s=15.0)
+        yield _streaming(with_(worker, environment={f"{PREFIX}METRICS_PORT": str(port)}), settings)
+
+
+def _named(names: Sequence[str]) -> list[Domain]:
+    """The domains of names and those that follow them, each once. Raises: UsageError for one without workers."""
+    known = {domain.name: domain for domain in all_domains()}
+    wanted = [domain_named(name) for name in names]
+    for domain in wanted:
+        if not domain.ways or domain.name == domain_named().name:
+            others = [each.name for each in known.values() if each.ways and each.name != domain_named().name]
+            raise UsageError(f"{domain.name} has no workers of its own; there are {', '.join(others)}")
+    chosen = {domain.name for domain in wanted}
+    return [domain for domain in known.values() if domain.name in chosen or (domain.ways and domain.follows in chosen)]
 
 
 def _streaming(process: Process, settings: Settings) -> Process:

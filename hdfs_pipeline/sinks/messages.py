@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
+from hdfs_pipeline.sinks.topics import Life
 from hdfs_pipeline.sources.halves import by_halves
 from hdfs_pipeline.sources.ranges import Batch, Range
 from hdfs_pipeline.sources.wire import decode_verdict
+from hdfs_pipeline.store.columns import ARROW_TYPES
 from hdfs_pipeline.store.quoting import parquet
 from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
@@ -29,17 +31,6 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 _LATEST_MS: Final = 253_402_300_799_000  # the last second of year 9999, UTC
-_ARROW: Final = {
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "VARCHAR": pa.string(),
-    "VARCHAR[]": pa.list_(pa.string()),
-    "JSON": pa.string(),
-    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
-    "MAP(VARCHAR, INTEGER)": pa.map_(pa.string(), pa.int32()),
-    "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
-}
 
 Row = dict[str, Any]
 LATEST: Final = ("epoch", "last_offset", "position")
@@ -60,9 +51,9 @@ class MessageSink:
     order: tuple[str, ...] = ()
     inserts: bool = False
 
-    def open(self, store: Store, settings: Settings, topic: str, epoch: int, folder: Path) -> "MessageStage":
+    def open(self, store: Store, settings: Settings, topic: str, life: Life, folder: Path) -> "MessageStage":
         """See `TopicSink.open`."""
-        return MessageStage(self, settings, topic, epoch, folder)
+        return MessageStage(self, settings, topic, life.epoch, folder)
 
 
 def verdict_sink(items: Mapping[str, Callable[[str], str]]) -> MessageSink:
@@ -97,7 +88,7 @@ class MessageStage:
         self._path = folder / "rows.parquet"
         self._table = TABLES[sink.table]
         columns = {name: column.type for name, column in self._table.columns.items()} | {"position": "BIGINT"}
-        self._schema = pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()])
+        self._schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
         self.letters = Letters(topic, epoch, folder / "dead.parquet")
 
     def stage(self, batches: Iterator[Batch]) -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import pyarrow as pa
 from filelock import FileLock, Timeout
@@ -38,6 +38,13 @@ from hdfs_pipeline.store.store import Connection, Store, publish_into
 
 GONE: Final = "gone before they could be read: Kafka's retention passed them"
 _TURN_S: Final = 600.0  # seconds to wait for another run of the same topic, or for a parse
+
+
+class Life(NamedTuple):
+    """A life of a topic: its number in this home, from 1, and its id where it was made."""
+
+    epoch: int
+    topic_id: str
 
 
 class Staging(Protocol):
@@ -73,8 +80,8 @@ class TopicSink(Protocol):
     def table(self) -> str:
         """The table that holds them."""
 
-    def open(self, store: Store, settings: Settings, topic: str, epoch: int, folder: Path) -> Staging:
-        """Begin to stage a run in `folder`; `epoch` is the number of the topic's life."""
+    def open(self, store: Store, settings: Settings, topic: str, life: Life, folder: Path) -> Staging:
+        """Begin to stage a run in `folder`."""
 
 
 @dataclass
@@ -340,7 +347,7 @@ def _ingest(
 ) -> None:
     topic = task.marks.topic
     reader = RangeReader(settings, topic, task.ranges, stall_s)
-    stage = sink.open(store, settings, topic, task.epoch, folder)
+    stage = sink.open(store, settings, topic, Life(task.epoch, task.marks.topic_id), folder)
     with fewer_collections():
         stage.stage(reader.batches())
     if task.again and reader.gaps:

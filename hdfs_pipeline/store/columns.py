@@ -7,6 +7,19 @@ import pyarrow as pa
 
 ROW_GROUP: Final = 122_880
 """Rows that DuckDB keeps together in a table: the best size of a batch that is read from one."""
+ARROW_TYPES: Final = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "SMALLINT": pa.int16(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "JSON": pa.string(),
+    "TIMESTAMPTZ": pa.timestamp("us", "UTC"),
+    "MAP(VARCHAR, INTEGER)": pa.map_(pa.string(), pa.int32()),
+    "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
+}
+"""The Arrow type of each DuckDB type that staged rows may have."""
 
 
 def numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

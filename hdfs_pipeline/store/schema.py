@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hdfs_pipeline.store.quoting import quoted
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 _TABLES = "tables.txt"
 
 

@@ -383,8 +383,9 @@ def test_a_database_that_is_no_store(store: Store) -> None:
 
 def test_a_store_of_a_newer_schema(store: Store) -> None:
     with store.write() as con:
-        con.execute("UPDATE meta SET value = '9' WHERE key = 'schema_version'")
-    refused(store, rf"made by a newer hdfs-pipeline \(schema 9, this one knows {SCHEMA_VERSION}\): upgrade")
+        con.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", [str(SCHEMA_VERSION + 1)])
+    newer = SCHEMA_VERSION + 1
+    refused(store, rf"made by a newer hdfs-pipeline \(schema {newer}, this one knows {SCHEMA_VERSION}\): upgrade")
 
 
 def with_storage_version(content: bytearray, version: int) -> bytes:

@@ -27,6 +27,9 @@ schema_checks = [
 key_checks = [unique_keys_check(event_matrix, "event_matrix"), unique_keys_check(labels, "labels")]
 
 
+_OURS: Final = "domain = 'blocks'"
+
+
 @dg.asset_check(asset=parsed_events, blocking=True)
 def conservation(home: Home) -> dg.AssetCheckResult:
     """Nothing is lost and nothing doubled: records read = parsed + dead letters; parsed = with a block + without.
@@ -35,8 +38,8 @@ def conservation(home: Home) -> dg.AssetCheckResult:
     """
     counts = numbers(
         home.store,
-        """SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM sources) AS "read",
-        (SELECT count(*) FROM dead_letters WHERE source_id IS NOT NULL) AS "dead letters",
+        f"""SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM sources WHERE {_OURS}) AS "read",
+        (SELECT count(*) FROM dead_letters SEMI JOIN (FROM sources WHERE {_OURS}) USING (source_id)) AS "dead letters",
         (SELECT count(*) FROM raw_logs WHERE event_id IS NULL AND source_id < 0) AS waiting, count(*) AS parsed,
         count(*) FILTER (len(block_ids) > 0) AS "with a block",
         count(*) FILTER (len(block_ids) = 0) AS "without a block" FROM parsed_events""",
@@ -58,9 +61,10 @@ def records_counted(home: Home) -> dg.AssetCheckResult:
     """Records read from Kafka = records stored + dead letters."""
     with home.store.read() as con:
         read, stored, dead = con.execute(
-            """SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM sources WHERE source_id < 0),
+            f"""SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM sources WHERE source_id < 0 AND {_OURS}),
             (SELECT count(*) FROM raw_logs WHERE source_id < 0),
-            (SELECT count(*) FROM dead_letters WHERE source_id < 0)"""
+            (SELECT count(*) FROM dead_letters SEMI JOIN (FROM sources WHERE {_OURS}) USING (source_id)
+            WHERE source_id < 0)"""
         ).fetchall()[0]
     return dg.AssetCheckResult(
         passed=read == stored + dead,

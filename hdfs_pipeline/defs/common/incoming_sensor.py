@@ -36,12 +36,13 @@ def remember_unread(context: dg.AssetExecutionContext, unread: Iterable[str]) ->
 
 
 def incoming_sensor(
-    domain: Domain, *, read: str, labels: str, job: Any, first_job: Any, first_tags: Mapping[str, str]
+    domain: Domain, *, read: str, labels: str | None, job: Any, first_job: Any, first_tags: Mapping[str, str]
 ) -> dg.SensorDefinition:
     """One run for all new and changed files of a domain: `job`, or `first_job` in a home without a model.
 
-    `read` is the asset that takes the paths of logs, `labels` the one that takes the path of labels. `first_tags` say
-    which detectors the first job trains. The cursor moves with what these assets have stored.
+    `read` is the asset that takes the paths of logs, `labels` the one that takes the path of labels, if
+    there is one. `first_tags` say which detectors the first job trains. The cursor moves with what these assets have
+    stored.
     """
 
     @dg.sensor(
@@ -59,7 +60,8 @@ def incoming_sensor(
         lock = settings.home / "dagster" / "ingest.lock"
         cursor = Cursor.of(context.cursor)
         cursor.settle(lambda asked: _outcome(context.instance, asked, read, labels, lock, now), now)
-        changed = _one_of_labels(cursor.look(rested(incoming, domain)))
+        there = {path: stamp for path, stamp in rested(incoming, domain).items() if labels or not _is_labels(path)}
+        changed = _one_of_labels(cursor.look(there))
         asked = cursor.again(now) + ([cursor.ask(changed, now)] if changed else [])
         if not asked:
             why = _waiting(cursor, now) or f"nothing new in {incoming}"
@@ -80,15 +82,15 @@ def incoming_sensor(
         # Without any path a run would read the whole folder, with what is being written: one that is stored costs less.
         logs = _logs(files) or _logs(done)[:1]
         ops: dict[str, Any] = {read: {"config": {"paths": logs}}}
-        for path in filter(_is_labels, files):
-            ops[labels] = {"config": {"path": path}}
+        for path in filter(_is_labels, files if labels else ()):
+            ops[labels or ""] = {"config": {"path": path}}
         return ops
 
     return incoming_files
 
 
 def _outcome(
-    instance: dg.DagsterInstance, asked: Asked, read: str, labels: str, lock: Path, now: float
+    instance: dg.DagsterInstance, asked: Asked, read: str, labels: str | None, lock: Path, now: float
 ) -> Outcome | None:
     """What became of the run for some files; None while it may still store them."""
     records = instance.get_run_records(dg.RunsFilter(tags={ASKED_TAG: asked.key}), limit=1)

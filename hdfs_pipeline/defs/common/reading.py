@@ -51,8 +51,11 @@ class LabelPath(dg.Config):
     """A CSV file whose labels replace those that its items had; '' leaves all labels as they are."""
 
 
-def reading(domain: Domain, *, table: str, labels: str, freshness: dg.FreshnessPolicy) -> dg.Definitions:
-    """A domain whose `read` leads from files to features in one step, into `table`, and labels into another table."""
+def reading(domain: Domain, *, table: str, labels: str | None = None, freshness: dg.FreshnessPolicy) -> dg.Definitions:
+    """A domain whose `read` leads from files to features in one step, into `table`, and labels into another table.
+
+    Without `labels` its items have none from outside.
+    """
     version = version_of(f"domains.{domain.name}.domain")
 
     @dg.asset(
@@ -89,6 +92,14 @@ def reading(domain: Domain, *, table: str, labels: str, freshness: dg.FreshnessP
             }
         )
 
+    own = dg.Definitions(assets=[read], asset_checks=[schema_check(table, table)])
+    known = [_labels(domain, read, labels, version)] if labels else []
+    return dg.Definitions.merge(own, *known, reading_jobs(domain, read=table, labels=labels))
+
+
+def _labels(domain: Domain, read: dg.AssetsDefinition, labels: str, version: str) -> dg.Definitions:
+    """The asset of a domain's labels, whose table has its name."""
+
     @dg.asset(
         name=labels,
         deps=[read],
@@ -107,18 +118,13 @@ def reading(domain: Domain, *, table: str, labels: str, freshness: dg.FreshnessP
         source = config.path or "left as they were"
         return dg.MaterializeResult(metadata={**row_count(home.store, labels), "source": source})
 
-    return dg.Definitions.merge(
-        dg.Definitions(
-            assets=[read, read_labels], asset_checks=[schema_check(table, table), schema_check(labels, labels)]
-        ),
-        reading_jobs(domain, read=table, labels=labels),
-    )
+    return dg.Definitions(assets=[read_labels], asset_checks=[schema_check(labels, labels)])
 
 
-def reading_jobs(domain: Domain, *, read: str, labels: str) -> dg.Definitions:
+def reading_jobs(domain: Domain, *, read: str, labels: str | None) -> dg.Definitions:
     """The jobs that begin with files, and the sensor that starts them for new ones in `incoming`.
 
-    `read` is the asset that takes the paths of logs, `labels` the one that takes the path of labels.
+    `read` is the asset that takes the paths of logs, `labels` the one that takes the path of labels, if there is one.
     """
     ingest = selected(domain, READ, PARSE, MINE) | dg.AssetSelection.tag("stage", "feedback")
     about = {"domain": domain.name}

@@ -8,11 +8,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks.ingest import from_line
 from hdfs_pipeline.domains.blocks.kernel import connect, fault_sql
 from hdfs_pipeline.domains.blocks.pools import Pool
-from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, LogFormat, split_records
+from hdfs_pipeline.domains.blocks.records import LogFormat, split_records
 from hdfs_pipeline.domains.contract import Again
+from hdfs_pipeline.domains.pieces import CHUNK_BYTES
+from hdfs_pipeline.domains.reading import from_line
 from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings

@@ -21,7 +21,8 @@ _VIEWS: Final = """
     CREATE OR REPLACE TEMP VIEW staged AS SELECT source_id, position, time, origin, message, more, reason
         FROM {rows};
     CREATE OR REPLACE TEMP VIEW all_sizes AS SELECT source_id, bytes, path FROM waiting
-        UNION ALL SELECT source_id, bytes, path FROM sources ANTI JOIN waiting USING (source_id) WHERE source_id > 0;
+        UNION ALL SELECT source_id, bytes, path FROM sources ANTI JOIN waiting USING (source_id)
+        WHERE source_id > 0 AND domain = 'blocks';
     CREATE OR REPLACE TEMP VIEW all_records AS
         SELECT source_id, position, time, origin, message, more FROM staged WHERE reason IS NULL
         UNION ALL SELECT source_id, position, time, origin, message, more

@@ -356,7 +356,10 @@ def _missing_daemons(store: Store) -> list[str]:
     """Notes for people where the home has logs of one kind of daemon only, by the names of the files."""
     with store.read() as con:
         daemons = {
-            name for (name,) in con.execute("SELECT DISTINCT daemon FROM sources WHERE source_id > 0").fetchall()
+            name
+            for (name,) in con.execute(
+                "SELECT DISTINCT daemon FROM sources WHERE source_id > 0 AND domain = 'blocks'"
+            ).fetchall()
         }
     if daemons == {"namenode"}:
         return [

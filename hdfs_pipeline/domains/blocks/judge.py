@@ -106,7 +106,7 @@ class BlockJudge:
         catalogue: Catalogue,
         unread: dict[int, str],
     ) -> Judgement:
-        said = self._champion.weigh(np.arange(len(values)), values, alarms, catalogue) if len(values) else ()
+        said = self._champion.weigh_counts(np.arange(len(values)), values, alarms, catalogue) if len(values) else ()
         opinions = [
             Opinion(
                 voice.detector,

@@ -17,6 +17,7 @@ import pyarrow as pa
 from hdfs_pipeline.domains.blocks import matrix
 from hdfs_pipeline.domains.blocks.kernel import connect
 from hdfs_pipeline.domains.blocks.lives import collect_stated, publish_stated
+from hdfs_pipeline.domains.blocks.matrix import DOMAIN
 from hdfs_pipeline.domains.blocks.messages import MessageRecords, read_messages
 from hdfs_pipeline.domains.blocks.minutes import note_minutes
 from hdfs_pipeline.domains.blocks.parse import counted_catalogue
@@ -24,13 +25,13 @@ from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.records import RECORDS, LogFormat
 from hdfs_pipeline.domains.blocks.wire import parse_key
 from hdfs_pipeline.domains.blocks.wrappers import Shipped, shipped_writer
+from hdfs_pipeline.domains.stream_sources import Sources
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.letters import Letters, source_path
 from hdfs_pipeline.sources.halves import by_halves
 from hdfs_pipeline.sources.kafka import Headers, each_headers
 from hdfs_pipeline.sources.ranges import Batch, Range
 from hdfs_pipeline.sources.wire import valid
-from hdfs_pipeline.store.offsets import OffsetConflict
 from hdfs_pipeline.store.quoting import parquet, quoted
 from hdfs_pipeline.store.store import Connection, publish_into
 
@@ -54,8 +55,6 @@ _ROUTE: Final = (
     "run `hdfs-pipeline route`"
 )
 
-_SourceName = tuple[str, str, str]  # path, host, daemon
-
 
 @dataclass
 class _Piece:
@@ -65,38 +64,6 @@ class _Piece:
     bad: list[tuple[int, str, int]] = field(default_factory=list)
     copies: int = 0
     unkeyed: int = 0
-
-
-@dataclass
-class Sources:
-    """The rows of `sources` that stand for streams: the known ones, and those that this run adds with new numbers.
-
-    `paths` are the path and the number of each known row: older releases had one for each layout.
-    """
-
-    known: dict[_SourceName, int]
-    paths: list[tuple[str, int]]
-    lowest: int
-    fresh: dict[_SourceName, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, con: Connection, topic: str) -> "Sources":
-        """The sources of `topic` in the store."""
-        rows = con.execute(
-            "SELECT path, host, daemon, source_id FROM sources WHERE starts_with(path, ?)", [f"kafka:{topic}/"]
-        ).fetchall()
-        return cls({row[:3]: row[3] for row in rows}, [(row[0], row[3]) for row in rows], _lowest(con))
-
-    def id_of(self, name: _SourceName) -> int:
-        """The number of a source."""
-        number = self.known.get(name, self.fresh.get(name))
-        if number is None:
-            number = self.fresh[name] = self.lowest - len(self.fresh) - 1
-        return number
-
-
-def _lowest(con: Connection) -> int:
-    return int(con.execute("SELECT least(coalesce(min(source_id), 0), 0) FROM sources").fetchall()[0][0])
 
 
 @dataclass
@@ -272,19 +239,12 @@ class LogStage:
 
         Raises: OffsetConflict where another run has numbered sources meanwhile.
         """
-        if _lowest(con) != self.sources.lowest:
-            raise OffsetConflict(f"{self.topic}: another run added sources meanwhile; run this one again")
+        self.sources.require_present(con)
         rows = publish_into(con, "raw_logs", [self.path])
         note_minutes(con, _parquet([self.path]))
         publish_into(con, "dead_letters", self.letters.files)
         now = datetime.now(UTC)
-        fresh = [
-            {"source_id": number, "path": path, "sha256": "", "bytes": 0, "host": host, "daemon": daemon}
-            | {"layout": "", "lines": 0, "records": 0, "ingested_at": now}
-            for (path, host, daemon), number in self.sources.fresh.items()
-        ]
-        if fresh:
-            publish_into(con, "sources", pa.Table.from_pylist(fresh))
+        self.sources.publish(con, DOMAIN, now)
         # After messages were read again, all sources are counted anew: the deleted rows took their counts with them.
         raw, dead = (
             ("(SELECT * FROM raw_logs WHERE source_id < 0)", "(SELECT * FROM dead_letters WHERE source_id < 0)")

@@ -26,8 +26,6 @@ from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import Settings
 
-CHUNK_BYTES: Final = 4 << 20
-"""Bytes to read at a time: about as many rows as suit DuckDB best."""
 _OTHER_POOL: Final = 4  # after the kinds of `scan.find`
 _SAMPLE: Final = 1 << 16  # bytes that tell whether the lines of a file are wrapped
 _TRIED: Final = 1000  # lines of a piece that are looked at before it counts as free of wrappers

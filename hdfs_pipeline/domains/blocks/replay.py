@@ -16,10 +16,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from hdfs_pipeline.domains.blocks.file_names import writer
-from hdfs_pipeline.domains.blocks.records import CHUNK_BYTES, Cut, LogFormat, scans
+from hdfs_pipeline.domains.blocks.records import Cut, LogFormat, scans
 from hdfs_pipeline.domains.blocks.rounds import Lapse, Rounds
 from hdfs_pipeline.domains.blocks.scan import WINDOW, Scan
 from hdfs_pipeline.domains.contract import Outgoing
+from hdfs_pipeline.domains.pieces import CHUNK_BYTES
 from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.files import LogFile

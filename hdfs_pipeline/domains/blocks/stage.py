@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -21,13 +20,15 @@ from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, RA
 from hdfs_pipeline.domains.blocks.wire import Vector
 from hdfs_pipeline.domains.contract import Batch, Domain, Figures, Outbox, Stage
 from hdfs_pipeline.domains.course import Course
+from hdfs_pipeline.domains.read_back import read_back
+from hdfs_pipeline.domains.sender import Sender
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.scoring.catalogue import Catalogue
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
-from hdfs_pipeline.sources.kafka import ANOMALIES, DEAD_LETTERS
-from hdfs_pipeline.sources.ranges import RangeReader, Watermarks, watermarks
-from hdfs_pipeline.sources.wire import DeadLetter, Verdict, decode_verdict, encode, encode_verdict, excerpt
+from hdfs_pipeline.sources.kafka import ANOMALIES
+from hdfs_pipeline.sources.ranges import watermarks
+from hdfs_pipeline.sources.wire import decode_verdict
 
 _log = logging.getLogger(__name__)
 _REMEMBERED: Final = 2000  # vectors and verdicts per partition that a start reads back for late records
@@ -35,53 +36,9 @@ _SCAN_COST: Final = 20  # the search for blocks to close may take one part in so
 _SCAN_S: Final = 0.5  # the longest pause between two searches for blocks to close
 
 
-class Sender:
-    """What every stage sends: verdicts and dead letters, counted."""
-
-    def __init__(self, outbox: Outbox, figures: Figures) -> None:
-        self.outbox, self.figures = outbox, figures
-
-    def verdicts(self, verdicts: Sequence[Verdict], course: Course | None) -> None:
-        """Send verdicts; `course` is that of the batch that caused them, None where the clock did."""
-        for verdict in verdicts:
-            sent = time.time()
-            parts = course.parts(verdict.partition, sent) if course else None
-            on_sent = None if parts is None else partial(self._acknowledged, parts, sent)
-            # Brokers may keep the latest message of each key alone: what one detector says must not hide another.
-            key = f"{verdict.item}/{verdict.detector}".encode()
-            self.outbox.send(ANOMALIES, key, encode_verdict(verdict), verdict.partition, on_sent)
-            self.figures.verdict(verdict.status)
-
-    def _acknowledged(self, parts: list[float], sent: float, _offset: int) -> None:
-        self.figures.acknowledged([*parts, time.time() - sent])
-
-    def dead_letters(self, messages: Sequence[Any], bad: Sequence[tuple[int, str]]) -> None:
-        """Send what could not be used: indices of messages, and why."""
-        now = datetime.now(UTC)
-        for index, reason in bad:
-            message = messages[index]
-            place = message.topic(), message.partition(), message.offset()
-            letter = DeadLetter(*place, reason, excerpt(message.value()), now)
-            self.outbox.send(DEAD_LETTERS, letter.key, encode(letter), message.partition())
-        if bad:
-            self.figures.dead(len(bad))
-            _log.warning("%d messages to dead_letters, such as %s/%d/%d: %s", len(bad), *place, bad[-1][1])
-
-
-def read_back(settings: Settings, marks: Watermarks, starts: dict[int, int]) -> Iterator[Any]:
-    """The messages of some partitions of a topic up to `marks`: from `starts`, at least the last `_REMEMBERED`."""
-    ranges = {}
-    for part, start in starts.items():
-        high = marks.high[part]
-        first = high - _REMEMBERED if start < 0 else min(start, high - _REMEMBERED)
-        ranges[part] = (max(first, marks.low[part]), high)
-    for batch in RangeReader(settings, marks.topic, ranges).batches():
-        yield from batch.messages
-
-
 def remember_verdicts(settings: Settings, champion: Champion, partitions: Sequence[int]) -> None:
     """Let the champion remember earlier verdicts, so that it can withdraw them."""
-    for message in read_back(settings, watermarks(settings, ANOMALIES), dict.fromkeys(partitions, -1)):
+    for message in read_back(settings, watermarks(settings, ANOMALIES), dict.fromkeys(partitions, -1), _REMEMBERED):
         try:
             champion.remember(decode_verdict(message.value(), message.key(), {DOMAIN: BLOCK.shown}))
         except DataError:
@@ -126,7 +83,7 @@ class RawStage:
             remember_verdicts(self._settings, self._champion, list(places))
         vectors: list[Vector] = []
         counts: list[np.ndarray] = []
-        for message in read_back(self._settings, published, notes):
+        for message in read_back(self._settings, published, notes, _REMEMBERED):
             part, offset = message.partition(), message.offset()
             try:
                 vector = wire.decode_vector(message.value())

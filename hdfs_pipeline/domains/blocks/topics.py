@@ -9,6 +9,7 @@ from hdfs_pipeline.domains.blocks.wire import decode_label, decode_vector
 from hdfs_pipeline.domains.contract import Topic
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sinks.messages import LATEST, MessageSink, Row, sent_at
+from hdfs_pipeline.sinks.topics import Life
 from hdfs_pipeline.sources.kafka import ANOMALIES
 from hdfs_pipeline.store.store import Store
 
@@ -41,12 +42,13 @@ class LogSink:
 
     table: str = "raw_logs"
 
-    def open(self, store: Store, settings: Settings, topic: str, epoch: int, folder: Path) -> "LogStage":
+    def open(self, store: Store, settings: Settings, topic: str, life: Life, folder: Path) -> "LogStage":
         """See `TopicSink.open`."""
-        from hdfs_pipeline.domains.blocks.log_sink import LogStage, Sources  # imports numba and DuckDB
+        from hdfs_pipeline.domains.blocks.log_sink import LogStage  # imports numba and DuckDB
+        from hdfs_pipeline.domains.stream_sources import Sources
 
         with store.read() as con:
-            return LogStage(settings, topic, epoch, Sources.of(con, topic), folder)
+            return LogStage(settings, topic, life.epoch, Sources.of(con, topic), folder)
 
 
 def _vector_row(message: "Message") -> Row:

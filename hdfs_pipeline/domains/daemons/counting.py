@@ -17,7 +17,8 @@ from hdfs_pipeline.scoring.judged import forget
 from hdfs_pipeline.store.counters import counter, next_number
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
-_ANEW: Final = "sources ANTI JOIN (FROM daemon_sources WHERE catalogue = $catalogue) USING (source_id)"
+_ANEW: Final = """(FROM sources WHERE domain = 'blocks')
+    ANTI JOIN (FROM daemon_sources WHERE catalogue = $catalogue) USING (source_id)"""
 _GONE: Final = "source_id NOT IN (SELECT source_id FROM sources)"
 _STALE: Final = f"""CREATE OR REPLACE TEMP TABLE stale_minutes AS
     WITH anew AS (SELECT source_id FROM {_ANEW})

@@ -15,7 +15,8 @@ ANY_KIND: Final = "daemon"
 _NAMES: Final = rf"""WITH
     named AS (SELECT source_id, path, regexp_replace(host, '\s+', '_', 'g') AS host,
         if(regexp_full_match(lower(daemon), '[a-z_]\w*'), lower(daemon), '{ANY_KIND}') AS kind,
-        if(host = '', source_id::VARCHAR, daemon || ' ' || host) AS daemon FROM sources),
+        if(host = '', source_id::VARCHAR, daemon || ' ' || host) AS daemon FROM sources
+            WHERE domain = 'blocks'),
     votes AS (SELECT daemon, address, sum(records) AS records
         FROM daemon_addresses JOIN named USING (source_id) GROUP BY ALL),
     addresses AS (SELECT daemon, arg_max(address, ROW(records, address)) AS address,

@@ -102,6 +102,8 @@ def upgrade(con: duckdb.DuckDBPyConnection, version: int) -> None:
         con.execute(_STATUSES)
     if version < 8:
         _count_anew(con)
+    if version < 9:
+        con.execute("UPDATE sources SET domain = 'blocks'")  # the only one that read files, or records of a stream
     if "daemon_lives" not in there:
         con.execute("UPDATE daemon_sources SET daemon = NULL")  # so that they are looked at once
     facts = [str(SCHEMA_VERSION), " ".join(TABLES)]

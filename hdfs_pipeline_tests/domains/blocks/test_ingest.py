@@ -333,8 +333,8 @@ def test_names_of_any_kind_do_no_harm(new_home: Callable[..., Home], tmp_path: P
 # kills itself when the `number`th rows of `table` are to be written, before (0) or after (1) it wrote them.
 KILLER = """
 import json, os, signal, sys
-from hdfs_pipeline.domains.blocks import batch
-from hdfs_pipeline.domains.blocks.ingest import ingest
+from hdfs_pipeline.domains import staged
+from hdfs_pipeline.domains.blocks import ingest
 from hdfs_pipeline.settings import load_settings
 from hdfs_pipeline.store.store import Store
 
@@ -352,9 +352,10 @@ def run(home, at_once, table, number, after):
                 os.kill(os.getpid(), signal.SIGKILL)
             return write(con, name, *arguments, **options)
         return written
-    batch.put, batch.publish_into, batch._FILES = deadly(batch.put), deadly(batch.publish_into), at_once
+    ingest.put = deadly(ingest.put)
+    staged.publish_into, staged._FILES = deadly(staged.publish_into), at_once
     settings = load_settings(home)
-    ingest(Store.open(settings), settings, paths)
+    ingest.ingest(Store.open(settings), settings, paths)
 
 for case in json.loads(sys.argv[1]):
     if not (child := os.fork()):

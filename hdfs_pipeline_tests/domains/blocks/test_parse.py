@@ -117,14 +117,14 @@ def test_events_by_a_catalogue_that_the_home_has_left_meanwhile_are_not_stored(
 ) -> None:
     read(home, tmp_path, "a.log", TODAY.format(1))
     parsed(home)
-    stage = reading._Reader._stage
+    stage = reading.LogIntake.stage
 
     def left(reader: Any, *given: Any, **named: Any) -> Any:
         staged = stage(reader, *given, **named)
         parsed(home, catalogue="hdfs_v1.v1")
         return staged
 
-    monkeypatch.setattr(reading._Reader, "_stage", left)
+    monkeypatch.setattr(reading.LogIntake, "stage", left)
     read(home, tmp_path, "b.log", TODAY.format(2) * 2)
     assert home.rows("SELECT event_id FROM raw_logs ORDER BY ALL") == [(UNKNOWN,), (None,), (None,)]
     found = parsed(home, catalogue="hdfs_v1.v1")

@@ -1,15 +1,13 @@
-"""A detector that judges blocks in a worker: its scores, its reasons, its verdicts."""
+"""A detector that judges in a worker: its scores, its reasons, its verdicts."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 
-from hdfs_pipeline.domains.blocks import explain
-from hdfs_pipeline.domains.blocks.item import show_block_id
-from hdfs_pipeline.domains.blocks.matrix import DOMAIN
-from hdfs_pipeline.domains.blocks.wire import Vector
-from hdfs_pipeline.scoring.catalogue import Catalogue
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.scoring.explain import Explanation, Vocabulary
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import Knowledge
@@ -19,9 +17,26 @@ from hdfs_pipeline.scoring.scorer import Scorer
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.wire import Verdict
 
-_EXPLAINED: Final = 20_000  # explanations kept by count vector: HDFS repeats itself
+_EXPLAINED: Final = 20_000  # explanations kept by their rows: logs repeat themselves
 Told = tuple[Explanation, dict[str, Any]]
 """An explanation, and the same as plain values: making these takes longer than all else about a verdict."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a verdict says of an item beside the judgement: see `Verdict`."""
+
+    item: str
+    origin: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    lines: int
+    first_time: datetime | None
+    last_time: datetime | None
+    entity: str = ""
+    closed_by: str | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 class Voice:
@@ -30,11 +45,11 @@ class Voice:
     Raises: NotTrainedError where its model cannot score or explain what it has learned.
     """
 
-    def __init__(self, settings: Settings, scorer: Scorer, threshold: float | None = None) -> None:
-        self._settings, self.scorer = settings, scorer
+    def __init__(self, settings: Settings, domain: Domain, scorer: Scorer, threshold: float | None = None) -> None:
+        self._settings, self._domain, self.scorer = settings, domain, scorer
         self.threshold = scorer.card.threshold if threshold is None else threshold
-        self._vocabularies: dict[str, Vocabulary] = {}  # by the label of their catalogue: reading one takes long
-        if scorer.card.source:
+        self._vocabularies: dict[str, Vocabulary] = {}  # by their source: reading one takes long
+        if scorer.card.columns:
             try_out(scorer, self._words(scorer.card.source))
         self._explained: dict[bytes, Told] = {}
 
@@ -44,42 +59,41 @@ class Voice:
         return self.scorer.card.detector
 
     def judge(
-        self, matrices: dict[str, FeatureMatrix], catalogue: Catalogue, knowledge: Knowledge
+        self, matrices: Mapping[str, FeatureMatrix], knowledge: Knowledge | None
     ) -> tuple[np.ndarray, dict[int, Told]]:
-        """Scores (n,) of the blocks of `matrices`, and the explanations of the anomalous ones, by row."""
+        """Scores (n,) of the items of `matrices`, the main family first; why, by row, of the anomalous ones."""
         scores = self.scorer.score(matrices[self.scorer.card.family])
         anomalous = np.flatnonzero(scores >= self.threshold)
-        told = self._explain(matrices, catalogue, knowledge, anomalous)
+        told = self._explain(matrices, knowledge, anomalous)
         return scores, dict(zip(anomalous.tolist(), told, strict=True))
 
     def _explain(
-        self, matrices: dict[str, FeatureMatrix], catalogue: Catalogue, knowledge: Knowledge, rows: np.ndarray
+        self, matrices: Mapping[str, FeatureMatrix], knowledge: Knowledge | None, rows: np.ndarray
     ) -> list[Told]:
-        values = (next(iter(matrices.values())).values[rows], matrices[self.scorer.card.family].values[rows])
-        start = catalogue.fingerprint.encode()
-        keys = [start + main.tobytes() + own.tobytes() for main, own in zip(*values, strict=True)]
+        main = next(iter(matrices.values()))
+        start = main.fingerprint.encode()
+        values = (main.take(rows).values, matrices[self.scorer.card.family].take(rows).values)
+        keys = [start + first.tobytes() + own.tobytes() for first, own in zip(*values, strict=True)]
         if len(self._explained) > _EXPLAINED:
             self._explained.clear()
         fresh = {key: at for key, at in zip(keys, rows.tolist(), strict=True) if key not in self._explained}
         if fresh:
-            vocabulary = self._words(self.scorer.card.source or catalogue.label)
+            vocabulary = self._words(self.scorer.card.source or main.source)
             at, flagged = np.array(list(fresh.values()), np.int64), np.ones(len(fresh), bool)
             told = reasons(self.scorer, matrices, vocabulary, knowledge, at, flagged)
             self._explained.update((key, (each, each.to_json())) for key, each in zip(fresh, told, strict=True))
         return [self._explained[key] for key in keys]
 
-    def _words(self, label: str) -> Vocabulary:
-        if label not in self._vocabularies:
-            self._vocabularies[label] = explain.vocabulary(self._settings, label)
-        return self._vocabularies[label]
+    def _words(self, source: str) -> Vocabulary:
+        if source not in self._vocabularies:
+            self._vocabularies[source] = self._domain.vocabulary(self._settings, source)
+        return self._vocabularies[source]
 
-    def verdict(self, vector: Vector, origin: str, status: str, score: float, told: Told | None) -> Verdict:
-        """The verdict on a block; without an explanation it is normal after all."""
-        item = show_block_id(vector.block_id)
+    def verdict(self, place: Place, status: str, score: float, told: Told | None) -> Verdict:
+        """The verdict on an item; without an explanation it is normal after all."""
         explanation, plain = told or (None, {})
         return Verdict(
-            domain=DOMAIN,
-            item=item,
+            domain=self._domain.name,
             status=status,
             detector=self.detector,
             version=self.scorer.card.version,
@@ -87,16 +101,7 @@ class Voice:
             threshold=self.threshold,
             reason=explanation.reason if explanation else "later records made it normal",
             explanation=plain,
-            lines=vector.lines,
-            first_time=vector.first_time,
-            last_time=vector.last_time,
-            origin=origin,
-            partition=vector.partition,
-            first_offset=vector.first_offset,
-            last_offset=vector.last_offset,
-            scored_at=datetime.now(UTC),
-            closed_by=vector.closed_by,
             kind=explanation.kind if explanation else "",
-            entity=vector.host,
-            more={"block_id": item, "catalogue": vector.catalogue},
+            scored_at=datetime.now(UTC),
+            **vars(place),
         )

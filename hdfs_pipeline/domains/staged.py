@@ -1,6 +1,7 @@
 """Files that are staged go into the store together: each whole or not at all, many small ones in one transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,14 +9,9 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.blocks import matrix
-from hdfs_pipeline.domains.blocks.beginnings import Waiting, beginnings
-from hdfs_pipeline.domains.blocks.lives import collect_stated, publish_stated
-from hdfs_pipeline.domains.blocks.matched import Matched
-from hdfs_pipeline.domains.blocks.minutes import note_minutes
-from hdfs_pipeline.domains.blocks.parse import count_parsed, counted_catalogue, may_store
-from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.store.quoting import parquet
+from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline.store.store import Connection, Store, count, publish_into
 
 _FILES: Final = 500
@@ -38,8 +34,7 @@ class Staged:
 
     `path` is the Parquet file of its records from line `first` on, `source` its row of `sources` to be, whose `records`
     counts the staged ones alone; `start` says how far it was read before. `problem` is why its end could not be read,
-    '' where it could. `ended` says whether its last line has a line end. `matched` counts those of its records that
-    have an event, if some have.
+    '' where it could. `ended` says whether its last line has a line end. `extra` is what `Intake.stage` gave.
     """
 
     path: Path
@@ -48,7 +43,7 @@ class Staged:
     first: int
     problem: str
     ended: bool
-    matched: Sequence[Matched]
+    extra: Any
 
     @property
     def name(self) -> str:
@@ -56,8 +51,56 @@ class Staged:
         return Path(self.source["path"]).name
 
 
+class Intake(ABC):
+    """How the lines of a domain's files become rows of its table.
+
+    `table` has the columns `source_id` and `position`, the number of a record's first line in its file. What is staged
+    of a file has these, the table's others and `reason`, which says of a dead letter why it is one; its text stands in
+    the column `text`.
+    """
+
+    domain: str
+    table: str
+    text: str
+
+    @abstractmethod
+    def holds_records(self, sample: bytes) -> bool:
+        """Whether any line at the beginning of a file, which has zero bytes, is a record."""
+
+    def author(self, path: Path) -> tuple[str, str]:
+        """The host and the daemon that a file's name tells, '' where it tells none."""
+        return "", ""
+
+    @abstractmethod
+    def stage(
+        self, chunks: Iterator[bytes], tally: Tally, source_id: int, file: Path, path: Path, unreadable: str
+    ) -> Any:
+        """Write the records of `file` into the Parquet file `path`, outside the store's lock; count them in `tally`.
+
+        Its lines come from line `tally.lines` + 1 on. All are dead letters where it is `unreadable`, which says why.
+        Returns what `store` and `settle` want to know beside it. Raises: what reading raises.
+        """
+
+    def beginnings(self, con: Connection, waiting: Sequence["Staged"]) -> dict[int, str]:
+        """Those of the staged files that are the beginning of another one: number to the other's path."""
+        return {}
+
+    @abstractmethod
+    def withdraw(self, con: Connection, grown: Sequence["Staged"]) -> None:
+        """Take records out of what is counted of them, before those of files that have grown go: from `first` on."""
+
+    def store(self, con: Connection, rows: str, waiting: Sequence["Staged"]) -> None:
+        """Put the staged records (SQL of a relation) into the table, inside the transaction."""
+        columns = ", ".join(TABLES[self.table].columns)
+        put(con, self.table, f"SELECT {columns} FROM {rows} WHERE reason IS NULL")
+
+    @abstractmethod
+    def settle(self, con: Connection, rows: str, waiting: Sequence["Staged"]) -> None:
+        """Count what was stored, once the rows of `sources` are there."""
+
+
 class Counts(Protocol):
-    """What publishing adds to: see `ingest.Ingested`."""
+    """What publishing adds to: see `reading.Ingested`."""
 
     files: int
     lines: int
@@ -73,16 +116,19 @@ class Batch:
     Only the holder of the home's ingest lock may have one: no other process changes the sources that are files.
     """
 
-    def __init__(self, store: Store, settings: Settings, done: Counts) -> None:
-        self._store, self._settings, self._done = store, settings, done
+    def __init__(self, store: Store, intake: Intake, done: Counts) -> None:
+        self._store, self._intake, self._done = store, intake, done
         self._waiting: dict[int, Staged] = {}
         self._bytes = 0
         with store.write() as con:  # makes the store where there is none
             rows = con.execute(
-                "SELECT sha256, source_id, bytes, lines, records FROM sources WHERE source_id > 0"  # files
+                """SELECT sha256, source_id, bytes, lines, records FROM sources
+                WHERE source_id > 0 AND domain = ?""",  # files
+                [intake.domain],
             ).fetchall()
+            last = con.execute("SELECT greatest(max(source_id), 0) FROM sources").fetchall()[0][0]
         self._known = {(row[2], row[0]): Known(*row[1:]) for row in rows}
-        self._last = max((row[1] for row in rows), default=0)
+        self._last = int(last or 0)
 
     def sizes(self) -> Iterable[int]:
         """The sizes of known content, in bytes."""
@@ -110,7 +156,7 @@ class Batch:
             return 1
         with self._store.read() as con:
             line = con.execute(
-                """SELECT max(position) FROM (SELECT source_id, position FROM raw_logs
+                f"""SELECT max(position) FROM (SELECT source_id, position FROM {self._intake.table}
                 UNION ALL SELECT source_id, position FROM dead_letters) WHERE source_id = ? AND position <= ?""",
                 [start.source_id, start.lines],
             ).fetchall()[0][0]
@@ -136,7 +182,7 @@ class Batch:
         if not waiting:
             return
         with self._store.write() as con:
-            letters, reasons = _publish(con, self._settings, waiting)
+            letters, reasons = _publish(con, self._intake, waiting)
         for staged in waiting:
             source, start = staged.source, staged.start
             self._known[source["bytes"], source["sha256"]] = _known(source)  # with the number of its records
@@ -153,12 +199,8 @@ class Batch:
             staged.path.unlink()
 
     def _leave_out_beginnings(self) -> None:
-        waiting = [
-            Waiting(source_id, staged.source["bytes"], staged.source["path"], staged.path, staged.first, staged.ended)
-            for source_id, staged in self._waiting.items()
-        ]
         with self._store.read() as con:
-            found = beginnings(con, waiting)
+            found = self._intake.beginnings(con, list(self._waiting.values()))
         for source_id, whole in found.items():
             staged = self._waiting.pop(source_id)
             del self._known[staged.source["bytes"], staged.source["sha256"]]
@@ -172,7 +214,7 @@ def _known(source: Mapping[str, Any]) -> Known:
 
 
 def _publish(
-    con: Connection, settings: Settings, waiting: Iterable[Staged]
+    con: Connection, intake: Intake, waiting: Sequence[Staged]
 ) -> tuple[dict[int, tuple[int, int]], dict[int, str]]:
     """The rows of all files, inside a transaction.
 
@@ -180,12 +222,13 @@ def _publish(
     """
     now = datetime.now(UTC)
     letters: dict[int, tuple[int, int]] = {}
-    _take_grown(con, settings, [staged for staged in waiting if staged.start.bytes])
+    if grown := [staged for staged in waiting if staged.start.bytes]:
+        intake.withdraw(con, grown)
     for staged in waiting:
         source, start, old = staged.source, staged.start, (0, 0)
         if start.bytes:
             old_records, old_letters = (
-                _withdraw(con, table, start.source_id, staged.first) for table in ("raw_logs", "dead_letters")
+                _withdraw(con, table, start.source_id, staged.first) for table in (intake.table, "dead_letters")
             )
             old = (old_records, old_letters)
         source["records"] += start.records - sum(old)
@@ -193,21 +236,13 @@ def _publish(
         letters[start.source_id] = (int(bool(staged.problem)), old[1])
     rows = parquet([staged.path for staged in waiting])
     sources = pa.Table.from_pylist([staged.source for staged in waiting])
-    matched = [each for staged in waiting for each in staged.matched]
-    stored = bool(matched) and may_store(con, settings, matched[0].catalogue)
-    event = "" if stored else " REPLACE (NULL AS event_id)"
-    put(con, "raw_logs", f"SELECT * EXCLUDE (reason){event} FROM {rows} WHERE reason IS NULL")
-    note_minutes(con, f"(FROM {rows} WHERE reason IS NULL)")
-    collect_stated(con, f"(FROM {rows} WHERE reason IS NULL)")
+    intake.store(con, rows, waiting)
     publish_into(con, "sources", sources, replace="source_id IN (SELECT source_id FROM publish_source)")
-    publish_stated(con)
-    if stored:
-        counts = pa.concat_tables([each.counts() for each in matched])
-        count_parsed(con, counts, f"(FROM {rows} WHERE reason IS NULL AND event_id IS NOT NULL)")
+    intake.settle(con, rows, waiting)
     put(
         con,
         "dead_letters",
-        f"""SELECT source_id, path AS source, position, reason, message AS text, now() AS seen_at
+        f"""SELECT source_id, path AS source, position, reason, {intake.text} AS text, now() AS seen_at
         FROM {rows} JOIN sources USING (source_id) WHERE reason IS NOT NULL""",
     )
     cut = [_cut(staged, now) for staged in waiting if staged.problem]
@@ -222,20 +257,6 @@ def _publish(
         usual = reason.removeprefix("no log record: ").partition(" (tried")[0]
         reasons[source_id] = usual if kinds == 1 else f"most: {usual}; all: table `dead_letters`, see `export`"
     return letters, reasons
-
-
-def _take_grown(con: Connection, settings: Settings, grown: Sequence[Staged]) -> None:
-    """Take the last records of files that have grown out of the counts, before they are withdrawn."""
-    if not grown:
-        return
-    ends = pa.table(
-        {"source_id": [staged.start.source_id for staged in grown], "first": [staged.first for staged in grown]}
-    )
-    con.register("grown_sources", ends)
-    which = """EXISTS (FROM grown_sources g WHERE g.source_id = raw_logs.source_id AND raw_logs.position >= g.first)
-        AND source_id IN (SELECT source_id FROM grown_sources)"""
-    matrix.take(con, counted_catalogue(con, settings), which)
-    con.unregister("grown_sources")
 
 
 def put(con: Connection, table: str, select: str) -> int:

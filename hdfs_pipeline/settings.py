@@ -451,9 +451,72 @@ class Settings(BaseSettings):
     namenode_retrain_cron: str = Field(
         "0 2 * * *", description="When the NameNode models are trained anew (cron, UTC)."
     )
+    request_kmeans_quantile: float = Field(
+        0.9999, gt=0, lt=1, description="Quantile of the training distances above which k-means flags a request."
+    )
+    request_misses: int = Field(
+        16, ge=2, description="Answers 4xx to one client in a minute from which it scans; rounded down to a power of 2."
+    )
+    request_slow_s: float = Field(30.0, gt=0, description="Seconds from which the answer to a request is very slow.")
+    request_gap_s: float = Field(
+        120.0, gt=0, description="Seconds without an anomalous request of its kind after which an incident has ended."
+    )
+    requests_days: float = Field(30.0, gt=0, le=3_650, description="Days to keep single requests; anomalies stay.")
     dagster_host: str = Field("127.0.0.1", description="Address that Dagster's web page listens on; it has no login.")
     dagster_port: int = Field(3000, ge=1, le=65535, description="Port of Dagster's web page.")
     dagster_url: str = Field("", description="Where workers report to; empty: `dagster_host` and `dagster_port`.")
+    web_first_requests: int = Field(
+        10_000, ge=100, description="Requests from which the first model of requests is trained by itself."
+    )
+    web_format: str = Field(
+        "auto",
+        description="How access lines are written: a LogFormat of Apache or a log_format of nginx; auto knows the "
+        "usual ones.",
+    )
+    app_format: str = Field(
+        "",
+        description="Layout of application logs' plain lines, as log4j and logback write it; empty: the known ones.",
+    )
+    app_first_messages: int = Field(
+        1000,
+        ge=100,
+        description="Messages from which templates are learned, and the fewest that a model of messages learns from.",
+    )
+    app_last_messages: int = Field(
+        200_000, ge=1000, description="Latest messages that a model of messages learns from."
+    )
+    app_contamination: float = Field(
+        0.1, gt=0, lt=1, description="Share of the training messages that the model of messages flags."
+    )
+    app_logs_days: float = Field(30.0, gt=0, le=3660, description="Days to keep application logs.")
+    web_lateness_s: float = Field(
+        60.0, ge=0, le=3600, description="Seconds for which a minute of web traffic waits for requests that come late."
+    )
+    web_error_share: float = Field(
+        0.1, gt=0, le=1, description="Share of failed requests (status 500 and above) in a minute that is too high."
+    )
+    web_slow_times: float = Field(
+        2.5, gt=1, description="Times the usual response time at which half of a minute's answers are slow."
+    )
+    web_erratic_times: float = Field(
+        8.0, gt=1, description="Times the usual response time that a twentieth of erratic answers take."
+    )
+    web_drop_share: float = Field(
+        0.3, gt=0, lt=1, description="Share of the usual requests in a minute at which traffic has dropped."
+    )
+    web_spike_times: float = Field(2.0, gt=1, description="Times the usual requests in a minute that are a spike.")
+    web_least_requests: int = Field(
+        15, ge=1, description="Requests in two minutes below which nothing is said of a group of endpoints."
+    )
+    web_least_minutes: int = Field(
+        15, ge=2, le=60, description="Minutes of a group that must be known before anything is compared with them."
+    )
+    seasonal_deviations: float = Field(
+        6.0, gt=0, description="Standard deviations from what is usual at an hour of the week that are an anomaly."
+    )
+    request_windows_days: float = Field(
+        400.0, gt=0, le=36_500, description="Days to keep the minutes of web traffic, which outlive the requests."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -526,6 +589,11 @@ class Settings(BaseSettings):
     def catalogues(self) -> Path:
         """Folder of catalogues learned in this home, beside the shipped ones."""
         return self.home / "catalogues"
+
+    @property
+    def app_catalogues(self) -> Path:
+        """Folder of the templates that application logs of this home were found to have."""
+        return self.home / "app_catalogues"
 
     @property
     def broker(self) -> Path:

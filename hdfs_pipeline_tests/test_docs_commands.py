@@ -238,6 +238,28 @@ def test_a_recorded_namenode(world: World) -> None:
     world.run("hdfs-pipeline collect --help")
 
 
+def with_simulated(world: World) -> None:
+    """Logs of simulated web servers and applications, in the folders that the pages name."""
+    for name, folder in (("web", "nginx"), ("app", "app")):
+        path = world.folder / "var" / folder
+        path.mkdir(parents=True)
+        world.swaps[f"/var/log/{folder}/"] = f"{path}/"
+        made = f"produce {name} --duration 2h --rate 1 --begin 2026-11-30T10:00:00 --anomalies all"
+        world.run(f"hdfs-pipeline {made} --output {path}/shop-access.log")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/weblogs.md", "docs/applogs.md"])
+def test_web_and_application_logs(world: World, page: str) -> None:
+    """The page's part on files, then its stream on the embedded broker."""
+    with_simulated(world)
+    lines = runnable(page)
+    broker = next(at for at, line in enumerate(lines) if line.endswith(" topics"))
+    for line in [*lines[:broker], "hdfs-pipeline broker &", *lines[broker:]]:
+        world.run(line)
+    world.stop()
+
+
 def test_daemons(world: World, of_today: Path) -> None:
     with_files(world, of_today)
     for line in runnable("docs/daemons.md"):
@@ -269,6 +291,7 @@ def test_streaming(world: World, of_2008: Path) -> None:
 def test_verdicts_and_the_readme(world: World, of_today: Path) -> None:
     """From the first logs to feedback; the stream's part on the embedded broker."""
     with_files(world, of_today)
+    with_simulated(world)
     readme = runnable("README.md")
     broker = next(at for at, line in enumerate(readme) if " topics" in line)
     for line in [*readme[:broker], "hdfs-pipeline --home ~/cluster-a broker &", *readme[broker:]]:
@@ -282,7 +305,7 @@ def test_verdicts_and_the_readme(world: World, of_today: Path) -> None:
 
 RUN = {"README.md", *(f"docs/{name}.md" for name in ("verdicts", "compare", "feedback", "backtest", "drift", "status"))}
 RUN |= {"docs/streaming.md", "docs/namenode.md", "docs/namenode-models.md", "data/sample/namenode/README.md"}
-RUN |= {"docs/daemons.md", "docs/hdfs-state.md", "docs/api.md"}
+RUN |= {"docs/daemons.md", "docs/hdfs-state.md", "docs/api.md", "docs/weblogs.md", "docs/applogs.md"}
 
 
 @pytest.mark.parametrize("page", [str(page.relative_to(PROJECT)) for page in PAGES])

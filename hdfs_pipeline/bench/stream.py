@@ -1,8 +1,9 @@
 """How many lines a second a stream worker takes, and how soon an anomaly is out: broker, producer, worker apart.
 
-The producer repeats a sample with fresh block ids and rising times. One worker runs twice: at `rate` lines a second, to
-see how many it takes; and at 10,000, to see how long it takes from the record that closes a block, as the producer
-stamped it, to the anomaly that the broker acknowledged, and where this time goes.
+The producer repeats a sample with fresh block ids and rising times, or simulates requests. One worker runs twice: at
+`rate` lines a second, to see how many it takes; and at another rate, to see how long it takes from the record that
+closes a block, or is an item itself, as the producer stamped it, to the anomaly that the broker acknowledged, and where
+this time goes.
 """
 
 import json
@@ -26,7 +27,7 @@ import numpy as np
 import psutil
 
 from hdfs_pipeline.bench.samples import machine
-from hdfs_pipeline.domains.blocks.topics import RAW_LOGS
+from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import NotTrainedError, SetupError
 from hdfs_pipeline.processes.ports import free_port
@@ -68,6 +69,9 @@ class _Bench:
     env: dict[str, str]
     folder: Path
     metrics: str
+    topic: str
+    producer: tuple[str, ...]
+    latency_rate: int
     reports: list[dict[str, Any]] = field(default_factory=list)
 
     def start(self, name: str, *arguments: str) -> _Process:
@@ -106,38 +110,44 @@ def bench_stream(
     *,
     rate: int = 160_000,
     seconds: float = 30.0,
+    latency_rate: int = LATENCY_RATE,
+    simulated: str = "",
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure on the broker that the settings name, or on an embedded one of its own.
 
-    The models are those of the home. Raises: NotTrainedError without them; SetupError where a process does not start,
-    or where the named broker's `raw_logs` is not empty.
+    The models are those of the home. With `simulated`, the name of a generator such as web, its records take the place
+    of the `sample`. Raises: NotTrainedError without models; SetupError where a process does not start, or where the
+    topic of records is not empty on the named broker.
     """
     if not settings.models.is_dir():
         raise NotTrainedError(f"no model in {settings.home}: run `hdfs-pipeline demo` first")
     name = "embedded" if is_embedded(settings) else "real"
     with tempfile.TemporaryDirectory(prefix="bench.stream.") as folder:
         say(f"{name} broker: starting")
-        measured = _measure(_prepare(settings, Path(folder)), sample, name, rate, seconds, say)
-    return {"machine": machine(), "rate_asked": rate, "brokers": {name: measured}}
+        topic = f"{simulated}_logs" if simulated else domain_named().records_topic
+        records = (simulated, "--anomalies", "all") if simulated else ("raw", str(sample), "--loop")
+        bench = _prepare(settings, Path(folder), topic, ("produce", *records), latency_rate)
+        measured = _measure(bench, name, rate, seconds, say)
+    return {"machine": machine(), "rate_asked": rate, "latency_rate": latency_rate, "brokers": {name: measured}}
 
 
-def _prepare(settings: Settings, folder: Path) -> _Bench:
+def _prepare(settings: Settings, folder: Path, topic: str, producer: tuple[str, ...], latency_rate: int) -> _Bench:
     home = folder / "home"
     shutil.copytree(settings.models, home / "models")
-    if settings.catalogues.is_dir():
-        shutil.copytree(settings.catalogues, home / "catalogues")
+    for catalogues in (settings.catalogues, settings.app_catalogues):
+        if catalogues.is_dir():
+            shutil.copytree(catalogues, home / catalogues.name)
     port = free_port()
     env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
     env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port), f"{PREFIX}STREAM_REPORT_S": str(_REPORT_S)}
     if not is_embedded(settings):
         env |= {BOOTSTRAP: settings.kafka_bootstrap_servers, f"{PREFIX}KAFKA": json.dumps(settings.kafka)}
-    return _Bench(env, folder, f"http://{settings.metrics_host}:{port}/metrics")
+    metrics = f"http://{settings.metrics_host}:{port}/metrics"
+    return _Bench(env, folder, metrics, topic, producer, latency_rate)
 
 
-def _measure(
-    bench: _Bench, sample: Path, name: str, rate: int, seconds: float, say: Callable[[str], None]
-) -> dict[str, Any]:
+def _measure(bench: _Bench, name: str, rate: int, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     with ExitStack() as stack:
         bench.env[f"{PREFIX}DAGSTER_URL"] = stack.enter_context(_reports_to(bench.reports))
         broker = None
@@ -149,14 +159,14 @@ def _measure(
             written = Path(bench.env[f"{PREFIX}HOME"]) / "broker" / ADDRESS_FILE
             bench.wait(broker, "its address", written.exists)
         say("starting the worker")
-        worker = bench.start("worker", "stream")
+        worker = bench.start("worker", "stream", "--from", bench.topic)
         stack.callback(worker.end)
         log = bench.folder / "worker.log"
         bench.wait(worker, "its partitions", lambda: b"taken over" in log.read_bytes())
         say(f"{rate:,} lines/s for {seconds:g} s")
-        held = _throughput(bench, sample, worker, broker, rate, seconds)
-        say(f"{LATENCY_RATE:,} lines/s for {seconds:g} s")
-        latency = _latency(bench, sample, worker, broker, seconds)
+        held = _throughput(bench, worker, broker, rate, seconds)
+        say(f"{bench.latency_rate:,} lines/s for {seconds:g} s")
+        latency = _latency(bench, worker, broker, seconds)
         return {"throughput": held, "latency": latency}
 
 
@@ -166,13 +176,13 @@ def _refuse_unless_empty(bench: _Bench) -> None:
     )
     if done.returncode:
         raise SetupError(done.stderr.decode(errors="replace").strip())
-    if any(topic["messages"] for topic in json.loads(done.stdout) if topic["name"] == RAW_LOGS):
-        raise SetupError("the broker's raw_logs is not empty: a benchmark needs a broker of its own")
+    if any(topic["messages"] for topic in json.loads(done.stdout) if topic["name"] == bench.topic):
+        raise SetupError(f"the broker's {bench.topic} is not empty: a benchmark needs a broker of its own")
 
 
 @contextmanager
-def _producer(bench: _Bench, sample: Path, rate: int) -> Iterator[_Process]:
-    process = bench.start("producer", "produce", "raw", str(sample), "--loop", "--rate", str(rate), "--json")
+def _producer(bench: _Bench, rate: int) -> Iterator[_Process]:
+    process = bench.start("producer", *bench.producer, "--rate", str(rate), "--json")
     try:
         time.sleep(_WARM_S)
         if process.popen.poll() is not None:
@@ -183,10 +193,8 @@ def _producer(bench: _Bench, sample: Path, rate: int) -> Iterator[_Process]:
         process.end()
 
 
-def _throughput(
-    bench: _Bench, sample: Path, worker: _Process, broker: _Process | None, rate: int, seconds: float
-) -> dict[str, Any]:
-    with _producer(bench, sample, rate) as producer:
+def _throughput(bench: _Bench, worker: _Process, broker: _Process | None, rate: int, seconds: float) -> dict[str, Any]:
+    with _producer(bench, rate) as producer:
         processes = [process for process in (worker, producer, broker) if process is not None]
         before, cpu, started = bench.read(), [process.cpu() for process in processes], time.monotonic()
         time.sleep(seconds)
@@ -209,8 +217,8 @@ def _throughput(
     }
 
 
-def _latency(bench: _Bench, sample: Path, worker: _Process, broker: _Process | None, seconds: float) -> dict[str, Any]:
-    with _producer(bench, sample, LATENCY_RATE) as producer:
+def _latency(bench: _Bench, worker: _Process, broker: _Process | None, seconds: float) -> dict[str, Any]:
+    with _producer(bench, bench.latency_rate) as producer:
         processes = [process for process in (worker, producer, broker) if process is not None]
         cpu, started = [process.cpu() for process in processes], time.monotonic()
         time.sleep(_REPORT_S)  # the first report may still count what came before

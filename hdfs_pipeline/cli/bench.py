@@ -8,6 +8,7 @@ import typer
 from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.terminal import Json
+from hdfs_pipeline.errors import UsageError
 from hdfs_pipeline.settings import PROJECT, load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks: figures as ratios within one run.")
@@ -56,6 +57,48 @@ def bench_parse_command(
     with terminal.err.status("measuring"):
         result = bench_parse(path, lines=lines, peers=peers, settings=load_settings())
     terminal.print_json(result) if as_json else terminal.out.print(parse_table(result))
+
+
+@app.command("web")
+def bench_web_command(
+    path: Annotated[
+        Path | None, typer.Argument(help="Access log to repeat; without one a made-up log in Combined.")
+    ] = None,
+    lines: Annotated[int, typer.Option(min=1, max=10**9, help="Lines to measure on, at least.")] = 1_000_000,
+    as_json: Json = False,
+) -> None:
+    """Access log → requests with their endpoint groups, beside DuckDB's line count and regular expression."""
+    from hdfs_pipeline.bench.web import bench_web
+    from hdfs_pipeline.cli.tables.bench import web_table
+
+    with terminal.err.status("measuring"):
+        result = bench_web(path, lines=lines, seed=load_settings().seed)
+    terminal.print_json(result) if as_json else terminal.out.print(web_table(result))
+
+
+def _whole_numbers(text: str) -> list[int]:
+    """Whole numbers with commas between. Raises: UsageError for anything else."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(f"{text!r} is no list of whole numbers, such as 21,22,23") from None
+
+
+@app.command("detection")
+def bench_detection_command(
+    domain: Annotated[
+        list[str] | None, typer.Option(help="weblogs, traffic or applogs; may be repeated. By default all of them.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the simulated days, with commas between.")] = "21,22,23",
+    as_json: Json = False,
+) -> None:
+    """Simulated days with faults: how many each voice finds, and what else it flags, with 95 % intervals. Minutes."""
+    from hdfs_pipeline.bench.detection import bench_detection
+    from hdfs_pipeline.cli.tables.bench import detection_table
+
+    with terminal.err.status("measuring") as status:
+        result = bench_detection(load_settings(), domain or (), _whole_numbers(seeds), status.update)
+    terminal.print_json(result) if as_json else terminal.out.print(detection_table(result))
 
 
 @app.command("ingest")
@@ -125,17 +168,31 @@ def bench_stream_command(
     seconds: Annotated[
         float, typer.Option(callback=terminal.finite, min=0.1, max=86_400, help="Seconds of each measurement.")
     ] = 30.0,
+    latency_rate: Annotated[
+        int, typer.Option(min=1, max=10**8, help="Lines a second at which the milliseconds to an anomaly are measured.")
+    ] = 10_000,
+    simulated: Annotated[
+        str, typer.Option(help="web or app: records of that generator, in place of the sample; its topic is read.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Lines a second through a stream worker, and where the milliseconds to an anomaly go.
 
-    It takes the broker that KAFKA_BOOTSTRAP_SERVERS names, whose raw_logs must be empty, or an embedded one of its own.
+    It takes the broker that KAFKA_BOOTSTRAP_SERVERS names, whose topic must be empty, or an embedded one of its own.
     """
     from hdfs_pipeline.bench.stream import bench_stream
     from hdfs_pipeline.cli.tables.bench import stream_table
 
     with terminal.err.status("measuring") as status:
-        result = bench_stream(load_settings(), path, rate=rate, seconds=seconds, say=status.update)
+        result = bench_stream(
+            load_settings(),
+            path,
+            rate=rate,
+            seconds=seconds,
+            latency_rate=latency_rate,
+            simulated=simulated,
+            say=status.update,
+        )
     terminal.print_json(result) if as_json else terminal.out.print(stream_table(result))
 
 

@@ -122,6 +122,7 @@ def train(
     store = Store.open(settings)
     if logs or labels:
         _complain(_read(settings, kind, logs or [], labels))
+    kind.prepare(store, settings)
     data = kind.features(store, settings, families(kind, names))
 
     def work(name: str, on_step: Callable[[str], None]) -> dict[str, Any]:
@@ -233,9 +234,9 @@ def score(
         return
     for note in doubt_notes(found.doubts):
         terminal.out.print(note, style="bold yellow", markup=False, highlight=False, soft_wrap=True)
-    for table in scored_tables(found, kind.item):
+    for table in scored_tables(found, kind):
         terminal.out.print(table)
-    terminal.out.print(scored_notes(found, kind.item), markup=False, highlight=False, soft_wrap=True)
+    terminal.out.print(scored_notes(found, kind), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,9 +1,11 @@
 """Kafka: the embedded broker, the topics, and commands that send records."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from math import inf, nan
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.markup import escape
@@ -15,6 +17,7 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
+    from hdfs_pipeline.domains.simulation import Simulator
     from hdfs_pipeline.streaming.send.sender import Report
 
 app = typer.Typer()
@@ -188,6 +191,164 @@ def produce_labels_command(
     _send(work, as_json)
 
 
+def _seconds(text: str) -> float:
+    """A length of time such as 90, 90s, 15m, 2h or 7d, in seconds."""
+    try:
+        length = float(text[:-1]) * _UNITS[text[-1]] if text[-1:] in _UNITS else float(text)
+    except ValueError:
+        length = nan
+    if not 0 < length < inf:
+        raise typer.BadParameter("a length of time such as 90s, 15m, 2h or 7d")
+    return length
+
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+Mean = Annotated[
+    float, typer.Option(callback=terminal.finite, min=0.01, help="Lines a second, on average over a week.")
+]
+Duration = Annotated[
+    str | None, typer.Option(help="How long, such as 90s, 15m, 2h, 7d; endless by default, a day for --output.")
+]
+Training = Annotated[
+    int, typer.Option(min=0, help="First send about so many lines of the time before, as fast as it goes.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same lines.")]
+Begin = Annotated[
+    datetime | None, typer.Option(help="With --output: the time (UTC) of the first line; by default it ends now.")
+]
+Output = Annotated[str | None, typer.Option(help="Write a file (- is standard output) instead of sending.")]
+Known = Annotated[
+    Path | None, typer.Option(help="Write the faults into this CSV file, and the labels of lines into NAME.lines.csv.")
+]
+
+
+@produce.command("web")
+def produce_web_command(
+    *,
+    rate: Mean = 20.0,
+    duration: Duration = None,
+    anomalies: Annotated[
+        str, typer.Option(help="Some of error-burst,latency,scan,flash-crowd,drop; or all, or none.")
+    ] = "none",
+    training: Training = 0,
+    seed: Seed = 0,
+    begin: Begin = None,
+    output: Output = None,
+    labels: Known = None,
+    as_json: Json = False,
+) -> None:
+    """Send simulated access logs into `web_logs` as if requests came now; Ctrl-C ends it."""
+    from hdfs_pipeline.domains.weblogs.simulate import SIMULATOR
+
+    _simulate(
+        SIMULATOR,
+        rate=rate,
+        duration=duration,
+        anomalies=anomalies,
+        training=training,
+        seed=seed,
+        begin=begin,
+        output=output,
+        labels=labels,
+        as_json=as_json,
+    )
+
+
+@produce.command("app")
+def produce_app_command(
+    *,
+    rate: Mean = 5.0,
+    duration: Duration = None,
+    anomalies: Annotated[
+        str, typer.Option(help="Some of error-burst,unknown-service,odd-message,odd-time,keyword; or all, or none.")
+    ] = "none",
+    training: Training = 0,
+    seed: Seed = 0,
+    begin: Begin = None,
+    output: Output = None,
+    labels: Known = None,
+    as_json: Json = False,
+) -> None:
+    """Send simulated logs of services into `app_logs` as if they were written now; Ctrl-C ends it."""
+    from hdfs_pipeline.domains.applogs.simulate import SIMULATOR
+
+    _simulate(
+        SIMULATOR,
+        rate=rate,
+        duration=duration,
+        anomalies=anomalies,
+        training=training,
+        seed=seed,
+        begin=begin,
+        output=output,
+        labels=labels,
+        as_json=as_json,
+    )
+
+
+def _simulate(
+    simulator: "Simulator",
+    *,
+    rate: float,
+    duration: str | None,
+    anomalies: str,
+    training: int,
+    seed: int,
+    begin: datetime | None,
+    output: str | None,
+    labels: Path | None,
+    as_json: bool,
+) -> None:
+    """Write simulated lines into a file, or send them."""
+    from hdfs_pipeline.streaming.send.simulated import produce_simulated, write_simulated
+
+    if output is None and begin is not None:
+        raise typer.BadParameter("--begin needs an --output: what is sent happens now")
+    if output is not None and training:
+        raise typer.BadParameter("--training goes before what is sent; a longer --duration gives a file a history")
+    if output == "-" and as_json:
+        raise typer.BadParameter("either --output - or --json")
+    length = None if duration is None else _seconds(duration)
+    kinds = [kind.strip() for kind in anomalies.split(",")]
+
+    def write(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
+        whole = length or _UNITS["d"]
+        return write_simulated(
+            simulator,
+            None if output == "-" else Path(str(output)),
+            begin=begin.replace(tzinfo=UTC) if begin else datetime.now(UTC) - timedelta(seconds=whole),
+            duration_s=whole,
+            rate=rate,
+            stopped=stopped,
+            anomalies=kinds,
+            seed=seed,
+            labels=labels,
+            on_progress=on_progress,
+        )
+
+    def send(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":
+        settings = load_settings()
+        return produce_simulated(
+            settings,
+            simulator,
+            rate=rate,
+            stopped=stopped,
+            duration_s=length,
+            anomalies=kinds,
+            training=training,
+            seed=seed,
+            labels=labels,
+            group=f"{settings.stream_group}.{simulator.topic}",
+            on_progress=on_progress,
+            say=_say,
+        )
+
+    if output is None:
+        _send(send, as_json, endless=length is None)
+    else:
+        _send(write, as_json, quiet=output == "-")
+
+
 def _counting() -> Progress:
     """Progress of work without a known end, on standard error."""
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
@@ -198,8 +359,17 @@ def _say(text: str) -> None:
     terminal.err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _send(work: "Callable[[Event, Callable[[Report], None]], Report]", as_json: bool, *, endless: bool = False) -> None:
-    """Do the work under a progress bar until a signal, and print what was sent; failures end with exit code 3."""
+def _send(
+    work: "Callable[[Event, Callable[[Report], None]], Report]",
+    as_json: bool,
+    *,
+    endless: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Do the work under a progress bar until a signal, and print what was sent; failures end with exit code 3.
+
+    `quiet` leaves standard output to what the work itself writes.
+    """
     from dataclasses import asdict
 
     from hdfs_pipeline.processes.signals import stop_on_signals
@@ -214,7 +384,7 @@ def _send(work: "Callable[[Event, Callable[[Report], None]], Report]", as_json: 
         _say(problem)
     if as_json:
         terminal.print_json(asdict(report) | {"rate": report.rate})
-    else:
+    elif not quiet:
         terminal.out.print(
             f"{report.topic}: {report.records:,} records as {report.messages:,} messages, {report.bytes / 1e6:,.1f} MB "
             f"in {report.seconds:,.1f} s: {report.rate:,.0f} records a second",

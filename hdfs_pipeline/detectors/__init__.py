@@ -82,6 +82,13 @@ DETECTORS: dict[str, Row] = {
         "100 random trees on event counts; learns from all items, looks at no label",
         kinds=_SKLEARN,
     ),
+    "message_forest": Row(
+        "message_forest:MessageForest",
+        lambda settings: Quantile(1 - settings.app_contamination, among="all"),
+        "isolation forest on how rare what a message says is for its service; learns from all, looks at no label",
+        kinds=_SKLEARN,
+        standard=True,
+    ),
     "kmeans": Row(
         "kmeans:KMeans",
         lambda settings: Quantile(settings.kmeans_quantile),
@@ -137,6 +144,19 @@ DETECTORS: dict[str, Row] = {
         "rhythm:Rhythm",
         lambda settings: Quantile(settings.rhythm_quantile),
         "counts per minute against how many there usually are: what is new, has stopped, or comes twice as often",
+        standard=True,
+    ),
+    "request_kmeans": Row(
+        "request_kmeans:RequestKMeans",
+        lambda settings: Quantile(settings.request_kmeans_quantile),
+        "squared distance of a request to the nearest of 20 centres: time, size, status, address, path, client",
+        kinds=_SKLEARN,
+        standard=True,
+    ),
+    "seasonal": Row(
+        "seasonal:Seasonal",
+        lambda settings: Fixed(settings.seasonal_deviations),
+        "requests, errors and response times of each group against the same hour of other days; needs two days",
         standard=True,
     ),
     "majority": Row(

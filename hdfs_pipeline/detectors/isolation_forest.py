@@ -3,6 +3,7 @@
 Liu, Ting and Zhou, "Isolation Forest" (ICDM 2008).
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -46,11 +47,24 @@ class IsolationForest(OnnxDetector):
         rows, items = rows[order], items[order]
         share = min(1.0, self.LARGEST / items.sum())
         # scikit-learn's trees measure their nodes in rows, so that weights have to be rows.
-        repeated = np.repeat(saturated(rows), np.maximum(1, np.round(items * share)).astype(np.int64), axis=0)
+        repeated = np.repeat(self.scaled(rows), np.maximum(1, np.round(items * share)).astype(np.int64), axis=0)
         params = {**self.DEFAULTS, "random_state": self.seed, **self.params}
         self.estimator = Estimator(**params).fit(repeated)
-        self._keep(_graph(_trees(self.estimator), _search(self.estimator.max_samples_), values.shape[1]))
+        trees = _trees(self.estimator, self.unscaled)
+        self._keep(_graph(trees, _search(self.estimator.max_samples_), values.shape[1]), **self._about())
         return self
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Values (n, d) on the scale on which cuts are made, float32."""
+        return saturated(values)
+
+    def unscaled(self, cuts: np.ndarray) -> np.ndarray:
+        """Cuts (k,) on that scale as thresholds of values: between two whole numbers, where no rounding moves them."""
+        return np.floor(cuts / np.maximum(1 - cuts, 1e-9)) + 0.5
+
+    def _about(self) -> dict[str, str]:
+        """What the file holds beside the trees."""
+        return {}
 
     def score(self, values: np.ndarray) -> np.ndarray:
         """Scores (n,) float64 in (0, 1]."""
@@ -77,8 +91,8 @@ def _search(rows: np.ndarray | int) -> np.ndarray:
     return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, length))
 
 
-def _trees(estimator: Any) -> Trees:
-    """The trees with thresholds in counts: the way to saturated counts and back keeps their order."""
+def _trees(estimator: Any, unscaled: Callable[[np.ndarray], np.ndarray]) -> Trees:
+    """The trees with thresholds of values: the way to the scale of the cuts and back keeps their order."""
     trees = []
     for member, columns in zip(estimator.estimators_, estimator.estimators_features_, strict=True):
         tree = member.tree_
@@ -89,8 +103,7 @@ def _trees(estimator: Any) -> Trees:
         feature = np.full(tree.node_count, -1)
         feature[inner] = columns[tree.feature[inner]]
         threshold = np.zeros(tree.node_count)
-        # Between two counts, where rounding to float32 cannot move a cut past either of them.
-        threshold[inner] = np.floor(tree.threshold[inner] / np.maximum(1 - tree.threshold[inner], 1e-9)) + 0.5
+        threshold[inner] = unscaled(tree.threshold[inner])
         path = depth + _search(tree.n_node_samples)
         trees.append(
             {

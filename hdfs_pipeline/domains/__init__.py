@@ -31,6 +31,9 @@ DOMAINS: dict[str, Row] = {
     "blocks": Row("blocks.domain:Blocks", "the life of each HDFS block, from the logs of NameNode and DataNodes"),
     "daemons": Row("daemons.domain:Daemons", "each minute of each daemon, from the records that name no block"),
     "namenode": Row("namenode.domain:NameNode", "how NameNodes are, from the metrics that their /jmx tells"),
+    "weblogs": Row("weblogs.domain:Weblogs", "each request to a web server, from access logs"),
+    "traffic": Row("traffic.domain:Traffic", "each minute of each web service, from its access logs"),
+    "applogs": Row("applogs.domain:AppLogs", "each message that applications and services write"),
 }
 
 

@@ -168,7 +168,7 @@ class Retention(NamedTuple):
 class Again(NamedTuple):
     """A record of a file that was read once more: its row for `table`, or the `reason` why it is none, with its text.
 
-    `note` is for people.
+    `note` is for people; `counter` names what numbers the changes of the table (its column `revision`), '' for none.
     """
 
     table: str
@@ -176,6 +176,7 @@ class Again(NamedTuple):
     reason: str = ""
     text: str = ""
     note: str = ""
+    counter: str = ""
 
 
 @dataclass(frozen=True)
@@ -501,6 +502,17 @@ class Domain(ABC):
         """How a detector's threshold is fixed in this domain; by default as its row says."""
         return self.row(detector).threshold(settings)
 
+    def prepare(self, store: Store, settings: Settings) -> int:
+        """Learn what the items of a training are made of, such as templates of messages that none matched so far.
+
+        How much was learned.
+        """
+        return 0
+
+    def taught(self, data: Dataset, settings: Settings) -> Dataset:
+        """What a training learns of items; by default of all. Raises: DataError where they are too few."""
+        return data
+
     def remembered(self, data: Dataset, detector: Detector, seconds: float) -> dict[str, Any]:
         """What the card of a detector is to remember as `facts`, which learned `data` in so many seconds."""
         return {}
@@ -527,7 +539,10 @@ class Domain(ABC):
         """
 
     def derive(self, store: Store, settings: Settings) -> int:
-        """Make the items of what the domain that it `follows` has read since the last time; how many changed."""
+        """Make what is made of what came since the last time; how many items changed.
+
+        That is the items themselves of a domain that `follows` another, or what they rest on, such as first templates.
+        """
         return 0
 
     def labels(self, path: Path | str) -> tuple[np.ndarray, pa.Table]:
@@ -644,6 +659,10 @@ class Domain(ABC):
         """What is kept for some days, and how much of it a pruning takes that comes at `now`."""
         return []
 
+    def prune(self, store: Store, settings: Settings, now: datetime) -> int:
+        """Delete what `retention` says at `now`, where nobody else of the domain does; how many rows went."""
+        return 0
+
     def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again | None:
         """Read the record once more that a dead letter tells of: the file `path` from line `position` on.
 
@@ -663,6 +682,10 @@ class Domain(ABC):
     @abstractmethod
     def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
         """Numbers of items: labelled normal or anomaly; without a label; of these, called normal by `serving`."""
+
+    def lacks_to_learn(self, store: Store, settings: Settings) -> str:
+        """What a first model still lacks, such as "needs 1,000 messages, has 12"; '' for nothing."""
+        return ""
 
     def recount(self, store: Store, settings: Settings) -> int:
         """Make what is counted of its records anew, from all of them; how many items there are then."""

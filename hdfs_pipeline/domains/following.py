@@ -16,6 +16,11 @@ def followers(domain: Domain) -> list[Domain]:
     return [other for other in all_domains() if other.follows == domain.name]
 
 
+def leader_of(domain: Domain) -> Domain:
+    """The domain that reads the records of which a domain's items are made: itself, unless it follows another."""
+    return domain_named(domain.follows) if domain.follows else domain
+
+
 def read_for_all(
     store: Store,
     settings: Settings,
@@ -27,7 +32,7 @@ def read_for_all(
     propose: bool = True,
 ) -> Read:
     """As `Domain.read`, of the domain that `domain` follows if it follows one; then bring all followers up to date."""
-    leader = domain_named(domain.follows) if domain.follows else domain
+    leader = leader_of(domain)
     read = leader.read(store, settings, paths, labels, on_step, propose=propose)
     for follower in followers(leader):
         on_step(f"counting {follower.item.plural}", None, None)

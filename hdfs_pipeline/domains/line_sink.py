@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from hdfs_pipeline.domains.lines import Lines, put_rows, staged_rows, staged_schema
+from hdfs_pipeline.domains.lines import Lines, put_rows, staged_rows, staged_schema, with_fault
 from hdfs_pipeline.domains.record_ids import record_keys, source_hash
 from hdfs_pipeline.domains.stream_sources import Sources
 from hdfs_pipeline.settings import Settings
@@ -49,6 +48,17 @@ def services_of(messages: Sequence["Message"], default: str) -> list[str]:
             text = valid(bytes(key).decode("utf-8", "replace")).strip()
             names[key] = text if text.isprintable() and 0 < len(text) <= _LONGEST_SERVICE else default
         found.append(names[key])
+    return found
+
+
+def records_of(lines: Lines, messages: Sequence["Message"]) -> pa.RecordBatch:
+    """The records of messages, one of each, those that cannot be used with their `fault`."""
+    values = [message.value() for message in messages]
+    found = lines.judged(
+        lines.messages([value or b"" for value in values], services_of(messages, lines.default_service))
+    )
+    if None in values:
+        found = with_fault(found, pa.array([value is None for value in values]), "no value")
     return found
 
 
@@ -109,9 +119,10 @@ class LineStaging:
 
     def _piece(self, batch: Batch, start: int, end: int) -> tuple[pa.Table, list[tuple[int, str]]]:
         """The good records of the messages [start, end), and the others: index and reason."""
+        import pyarrow.compute as pc
+
         messages = batch.messages[start:end]
-        values = [message.value() or b"" for message in messages]
-        found = self.lines.judged(self.lines.messages(values, services_of(messages, self.lines.default_service)))
+        found = records_of(self.lines, messages)
         parts, offsets = np.array(batch.parts[start:end], np.int64), np.array(batch.offsets[start:end], np.int64)
         keys = stream_keys(self.topic, self.life.topic_id, parts, offsets)
         sources = np.array([self._source(part) for part in batch.parts[start:end]], np.int32)

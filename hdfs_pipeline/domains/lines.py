@@ -2,24 +2,27 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import ClassVar, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hdfs_pipeline.domains import reading
-from hdfs_pipeline.domains.contract import Read
+from hdfs_pipeline.domains.again import bytes_again
+from hdfs_pipeline.domains.contract import Again, Read, Retention
 from hdfs_pipeline.domains.record_ids import record_keys
 from hdfs_pipeline.domains.staged import Intake, Staged, put
 from hdfs_pipeline.domains.tally import Tally
+from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.finding import shortened
 from hdfs_pipeline.sources.wire import EXCERPT
 from hdfs_pipeline.store.columns import ARROW_TYPES
 from hdfs_pipeline.store.counters import counter, next_number
 from hdfs_pipeline.store.schema import TABLES
-from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.store.store import Connection, Store, count
 
 _OWN: Final = ("source_id", "revision")
 """Columns of a domain's table that storing gives; its key column and `position` are given before."""
@@ -28,7 +31,7 @@ _OWN: Final = ("source_id", "revision")
 class Lines(ABC):
     """How a domain reads its lines into `table`.
 
-    `key` is the column that names the item, `text` the one with the line.
+    `key` is the column that names the item, `text` the one with the line, `rest` others that hold the rest of it.
 
     Batches of records have `position`, the columns of the table but its key, `source_id` and `revision`, and `fault`:
     why a line is no record, null for a good one. `text` is then what was there instead.
@@ -38,6 +41,7 @@ class Lines(ABC):
     table: ClassVar[str]
     key: ClassVar[str]
     text: ClassVar[str]
+    rest: ClassVar[tuple[str, ...]] = ()
     default_service: ClassVar[str]
     """The service of messages that name none."""
 
@@ -53,17 +57,27 @@ class Lines(ABC):
         """The records of messages, one of each; `position` is the index of the message."""
 
     def judged(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch in which records that are too long have a `fault` as well."""
+        """A batch in which what is too long has that as its `fault`."""
+        import pyarrow.compute as pc
+
         most = self.settings.max_record_bytes
-        long = pc.greater(pc.binary_length(batch[self.text]), most)
+        lengths = (pc.binary_length(_plain(batch[name], pa.string())) for name in (self.text, *self.rest))
+        long = pc.greater(reduce(pc.add, (pc.fill_null(length, 0) for length in lengths)), most)
         if not pc.any(long).as_py():
             return batch
-        fault = pc.if_else(pc.and_(long, pc.is_null(batch["fault"])), f"longer than {most} bytes", batch["fault"])
-        return batch.set_column(batch.schema.get_field_index("fault"), "fault", fault)
+        return with_fault(batch, long, f"longer than {most} bytes")
 
     def columns(self) -> list[str]:
         """The columns of the table that come with a record."""
         return [name for name in TABLES[self.table].columns if name not in _OWN]
+
+
+def with_fault(batch: pa.RecordBatch, rows: pa.Array, why: str) -> pa.RecordBatch:
+    """A batch of records in which some rows (n,) bool have this `fault`, whatever they had."""
+    import pyarrow.compute as pc
+
+    fault = pc.if_else(rows, why, _plain(batch["fault"], pa.string()))
+    return batch.set_column(batch.schema.get_field_index("fault"), "fault", fault)
 
 
 def revision_of(table: str) -> str:
@@ -102,6 +116,61 @@ def read_lines(
         left_out=tuple(done.left_out),
         forms=done.forms,
     )
+
+
+def read_line_again(lines: Lines, source_id: int, path: str, position: int, text: str) -> Again:
+    """Read the record once more that begins at a line of a file. See `Domain.read_again`.
+
+    Raises: DataError where there is nothing left to read (see `bytes_again`).
+    """
+    chunks, note = bytes_again(path, position, text)
+    batches = map(lines.judged, lines.split(chunks, Tally(lines=position - 1), Path(path)))
+    first = next((batch.slice(0, 1) for batch in batches if len(batch)), None)
+    if first is None:
+        raise DataError(f"{path}: line {position} is empty now")
+    keys = record_keys(source_id, first["position"].to_numpy())
+    row = staged_rows(lines, first, {lines.key: pa.array(keys)}, source_id, staged_schema(lines))
+    reason, found = first["fault"][0].as_py() or "", row[lines.text][0].as_py() or ""
+    return Again(lines.table, row, reason, found[:EXCERPT], note, revision_of(lines.table))
+
+
+def kept_since(con: Connection, table: str, column: str, days: float, now: datetime) -> datetime | None:
+    """From when on rows of a table are kept; None where there are none.
+
+    The days count back from the latest row, or from `now` where that is earlier: a log of long ago is kept whole.
+    """
+    ((latest,),) = con.execute(f"SELECT max({column}) FROM {table}").fetchall()
+    return None if latest is None else min(now, latest) - timedelta(days=days)
+
+
+def retention_of(store: Store, table: str, column: str, setting: str, days: float, now: datetime) -> Retention:
+    """What is kept of a table by the time in a column, and how much of it a pruning takes at `now`."""
+    with store.read() as con:
+        since = kept_since(con, table, column, days, now)
+        ((rows,),) = con.execute(f"SELECT count(*) FROM {table} WHERE {column} < ?", [since]).fetchall()
+    return Retention(table, setting, days, int(rows))
+
+
+def prune_rows(store: Store, domain: str, table: str, column: str, days: float, now: datetime) -> int:
+    """Delete old rows of a table, and their scores; what was called anomalous, and incidents, stay. How many went.
+
+    Sources then count what is there of them.
+    """
+    with store.read() as con:
+        since = kept_since(con, table, column, days, now)
+        ((rows,),) = con.execute(f"SELECT count(*) FROM {table} WHERE {column} < ?", [since]).fetchall()
+    if not rows:
+        return 0
+    with store.write() as con:
+        if "source_id" in TABLES[table].columns:
+            con.execute(
+                f"""UPDATE sources SET records = records - gone.records FROM (
+                    SELECT source_id, count(*) AS records FROM {table} WHERE {column} < ? GROUP BY source_id
+                ) gone WHERE gone.source_id = sources.source_id""",
+                [since],
+            )
+        con.execute("DELETE FROM scores WHERE domain = ? AND time < ?", [domain, since])
+        return count(con.execute(f"DELETE FROM {table} WHERE {column} < ?", [since]))
 
 
 class LineIntake(Intake):
@@ -159,6 +228,8 @@ def staged_rows(
     lines: Lines, batch: pa.RecordBatch, own: dict[str, pa.Array], source: int | pa.Array, schema: pa.Schema
 ) -> pa.Table:
     """A batch of records as rows of `schema`; dead letters keep the beginning of their text."""
+    import pyarrow.compute as pc
+
     sources = pa.array([source] * len(batch), pa.int32()) if isinstance(source, int) else source
     columns = {name: batch[name] for name in batch.schema.names} | {"source_id": sources} | own
     text = columns[lines.text].cast(pa.string())
@@ -166,6 +237,11 @@ def staged_rows(
         text = pc.if_else(pc.is_null(batch["fault"]), text, pc.utf8_slice_codeunits(text, 0, EXCERPT))
     columns[lines.text] = text
     return pa.table([_plain(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def plain_text(column: pa.Array) -> pa.Array:
+    """A column of views as texts of its own, which Arrow can filter; any other as it is."""
+    return column.cast(pa.string()) if column.type == pa.string_view() else column
 
 
 def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:

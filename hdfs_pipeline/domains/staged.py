@@ -242,7 +242,7 @@ def _publish(
     put(
         con,
         "dead_letters",
-        f"""SELECT source_id, path AS source, position, reason, {intake.text} AS text, now() AS seen_at
+        f"""SELECT source_id, sources.path AS source, position, reason, {intake.text} AS text, now() AS seen_at
         FROM {rows} JOIN sources USING (source_id) WHERE reason IS NOT NULL""",
     )
     cut = [_cut(staged, now) for staged in waiting if staged.problem]

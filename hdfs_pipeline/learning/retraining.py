@@ -76,6 +76,7 @@ class Material:
     @classmethod
     def of(cls, store: Store, settings: Settings, domain: Domain, name: str) -> "Material":
         """The home's items. If some have labels, unlabelled ones that the serving detector calls normal are normal."""
+        domain.prepare(store, settings)
         loaded = domain.features(store, settings, families(domain, [name]))
         data = with_labels_for(loaded, domain, name, settings)
         labels = data.labels.copy()

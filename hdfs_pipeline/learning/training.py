@@ -58,7 +58,7 @@ def fit(data: Dataset, domain: Domain, name: str, settings: Settings, before: Sc
     """
     begun = time.perf_counter()
     detector = domain.make(settings, name)
-    whole = data
+    whole = data = domain.taught(data, settings)
     ruled, ruled_labels = _ruled(data, detector)
     data = taught = with_labels_for(data, domain, name, settings)
     feedback, weak = data.feedback, data.facts.get(WEAK, {})

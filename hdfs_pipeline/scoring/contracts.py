@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from hdfs_pipeline.errors import NotTrainedError
+from hdfs_pipeline.scoring.explain import nearest_normals
 
 Inputs = Any
 """What a matrix gives to a detector (`FeatureMatrix.inputs`): its values (n, d) float32, or the `Frame` of a series."""
@@ -35,6 +36,8 @@ class Detector(ABC):
     """Whether `resume` keeps what was learned before."""
     online: ClassVar[bool] = False
     """Whether it learns piece by piece, through `partial_fit`."""
+    expects: ClassVar[bool] = False
+    """Whether it knows what was expected of each row, and is explained by that (`explain_steps`)."""
     additive: ClassVar[bool] = False
     """Whether a row's score is a sum over the columns, which `parts` gives: share × score is then exactly that part."""
 
@@ -89,10 +92,18 @@ class Detector(ABC):
         `nearest` (n, d) is the nearest normal vector of each row.
         """
 
+    def known_by(self, values: np.ndarray) -> np.ndarray:
+        """What of rows (n, d) must repeat for a row to be one that training had: (n, k); by default all of them."""
+        return values
+
+    def nearest(self, values: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """For each row of `values` (n, d) the row of `normals` (k, d) that it is explained against: (n, d)."""
+        return nearest_normals(values, normals)
+
     def explain_steps(self, values: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """What was expected of each step, in the columns' units, and each column's share in its score: (n, d) both.
 
-        NaN and 0 stand where a column was not judged (`ordered` ones only).
+        NaN and 0 stand where a column was not judged (only those that are `ordered`, or have `expects`).
         """
         raise NotImplementedError(f"{self.name} reads no steps in time")
 

@@ -1,6 +1,6 @@
 """Why an item is anomalous: failures first, then what differs from the nearest normal item, by share of the score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,7 +24,8 @@ class Vocabulary:
     `codes` are the columns that the numbers 1, 2, … stand for in a matrix of sequences. `severity` is one of
     `SEVERITIES` and `cause` what is likely behind a column's event; '' where nobody knows. `new` gives an anomaly that
     breaks no rule its kind, by the weightiest difference; None where "new here" is all that is to be said. `say` puts a
-    difference of measurements into words; None where columns count events.
+    difference of measurements into words; None where columns count events. `tell` says of a broken rule, by its id,
+    what happened to an item with these values by column; None where the rule's own sentence says all.
     """
 
     describe: Callable[[str], str]
@@ -35,6 +36,7 @@ class Vocabulary:
     cause: Callable[[str], str] = lambda _: ""
     new: "Callable[[Difference], str] | None" = None
     say: "Callable[[Difference], str] | None" = None
+    tell: Callable[[str, Mapping[str, float]], str] | None = None
 
 
 @dataclass(frozen=True)

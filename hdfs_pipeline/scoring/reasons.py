@@ -62,13 +62,14 @@ def _led(
     by_rules: bool,
 ) -> Explanation:
     """An explanation with the rules that an item with these counts (d,) and grades (k,) breaks, and its kind."""
+    measured = dict(zip(knowledge.columns, counts.tolist(), strict=True)) if grades.any() else {}
     there = {column: int(count) for column, count in zip(knowledge.columns, counts, strict=True) if count}
     broken = tuple(
         Broken(
             rule=rule.id,
             kind=rule.kind,
             severity=rule.severity,
-            sentence=rule.sentence,
+            sentence=rule.sentence if vocabulary.tell is None else vocabulary.tell(rule.id, measured),
             hint=rule.hint,
             columns=(shown := tuple(column for column in knowledge.columns_of(rule.id) if column in there)),
             records=sum(there[column] for column in shown),

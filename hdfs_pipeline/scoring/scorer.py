@@ -8,7 +8,7 @@ import numpy as np
 
 from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.scoring.contracts import Detector
-from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows, explain_steps, nearest_normals
+from hdfs_pipeline.scoring.explain import Explanation, Vocabulary, explain_rows, explain_steps
 from hdfs_pipeline.scoring.explain_sequences import explain_sequences
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import RULES, Knowledge, failed, heeded
@@ -198,8 +198,11 @@ class Scorer:
                 )
             shares = self.detector.explain(distinct, distinct)
             explanations = explain_sequences(distinct, self.normals, shares, vocabulary)
+        elif self.detector.expects:
+            columns = matrix.columns if isinstance(matrix, FeatureMatrix) else self.card.columns
+            explanations = explain_steps(distinct, *self.detector.explain_steps(distinct), columns, vocabulary)
         else:
-            nearest = nearest_normals(distinct, self.normals)
+            nearest = self.detector.nearest(distinct, self.normals)
             shares = self.detector.explain(distinct, nearest)
             columns = matrix.columns if isinstance(matrix, FeatureMatrix) else self.card.columns
             explanations = explain_rows(distinct, nearest, shares, columns, vocabulary)
@@ -225,8 +228,16 @@ class Scorer:
 
     def knows(self, values: np.ndarray) -> np.ndarray:
         """Which rows of `values` (n, d) repeat a vector of training: (n,) bool."""
-        known = {row.tobytes() for row in np.ascontiguousarray(self.seen, np.float32)}
-        return np.array([row.tobytes() in known for row in np.ascontiguousarray(values, np.float32)], bool)
+        if not len(values):
+            return np.zeros(0, bool)
+        rows = np.ascontiguousarray(self.detector.known_by(values), np.float32)
+        return np.array([row.tobytes() in self._known for row in rows], bool)
+
+    @cached_property
+    def _known(self) -> set[bytes]:
+        """The rows of training, as `Detector.known_by` has them."""
+        seen = self.detector.known_by(self.seen) if len(self.seen) else self.seen
+        return {row.tobytes() for row in np.ascontiguousarray(seen, np.float32)}
 
     def has_seen(self, matrix: FeatureMatrix) -> np.ndarray:
         """Which items of a matrix of the model's family are judged by a vector of training: (n,) bool."""

@@ -15,6 +15,7 @@ from hdfs_pipeline.serving.document import complete_document
 from hdfs_pipeline.serving.guard import Guard
 from hdfs_pipeline.serving.home import Home
 from hdfs_pipeline.serving.live import Live
+from hdfs_pipeline.serving.pages import applogs as applogs_pages
 from hdfs_pipeline.serving.pages import docs, feed, groups, now, signing
 from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
@@ -22,10 +23,12 @@ from hdfs_pipeline.serving.pages import logs as log_pages
 from hdfs_pipeline.serving.pages import models as model_pages
 from hdfs_pipeline.serving.pages import namenode as namenode_pages
 from hdfs_pipeline.serving.pages import system as system_pages
+from hdfs_pipeline.serving.pages import web as web_pages
 from hdfs_pipeline.serving.pages.render import STATIC, shown_problem
 from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
 from hdfs_pipeline.serving.routes import (
     anomalies,
+    applogs,
     incidents,
     items,
     jobs,
@@ -36,6 +39,7 @@ from hdfs_pipeline.serving.routes import (
     score,
     state,
     system,
+    web,
 )
 from hdfs_pipeline.settings import Settings
 
@@ -54,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(live_feed.watch())
+        await to_thread.run_sync(home.sections.look, home.cache.state())
         try:
             yield
         finally:
@@ -88,6 +93,8 @@ def create_app(settings: Settings) -> FastAPI:
         jobs.router,
         system.router,
         logs.router,
+        web.router,
+        applogs.router,
         *items.of_domains,
     ):
         app.include_router(router)
@@ -98,6 +105,8 @@ def create_app(settings: Settings) -> FastAPI:
         feed,
         item_pages,
         namenode_pages,
+        web_pages,
+        applogs_pages,
         model_pages,
         log_pages,
         system_pages,

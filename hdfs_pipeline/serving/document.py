@@ -23,7 +23,10 @@ def complete_document(app: FastAPI) -> None:
             paths = plain()["paths"]
             for context in iter_route_contexts(app.routes):
                 for method in context.methods or ():
-                    operation = paths.get(context.path, {}).get(method.lower())
+                    named = (context.path or "").replace(
+                        ":path}", "}"
+                    )  # as OpenAPI writes a parameter that may hold a slash
+                    operation = paths.get(named, {}).get(method.lower())
                     if operation is not None:
                         _complete(operation, context)
         return app.openapi_schema or {}

@@ -12,6 +12,7 @@ from hdfs_pipeline.serving.figures import Figures
 from hdfs_pipeline.serving.jobs import Jobs
 from hdfs_pipeline.serving.kept import Kept
 from hdfs_pipeline.serving.searching import Searches
+from hdfs_pipeline.serving.sections import Sections
 from hdfs_pipeline.serving.tokens import Scope, Tokens, are_needed
 from hdfs_pipeline.serving.turns import Turns
 from hdfs_pipeline.settings import Settings
@@ -42,6 +43,7 @@ class Home:
     figures: Figures
     judges: Judges
     jobs: Jobs
+    sections: Sections
     searches: Searches
     turns: Turns
     probes: Turns
@@ -63,6 +65,7 @@ class Home:
             Figures(),
             Judges(store, settings),
             Jobs(),
+            Sections(store),
             Searches(),
             turns,
             Turns(_PROBES),

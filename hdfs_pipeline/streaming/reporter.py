@@ -17,7 +17,7 @@ _TIMEOUT_S: Final = 5.0
 
 def stream_asset(domain: Domain) -> str:
     """The asset that stands for a domain's stream workers."""
-    return f"{domain.item.noun}_stream"
+    return f"{domain.item.noun.replace(' ', '_')}_stream"
 
 
 class Reporter:

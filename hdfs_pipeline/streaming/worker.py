@@ -223,6 +223,11 @@ class Worker:
         if not self._mine.issuperset(parts):  # taken away meanwhile: a successor counts them
             self._work([message for message in messages if message.partition() in self._mine], arrived)
             return
+        places = zip(parts, offset[firsts].tolist(), strict=True)
+        begun = any(first < max(int(self._positions[part]), 1) for part, first in places)
+        if begun and self._life.is_over(0.0):  # their keys name the life of the topic
+            self._start_over()
+            return
         for part, first in zip(parts, firsts, strict=True):
             self._check_gap(part, int(offset[first]))
         stamps = {part: messages[first].timestamp()[1] / 1000 for part, first in zip(parts, firsts, strict=True)}

@@ -188,8 +188,10 @@ def _voice(scorer: Scorer, data: Dataset, row: np.ndarray) -> Voice | None:
 
 
 def _finding(broken: Broken, lines: list[dict[str, Any]]) -> Finding:
-    """A broken rule with its records among `lines`."""
+    """A broken rule with its records among `lines`: those of its events, or those that tell where it is no event."""
     own = [line for line in lines if line.get("event_id") in broken.columns]
+    if broken.columns and not own:
+        own = [line for line in lines if line.get("telling")]
     first = own[0] if own else {}
     place = {name: first.get(name) or "" for name in ("host", "daemon")}
     told = {name: getattr(broken, name) for name in ("rule", "kind", "severity", "sentence", "hint")}

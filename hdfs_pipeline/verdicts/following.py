@@ -14,6 +14,7 @@ from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.scoring.incidents import GOING_ON, SUPPRESSED
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
+from hdfs_pipeline.verdicts.housekeeping import prune
 from hdfs_pipeline.verdicts.listing import rows
 from hdfs_pipeline.verdicts.live import GREW, Change, changed, update_incidents
 from hdfs_pipeline.verdicts.update import judge_new
@@ -23,6 +24,7 @@ ROUND_S: Final = 5.0
 _LONGEST_S: Final = 15.0  # the same where a round costs much
 _REST: Final = 30.0  # times the CPU time of a round that it rests: it takes a thirtieth of a core
 _JUDGE_S: Final = 5.0  # between two looks for what is new
+_PRUNE_S: Final = 600.0
 _TIME_PASSES_S: Final = 60.0  # between two looks at a store that does not change
 _LOCKED_S: Final = 10.0  # that a round waits for the store: the next one comes soon
 _WRITING: Final = timedelta(minutes=5)  # between the time that a change carries and its place in the store
@@ -132,6 +134,7 @@ class _Follower:
         self._changes = Changes()
         self._old = self._store.path.exists()  # what was there before is counted first
         self._judged = self._looked = float("-inf")
+        self._pruned = monotonic()  # a home that was just opened has time
         self._stamp: tuple[int, ...] = ()  # of the store when the last round ended
         self._again = False  # what others wrote during the last round shows only in one more
         self._trouble = ""
@@ -172,6 +175,9 @@ class _Follower:
             if monotonic() - self._judged >= _JUDGE_S:
                 judge_new(self._store, self._settings)
                 self._judged = monotonic()
+            if monotonic() - self._pruned >= _PRUNE_S:
+                prune(self._store, self._settings)
+                self._pruned = monotonic()
             update_incidents(self._store, self._settings)
         with self._store.read() as con:
             found = self._changes.since_last(con)

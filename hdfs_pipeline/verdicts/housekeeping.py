@@ -15,8 +15,9 @@ _COLLECTED: Final = ("server", "kind", "role", "polled_at", "answered_at", "erro
 def store_facts(store: Store, settings: Settings, *, now: datetime | None = None) -> dict[str, Any]:
     """The store as a whole, each table by size, and the retention of each table that has one; sizes in bytes.
 
-    A table's bytes are those of the pieces of the file that hold its columns; small tables may share one. A pruning
-    is what the collector does every ten minutes while it runs. Raises: SetupError where the store cannot be read.
+    A table's bytes are those of the pieces of the file that hold its columns; small tables may share one. Whoever
+    collects metrics, or brings incidents up to date, prunes every ten minutes. Raises: SetupError where the store
+    cannot be read.
     """
     path = settings.store_path
     if not path.is_file():
@@ -37,6 +38,17 @@ def store_facts(store: Store, settings: Settings, *, now: datetime | None = None
         "tables": tables,
         "retention": [each._asdict() for each in kept],
     }
+
+
+def prune(store: Store, settings: Settings) -> int:
+    """Delete what is older than the retention of every domain says; how many rows went.
+
+    Raises: SetupError while the store is busy.
+    """
+    if not store.path.exists():
+        return 0
+    now = datetime.now(UTC)
+    return sum(domain.prune(store, settings, now) for domain in all_domains())
 
 
 def _tables(con: Connection) -> list[dict[str, Any]]:

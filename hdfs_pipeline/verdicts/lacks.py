@@ -60,7 +60,9 @@ def lacks_of(
         for domain, own in heard.items():
             if own:
                 yield from _unscored(con, store, settings, domain, now)
-                yield from _model(con, settings, domain, until)
+                yield from _model(con, store, settings, domain, until)
+            elif any(heard.get(each) for each in heard if each.name == domain.follows):
+                yield from _history(store, settings, domain)
 
 
 def _silent(heard: Sequence[Heard], until: datetime, after_s: float) -> Iterator[Lack]:
@@ -149,21 +151,39 @@ def _unscored(con: Connection, store: Store, settings: Settings, domain: Domain,
         yield Lack(UNSCORED, text, f"hdfs-pipeline score{option_of(domain.name)}")
 
 
-def _model(con: Connection, settings: Settings, domain: Domain, until: datetime) -> Iterator[Lack]:
+def _history(store: Store, settings: Settings, domain: Domain) -> Iterator[Lack]:
+    """What a domain that follows another still needs before it can learn."""
+    serving = serving_detector(settings, domain)
+    taught = [name for name in domain.voices(settings, serving) if name not in domain.untrained]
+    if any(champion_version(settings, domain.name, name) is not None for name in taught):
+        return
+    if lacking := domain.lacks_to_learn(store, settings):
+        text = f"{domain.item.plural} are judged by {serving} alone: {' and '.join(taught)} {lacking}"
+        yield Lack("untrained", text)
+
+
+def _model(con: Connection, store: Store, settings: Settings, domain: Domain, until: datetime) -> Iterator[Lack]:
     """A model that is missing, or that knows only what was long ago."""
     serving, item = serving_detector(settings, domain), domain.item
-    version = champion_version(settings, domain.name, serving)
-    if version is None and serving in domain.untrained:
-        text = f"{item.plural} are judged by {serving} alone: nothing was learned from this cluster yet"
-        yield Lack("untrained", text, domain.trained_by.format("standard"))
-    elif version is None:
-        yield Lack("untrained", f"{domain.name}: no model judges {item.plural} yet", domain.trained_by.format(serving))
-    else:
-        trained = con.execute(
-            "SELECT created_at FROM models WHERE domain = ? AND detector = ? AND version = ?",
-            [domain.name, serving, version],
-        ).fetchall()
-        if trained and until - trained[0][0] > _OLD_MODEL:
-            age = duration((until - trained[0][0]).total_seconds())
-            text = f"{serving} learned from {item.plural} {age} before the latest record"
-            yield Lack("old model", text, f"hdfs-pipeline drift{option_of(domain.name)}")
+    taught = [name for name in domain.voices(settings, serving) if name not in domain.untrained]
+    known = (serving, *taught) if serving in domain.untrained else (serving,)
+    versions = {name: champion_version(settings, domain.name, name) for name in known}
+    learned = next((name for name in known if versions[name] is not None), None)
+    if learned is None:
+        lacking = domain.lacks_to_learn(store, settings)
+        if serving in domain.untrained:
+            text = f"{item.plural} are judged by {serving} alone: nothing was learned from this cluster yet"
+            command = domain.trained_by.format("standard")
+        else:
+            text = f"{domain.name}: no model judges {item.plural} yet"
+            command = domain.trained_by.format(serving)
+        yield Lack("untrained", f"{text}; a model {lacking}", "") if lacking else Lack("untrained", text, command)
+        return
+    trained = con.execute(
+        "SELECT created_at FROM models WHERE domain = ? AND detector = ? AND version = ?",
+        [domain.name, learned, versions[learned]],
+    ).fetchall()
+    if trained and until - trained[0][0] > _OLD_MODEL:
+        age = duration((until - trained[0][0]).total_seconds())
+        text = f"{learned} learned from {item.plural} {age} before the latest record"
+        yield Lack("old model", text, f"hdfs-pipeline drift{option_of(domain.name)}")

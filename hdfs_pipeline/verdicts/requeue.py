@@ -11,11 +11,13 @@ from typing import Any, Final
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.domains import domain_named
+from hdfs_pipeline.domains.contract import Again, Domain
 from hdfs_pipeline.errors import ConflictError, DataError, NotFoundError, SetupError
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import headers_of, producer
 from hdfs_pipeline.sources.ranges import RangeReader, watermarks
+from hdfs_pipeline.store.counters import next_number
 from hdfs_pipeline.store.store import Connection, Store, count, dicts, publish_into
 from hdfs_pipeline.verdicts.letters import Original, Place, find_letter, original, place_of
 
@@ -54,9 +56,9 @@ def requeue(store: Store, settings: Settings, identity: str, *, by: str = "") ->
 
 def _read_again(store: Store, settings: Settings, row: dict[str, Any], by: str) -> str:
     """The line of a file through its domain's reading, in one transaction with the word that it was."""
-    given = (row["source_id"], row["source"], row["position"], row["text"] or "")
-    tries = (domain.read_again(settings, *given) for domain in all_domains())
-    again = next((found for found in tries if found is not None), None)
+    again = _domain_of(store, row["source_id"]).read_again(
+        settings, row["source_id"], row["source"], row["position"], row["text"] or ""
+    )
     if again is None:
         raise DataError("no kind of data keeps lines of files: read the file again with `hdfs-pipeline ingest`")
     became = f"still no record: {again.reason}" if again.reason else "read: the next reading counts it"
@@ -75,9 +77,23 @@ def _read_again(store: Store, settings: Settings, row: dict[str, Any], by: str) 
             new |= {"reason": again.reason, "text": again.text, "seen_at": now}
             publish_into(con, "dead_letters", pa.Table.from_pylist([new]))
         else:
-            publish_into(con, again.table, again.row)
+            publish_into(con, again.table, _numbered(con, again))
         _remember(con, row, by, now, None, became)
     return became
+
+
+def _domain_of(store: Store, source_id: int) -> Domain:
+    """The domain whose reading has read a source."""
+    with store.read() as con:
+        found = con.execute("SELECT domain FROM sources WHERE source_id = ?", [source_id]).fetchall()
+    return domain_named(found[0][0] if found and found[0][0] else None)
+
+
+def _numbered(con: Connection, again: Again) -> pa.Table:
+    """The row of a record with the number of its change, where its table has one."""
+    if not again.counter:
+        return again.row
+    return again.row.append_column("revision", pa.array([next_number(con, again.counter)], pa.int64()))
 
 
 def _send_again(

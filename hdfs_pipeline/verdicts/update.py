@@ -85,7 +85,8 @@ def judge_new(store: Store, settings: Settings) -> None:
         for entity, latest in domain.latest(store).items():
             if latest > (_scored_until(store, domain, entity) or 0.0):
                 spans[entity] = _begin(store, domain, entity, latest), latest
-        if domain.follows and domain.derive(store, settings):
+        changed = domain.derive(store, settings)
+        if domain.follows and changed:
             with suppress(DataError, NotTrainedError):
                 judge_changed(store, settings, domain, [*_scorers(settings, domain)])
         for entity, span in spans.items():

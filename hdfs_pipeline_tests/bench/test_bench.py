@@ -3,6 +3,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,9 +220,10 @@ def test_the_stream_is_measured_on_the_broker_of_the_settings(tmp_path, monkeypa
     home = tmp_path / "home"
     (home / "models").mkdir(parents=True)
     named = load_settings(home).model_copy(update={"kafka_bootstrap_servers": "kafka:9092"})
-    assert _prepare(named, tmp_path / "a").env["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
+    way: Any = ("raw_logs", ("produce", "raw", "a.log"), 10)
+    assert _prepare(named, tmp_path / "a", *way).env["KAFKA_BOOTSTRAP_SERVERS"] == "kafka:9092"
     embedded = named.model_copy(update={"kafka_bootstrap_servers": ""})
-    assert "KAFKA_BOOTSTRAP_SERVERS" not in _prepare(embedded, tmp_path / "b").env
+    assert "KAFKA_BOOTSTRAP_SERVERS" not in _prepare(embedded, tmp_path / "b", *way).env
 
 
 def test_the_table_of_the_stream_says_where_the_milliseconds_go():
@@ -238,6 +240,8 @@ def test_the_table_of_the_stream_says_where_the_milliseconds_go():
         "latency": latency | {"cpu_share": {"worker": 0.2}},
     }
     console = Console(file=io.StringIO(), width=120)
-    console.print(stream_table({"machine": bench.machine(), "rate_asked": 1, "brokers": {"real": real}}))
+    console.print(
+        stream_table({"machine": bench.machine(), "rate_asked": 1, "latency_rate": 1, "brokers": {"real": real}})
+    )
     text = console.file.getvalue()
     assert all(re.search(rf"slowest 1 %: {part} +4 · 4", text) for part in PARTS)

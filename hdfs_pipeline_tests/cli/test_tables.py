@@ -121,25 +121,25 @@ def test_a_kind_of_many_hides_no_other() -> None:
     kinds = [kind("disk full", 40, "failure", "free space"), kind("read refused", 1, "failure", "find the client")]
     kinds.append(kind("new here: a message", 1, "", ""))
     scored = Scored("lifecycle", 0, [*many, *few], kinds=kinds)
-    by_kind, items = (shown(table, 110) for table in scored_tables(scored, BLOCKS.item))
+    by_kind, items = (shown(table, 110) for table in scored_tables(scored, BLOCKS))
     assert by_kind.startswith("42 anomalies in 42 blocks, by lifecycle")
     for words in ("disk full", "free space", "find the client", "no rule knows it", "dn1 (40)", "not named (1)"):
         assert words in by_kind
     assert by_kind.index("disk full") < by_kind.index("read refused") < by_kind.index("new here")
     rows = [line.split()[0] for line in items.splitlines() if line.startswith("blk_")]
     assert rows == [*(f"blk_{number}" for number in range(18)), "blk_50", "blk_51"]
-    assert "22 more with --json" in scored_notes(scored, BLOCKS.item)
+    assert "22 more with --json" in scored_notes(scored, BLOCKS)
 
 
 def test_where_no_kind_is_known_the_reason_stands_in_its_place() -> None:
-    (items,) = scored_tables(Scored("deviation", 1, [verdict(1, "")]), BLOCKS.item)
+    (items,) = scored_tables(Scored("deviation", 1, [verdict(1, "")]), BLOCKS)
     assert "reason 1" in shown(items, 110)
     assert items.columns[2].heading == "reason"
 
 
 def test_what_another_voice_flags_is_told() -> None:
     scored = Scored("random_forest", 3, [verdict(1, "disk full")], others={"lifecycle": 12})
-    told = scored_notes(scored, BLOCKS.item)
+    told = scored_notes(scored, BLOCKS)
     assert "lifecycle flags 12 blocks that random_forest does not: --detector lifecycle shows them" in told
 
 

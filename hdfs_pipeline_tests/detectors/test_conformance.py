@@ -15,6 +15,8 @@ import pytest
 
 import hdfs_pipeline
 from hdfs_pipeline.detectors import DETECTORS, make_detector
+from hdfs_pipeline.detectors.message_forest import COLUMNS as MESSAGE_COLUMNS
+from hdfs_pipeline.detectors.seasonal import LAYOUT as WINDOW_COLUMNS
 from hdfs_pipeline.errors import DataError, NotTrainedError
 from hdfs_pipeline.scoring.contracts import Detector
 from hdfs_pipeline.scoring.scorer import Card, Scorer
@@ -60,6 +62,10 @@ class Case:
         """Where the planted cause stands in rows of this detector's matrix: (n, d) bool."""
         if self.detector.features == "sequences":
             return values == 1 + PLANTED
+        if self.detector.features == "messages":
+            return np.arange(values.shape[1])[None] == MESSAGE_COLUMNS.index("failures")
+        if self.detector.features == "windows":
+            return np.arange(values.shape[1])[None] == WINDOW_COLUMNS.index("error_share")
         one = self.detector.features in ("keywords", "rules")
         return np.arange(values.shape[1])[None] == (0 if one else PLANTED)
 
@@ -91,7 +97,39 @@ def view(blocks: Blocks, features: str) -> World:
         return Blocks(in_order(blocks.values), blocks.labels)
     if features == "rules":
         return Blocks(2 * (blocks.values[:, [PLANTED]] > 0).astype(np.float32), blocks.labels)
-    return blocks if features in ("events", "minutes") else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
+    if features == "messages":
+        return Blocks(as_messages(blocks.values), blocks.labels)
+    if features == "windows":
+        return Blocks(as_windows(blocks.values), blocks.labels)
+    return (
+        blocks if features in ("events", "minutes", "requests") else Blocks(blocks.values[:, [PLANTED]], blocks.labels)
+    )
+
+
+def as_messages(counts: np.ndarray) -> np.ndarray:
+    """Messages (n, k) float32 of two services, with as many words of failure as blocks have planted events."""
+    values = np.zeros((len(counts), len(MESSAGE_COLUMNS)), np.float32)
+    place = {name: at for at, name in enumerate(MESSAGE_COLUMNS)}
+    values[:, place["service"]] = counts[:, 0]
+    for at, name in enumerate(("template", "level", "warnings", "hour"), start=5):
+        values[:, place[name]] = counts[:, at]
+    values[:, place["length"]] = 40 + 5 * counts[:, 9]
+    values[:, place["failures"]] = counts[:, PLANTED]
+    return values
+
+
+def as_windows(counts: np.ndarray) -> np.ndarray:
+    """Minutes (n, k) float32 of one service on two days; of a hundred requests as many fail as there are planted."""
+    values = np.zeros((len(counts), len(WINDOW_COLUMNS)), np.float32)
+    place = {name: at for at, name in enumerate(WINDOW_COLUMNS)}
+    values[:, place["group"]], values[:, place["requests"]] = 7, 100 + counts[:, 0]
+    values[:, place["hour_of_week"]] = np.arange(len(counts)) % 48
+    values[:, place["errors"]] = np.minimum(30 * counts[:, PLANTED], 90)
+    values[:, place["error_share"]] = values[:, place["errors"]] / values[:, place["requests"]]
+    values[:, place["timed"]] = values[:, place["requests"]]
+    for at, name in enumerate(("mean_ms", "sd_ms", "p50_ms", "p95_ms"), start=5):
+        values[:, place[name]] = 40 + counts[:, at]
+    return values
 
 
 def in_order(counts: np.ndarray) -> np.ndarray:

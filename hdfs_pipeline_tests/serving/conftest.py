@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from hdfs_pipeline.serving.app import create_app, guarded
 from hdfs_pipeline_tests.homes import Home
+from hdfs_pipeline_tests.serving.web_home import web_home
 from hdfs_pipeline_tests.verdicts.made_incidents import ago, incident, put
 
 LOCAL = "http://127.0.0.1:8000"
@@ -34,6 +35,12 @@ def connect() -> Iterator[Connect]:
             return stack.enter_context(asking)
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def read_web(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with judged requests and messages (`web_home`). To be read."""
+    return web_home(tmp_path_factory.mktemp("web"))
 
 
 @pytest.fixture

@@ -52,7 +52,11 @@ GUARDED = [route for route in routes() if route.path not in OPEN]
 def address(route: Route) -> str:
     """The route's path with something for each of its parameters."""
     return (
-        route.path.replace("{does}", "acknowledge").replace("{identity}", "nothing").replace("{", "").replace("}", "")
+        route.path.replace("{does}", "acknowledge")
+        .replace(":path}", "}")
+        .replace("{identity}", "nothing")
+        .replace("{", "")
+        .replace("}", "")
     )
 
 

@@ -39,7 +39,7 @@ def test_the_docs_name_scope_and_parameters_of_every_route(title: str) -> None:
 
 
 def test_the_document_names_the_scope_of_every_route() -> None:
-    known = {f"{route.method} {route.path}": route for route in routes()}
+    known = {f"{route.method} {route.path.replace(':path}', '}')}": route for route in routes()}
     for title, found in OPERATIONS.items():
         assert found.get(SCOPE) == (known[title].scopes or (None,))[0]
         assert (SCOPE in found) != (known[title].path in OPEN)

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
+from hdfs_pipeline.domains.applogs.topics import APP_LOGS
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, LABELS, RAW_LOGS
 from hdfs_pipeline.domains.blocks.wire import Label, Vector, block_key, encode
+from hdfs_pipeline.domains.weblogs.topics import WEB_LOGS
 from hdfs_pipeline.settings import Settings, load_settings
 from hdfs_pipeline.sinks import topics as sink
 from hdfs_pipeline.sinks.topics import Sunk
@@ -123,6 +125,10 @@ def mixture(topic: str) -> list[Message]:
         good += [(b"blk_9", line(53, 9) + b"\n  at a.stack.trace(X.java:1)\njava.io.IOException: y")]
         good += [(b"blk_9", line(54, 9) + b"\n" + line(55, 9)), (b"blk_9", line(56, 9) + b"\x00\xff\xfe caf\xc3\xa9")]
         good += [(None, b'{"message": "%s", "host": {"name": "h"}}' % line(57, 3))]
+    elif topic in LINES:
+        good = [(b"shop%d" % (n % 5), LINES[topic] % (n, n)) for n in range(40)]
+        odd = (LINES[topic] % (42, 42)).replace(b"shop/", b"\xff\xc3\xa9/")
+        good += [(None, LINES[topic] % (41, 41)), (b"shop1", odd)]
     elif topic == LABELS:
         good = [(block_key(n % 5), encode(Label(n % 5, "anomaly" if n % 2 else "normal"))) for n in range(12)]
         good += [(None, bad) for bad in _spoiled(LABEL)]
@@ -144,7 +150,16 @@ def mixture(topic: str) -> list[Message]:
     return placed + [(key, value, at % PARTS) for at, (key, value) in enumerate(POISON)]
 
 
+LINES = {
+    WEB_LOGS: b'10.0.0.1 - - [30/Nov/2026:10:00:%02d +0000] "GET /shop/%d HTTP/1.1" 200 5 "-" "curl"',
+    APP_LOGS: b"2026-11-30 10:00:%02d,000 INFO shop.Cart: order %d was paid",
+}
+"""A good message of each topic of lines, with room for a second and a number."""
+_LINES_SQL = """SELECT * EXCLUDE (source_id, revision), read_from FROM {}
+    JOIN (SELECT source_id, path AS read_from FROM sources) USING (source_id)"""
 TABLES = {
+    WEB_LOGS: _LINES_SQL.format("requests"),
+    APP_LOGS: _LINES_SQL.format("app_logs"),
     RAW_LOGS: """SELECT path, host, daemon, raw_logs.layout, position, time, origin, message, more, block_ids, alarm
         FROM raw_logs JOIN sources USING (source_id)""",
     AGGREGATED_EVENTS: "FROM aggregated_events",
@@ -183,7 +198,7 @@ def main(home: str, topic: str, most: str, die: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError
 
-        for name in ("domains.blocks.log_sink", "sinks.messages"):
+        for name in ("domains.blocks.log_sink", "domains.line_sink", "sinks.messages"):
             module = import_module(f"hdfs_pipeline.{name}")
             module.publish_into = publish_and_die  # type: ignore[attr-defined]
     while ingest(store, settings, topic).messages:

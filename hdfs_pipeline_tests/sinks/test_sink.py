@@ -17,10 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hdfs_pipeline.domains.applogs.topics import APP_LOGS
 from hdfs_pipeline.domains.blocks import log_sink
 from hdfs_pipeline.domains.blocks.records import NO_STAMP
 from hdfs_pipeline.domains.blocks.topics import AGGREGATED_EVENTS, HDFS_LOGS, LABELS, RAW_LOGS
 from hdfs_pipeline.domains.blocks.wire import block_key, encode
+from hdfs_pipeline.domains.weblogs.topics import WEB_LOGS
 from hdfs_pipeline.errors import DataError, SetupError
 from hdfs_pipeline.settings import BOOTSTRAP, PROJECT
 from hdfs_pipeline.sinks import topics as sink
@@ -123,6 +125,8 @@ def test_poison_is_buried_and_the_rest_stored(streamed: Home, topic: str) -> Non
         assert "write them to shipped_logs" in done.notes[0]
     elif topic == HDFS_LOGS:
         assert done.rows == 9
+    elif topic in (WEB_LOGS, APP_LOGS):
+        assert done.rows == 42
     elif topic == LABELS:
         assert streamed.rows("SELECT block_id, label, kind FROM labels ORDER BY 1") == [
             (n, *["anomaly" if (5 + n if n > 1 else 10 + n) % 2 else "normal"] * 2) for n in range(5)
@@ -196,7 +200,7 @@ def start(home: Home, topic: str, most: int, die: str = "no") -> "subprocess.Pop
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(PROJECT)})
 
 
-@pytest.mark.parametrize(("topic", "kills"), [(RAW_LOGS, 3), (AGGREGATED_EVENTS, 1)])
+@pytest.mark.parametrize(("topic", "kills"), [(RAW_LOGS, 3), (AGGREGATED_EVENTS, 1), (WEB_LOGS, 1)])
 def test_killed_runs_leave_nothing_and_repeat_nothing(
     filled: Path, one_pass: dict[str, Any], tmp_path: Path, empty_store: Path, topic: str, kills: int
 ) -> None:

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from hdfs_pipeline.bench.parse import LABELS
 from hdfs_pipeline.bench.samples import describe
-from hdfs_pipeline.bench.stream import LATENCY_RATE
+from hdfs_pipeline.bench.web import LABELS as WEB_LABELS
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
 from hdfs_pipeline.domains.course import PARTS
 
@@ -40,6 +40,49 @@ def parse_table(result: Mapping[str, Any]) -> Listing:
         )
     missing = (f"{LABELS[program]}: {run['missing']}" for program, run in result["runs"].items() if "missing" in run)
     table.caption = escape("\n".join([*missing, *_aims(result), describe(result["machine"])]))
+    return table
+
+
+def web_table(result: Mapping[str, Any]) -> Listing:
+    """The figures of `bench_web`; its aim below."""
+    table = Listing(
+        escape(
+            f"{result['sample']}: {result['lines']:,} lines, {result['good']:,} requests, "
+            f"{result['bytes'] / 1e6:,.0f} MB; best of {result['rounds']}"
+        ),
+        (Column("program"), *map(number, ("seconds", "CPU s", "lines/s", "MB/s", "peak MB", "ours is faster by"))),
+    )
+    for program, run in result["runs"].items():
+        table.add_row(
+            WEB_LABELS[program],
+            f"{run['seconds']:.2f}",
+            f"{run['cpu_s']:.2f}",
+            f"{run['lines_per_s']:,.0f}",
+            f"{run['mb_per_s']:.1f}",
+            f"{run['peak_mb']:,.0f}",
+            f"{run['ratio']:.2f}",
+        )
+    table.caption = escape("\n".join([*_aims(result), describe(result["machine"])]))
+    return table
+
+
+def detection_table(result: Mapping[str, Any]) -> Listing:
+    """The figures of `bench_detection`."""
+    seeds = ", ".join(map(str, result["seeds"]))
+    columns = (name("domain"), Column("judged by"), Column("figure"), *map(number, ("measured", "95 % interval")))
+    columns += (number("cases"), number("aim"), name("outcome"))
+    table = Listing(f"Simulated days with faults, seeds {seeds}", columns, escape(describe(result["machine"])), keys=1)
+    for figure in result["figures"]:
+        table.add_row(
+            figure["domain"],
+            escape(figure["voice"]),
+            escape(figure["what"]),
+            f"{figure['value']:.3f}",
+            f"{figure['low']:.3f} to {figure['high']:.3f}",
+            f"{figure['cases']:,}",
+            "" if figure["aim"] is None else f"{'≤' if figure['at_most'] else '≥'} {figure['aim']:g}",
+            "" if figure["met"] is None else _outcome(figure),
+        )
     return table
 
 
@@ -140,7 +183,7 @@ def stream_table(result: Mapping[str, Any]) -> Listing:
             lambda b, part=part: str(b["throughput"]["cpu_s_per_100k_lines"].get(part, "not ours")),  # type: ignore[misc]
         )
     row("worker's memory, MB", lambda b: f"{b['throughput']['worker_rss_mb']:,}")
-    row(f"ms to the anomaly at {LATENCY_RATE:,} lines/s, p50", lambda b: _lines(b["latency"]["p50_ms"]))
+    row(f"ms to the anomaly at {result['latency_rate']:,} lines/s, p50", lambda b: _lines(b["latency"]["p50_ms"]))
     row("p99, each of 10 s", lambda b: _lines(b["latency"]["p99_ms"]))
     row("anomalies behind it", lambda b: _lines(b["latency"]["anomalies"]))
     for part in PARTS:

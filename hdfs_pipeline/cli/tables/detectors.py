@@ -47,7 +47,7 @@ def unlabelled_notes(cards: Sequence[Mapping[str, Any]], count: int, domain: Dom
     if weak is None:
         return notes[0]
     notes.append(
-        f"{weak['anomalies']:,} of them break a rule of their life: they are learned as anomalies, not as normal. "
+        f"{weak['anomalies']:,} of them break a rule: they are learned as anomalies, not as normal. "
         f"{weak['rare']:,} rare ones are not learned at all"
     )
     if weak["words"]:
@@ -227,14 +227,18 @@ def unseen_notes(evaluations: Mapping[str, Mapping[str, Any]], item: Item) -> li
 
 def read_notes(read: Read, item: Item, home: Path) -> str:
     """The outcome of reading files, with the notes for people."""
-    return "\n  ".join(
-        [
-            f"{read.lines:,} lines, {read.records:,} records in {read.files} files; "
-            f"{read.dead_letters:,} dead letters; {read.items:,} {item.plural} in {home}\n"
-            f"catalogue {read.source} matches {read.coverage:.2%} of the records that carry a {item.noun}"
-            if read.items
-            else f"no record names a {item.noun}",
-            *(["written as " + ", ".join(f"{form} ({n:,})" for form, n in read.forms.items())] if read.forms else []),
-            *read.notes,
+    notes = [
+        f"{read.lines:,} lines, {read.records:,} records in {read.files} files; "
+        f"{read.dead_letters:,} dead letters; {read.items:,} {item.plural} in {home}"
+    ]
+    if not read.items:
+        notes = [
+            f"no record names a {item.noun}"
+            if read.source
+            else f"no line is a {item.noun}: {read.dead_letters:,} dead letters"
         ]
-    )
+    elif read.source:  # records carry items, and a catalogue knows them
+        notes[0] += f"\ncatalogue {read.source} matches {read.coverage:.2%} of the records that carry a {item.noun}"
+    if read.forms:
+        notes.append("written as " + ", ".join(f"{form} ({n:,})" for form, n in read.forms.items()))
+    return "\n  ".join([*notes, *read.notes])

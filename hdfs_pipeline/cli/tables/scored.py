@@ -7,7 +7,8 @@ from typing import Any
 from rich.markup import escape
 
 from hdfs_pipeline.cli.tables.style import Column, Listing, name, number
-from hdfs_pipeline.domains.contract import Item
+from hdfs_pipeline.domains import option_of
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.verdicts.files import Scored
 
 _SHOWN = 20  # rows of a table
@@ -15,12 +16,13 @@ _HOSTS = 3  # hosts of a kind
 _COLOURS = {"failure": "red", "notable": "yellow"}
 
 
-def scored_tables(scored: Scored, item: Item) -> Iterator[Listing]:
+def scored_tables(scored: Scored, domain: Domain) -> Iterator[Listing]:
     """The kinds of trouble that a scoring found, where the domain knows any, and the most anomalous items of each."""
+    item = domain.item
     anomalies = [row for row in scored.verdicts if row["is_anomaly"]]
     title = f"{len(anomalies):,} anomalies in {len(scored.verdicts):,} {item.plural}, by {scored.detector}"
     if scored.kinds:
-        yield _kinds_table(scored.kinds, title, item)
+        yield _kinds_table(scored.kinds, title, domain)
         title = f"The most anomalous {item.plural} of each kind"
     about = Column("kind" if scored.kinds else "reason")
     table = Listing(title, (name(item.noun), number("score"), about, name("time (UTC)"), name("host")))
@@ -30,11 +32,12 @@ def scored_tables(scored: Scored, item: Item) -> Iterator[Listing]:
     yield table
 
 
-def _kinds_table(kinds: Sequence[Mapping[str, Any]], title: str, item: Item) -> Listing:
+def _kinds_table(kinds: Sequence[Mapping[str, Any]], title: str, domain: Domain) -> Listing:
+    item, asked = domain.item, _explain(domain)
     about = (number(item.plural), name("severity"), name("first, last (UTC)"), name("reported by"))
     table = Listing(title, (Column("kind, and what to look at"), *about))
     for kind in kinds[:_SHOWN]:
-        hint = kind["hint"] or f"no rule knows it; `hdfs-pipeline explain {item.noun.upper()}` shows what differs"
+        hint = kind["hint"] or f"no rule knows it; {asked} shows what differs"
         colour = _COLOURS.get(kind["severity"], "white")
         table.add_row(
             f"[bold]{escape(kind['kind'])}[/]\n[dim]{escape(hint)}[/]",
@@ -70,8 +73,9 @@ def _time(text: str) -> str:
     return text[:19].replace("T", " ")
 
 
-def scored_notes(scored: Scored, item: Item) -> str:
+def scored_notes(scored: Scored, domain: Domain) -> str:
     """What to know beside the tables of a scoring."""
+    item = domain.item
     flagged = sum(row["is_anomaly"] for row in scored.verdicts)
     unfinished = Counter(row["unfinished"] for row in scored.verdicts if row["unfinished"])
     notes = [f"{flagged - _SHOWN:,} more with --json"] if flagged > _SHOWN else []
@@ -89,5 +93,10 @@ def scored_notes(scored: Scored, item: Item) -> str:
     if flagged:
         option = " --scored" if scored.foreign else ""
         kept = "; the home has not taken these files in" if scored.foreign else ""
-        notes.append(f"why: `hdfs-pipeline explain{option} -- {item.noun.upper()}`{kept}")
+        notes.append(f"why: {_explain(domain, option)}{kept}")
     return "\n".join(notes)
+
+
+def _explain(domain: Domain, option: str = "") -> str:
+    """The command that explains an item; ids with blanks need quotes."""
+    return f"`hdfs-pipeline explain{option_of(domain.name)}{option} -- '{domain.item.noun.upper()}'`"

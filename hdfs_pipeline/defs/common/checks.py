@@ -49,6 +49,32 @@ def unique_keys_check(
     return unique_keys
 
 
+def conservation_check(
+    asset: dg.AssetsDefinition | dg.AssetKey | str, table: str, domain: str, topic: bool = False
+) -> dg.AssetChecksDefinition:
+    """What was read of a domain's files, or of its topic, is in the table or among the dead letters, each once."""
+    which = f"domain = '{domain}' AND source_id {'<' if topic else '>'} 0"
+
+    @dg.asset_check(
+        name="conservation", asset=asset, blocking=True, description=f"Records read = rows of {table} + dead letters."
+    )
+    def conservation(home: Home) -> dg.AssetCheckResult:
+        figures = numbers(
+            home.store,
+            f"""WITH own AS (SELECT source_id, records FROM sources WHERE {which})
+            SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM own) AS "read",
+                (SELECT count(*) FROM {table} SEMI JOIN own USING (source_id)) AS stored,
+                (SELECT count(*) FROM dead_letters SEMI JOIN own USING (source_id)) AS "dead letters" """,
+        )
+        return dg.AssetCheckResult(
+            passed=figures["read"] == figures["stored"] + figures["dead letters"],
+            description=f"{figures['read']:,} read, {figures['stored']:,} stored + {figures['dead letters']:,} dead",
+            metadata=figures,
+        )
+
+    return conservation
+
+
 def numbers(store: Store, sql: str, parameters: Mapping[str, Any] | None = None) -> dict[str, int]:
     """The one row of a query, by column."""
     with store.read() as con:

@@ -47,6 +47,7 @@ class LearnFrom(dg.Config):
 
     def items(self, domain: Domain, home: Home, families: Sequence[str]) -> Dataset:
         """The items. Raises: DataError if there are none, or too few."""
+        domain.prepare(home.store, home.settings)
         return domain.features(home.store, home.settings, families)
 
 

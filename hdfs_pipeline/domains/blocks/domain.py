@@ -19,7 +19,6 @@ from hdfs_pipeline.domains.blocks.knowledge import knowledge_of
 from hdfs_pipeline.domains.blocks.labels import load_labels, publish_labels, read_labels
 from hdfs_pipeline.domains.blocks.lives import DELETION
 from hdfs_pipeline.domains.blocks.matrix import DOMAIN, changed_since, last_change, settle
-from hdfs_pipeline.domains.blocks.mining import difference
 from hdfs_pipeline.domains.blocks.nodes import heard
 from hdfs_pipeline.domains.blocks.parse import parse
 from hdfs_pipeline.domains.blocks.suspects import suspects, usual
@@ -54,6 +53,7 @@ from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.incidents import Grouping
 from hdfs_pipeline.scoring.judged import scored_until
 from hdfs_pipeline.scoring.knowledge import Knowledge
+from hdfs_pipeline.scoring.mining import difference
 from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
 from hdfs_pipeline.scoring.severity import Kind

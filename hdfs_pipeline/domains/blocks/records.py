@@ -8,11 +8,9 @@ something unknown is a record of its own that says so; it never becomes part of 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import cached_property, partial
 from itertools import chain
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +19,7 @@ from hdfs_pipeline.domains.blocks import scan, wrappers
 from hdfs_pipeline.domains.blocks.layouts import Layouts, known_layouts
 from hdfs_pipeline.domains.blocks.pools import Pool
 from hdfs_pipeline.domains.blocks.scan import FIELDS, GOOD, IMPOSSIBLE, NO_ZONE, NONE, STRANGE, Scan, find
+from hdfs_pipeline.domains.local_time import checked_zone, utc
 from hdfs_pipeline.domains.pieces import LONGEST, in_turn, whole_lines
 from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.errors import SetupError
@@ -29,9 +28,7 @@ from hdfs_pipeline.settings import Settings
 _OTHER_POOL: Final = 4  # after the kinds of `scan.find`
 _SAMPLE: Final = 1 << 16  # bytes that tell whether the lines of a file are wrapped
 _TRIED: Final = 1000  # lines of a piece that are looked at before it counts as free of wrappers
-_QUARTER: Final = 900_000_000  # microseconds in a quarter of an hour: zones change their offset at such times only
 _MARK: Final = "\ufeff"
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - local times as written
 
 NO_STAMP: Final = "no log record: the line does not begin with a time stamp in a known form"
 NO_DATE: Final = "no log record: its time stamp cannot be"
@@ -73,15 +70,9 @@ class LogFormat:
         Raises: SetupError for a setting that cannot be used.
         """
         zone, json_fields = settings.log_timezone, settings.json_fields
-        try:
-            ZoneInfo(zone)
-        except (ValueError, OSError, KeyError):
-            raise SetupError(
-                f"setting log_timezone: no time zone {zone!r}; write it like Europe/Berlin or UTC"
-            ) from None
         if unknown := json_fields.keys() - set(wrappers.PARTS):
             raise SetupError(f"setting json_fields: no part {min(unknown)!r}; there are {', '.join(wrappers.PARTS)}")
-        return cls(known_layouts(settings.log_layouts), zone, json_fields, pool or Pool())
+        return cls(known_layouts(settings.log_layouts), checked_zone(zone), json_fields, pool or Pool())
 
     @cached_property
     def strange(self) -> str:
@@ -112,24 +103,7 @@ class LogFormat:
         Of the hour that comes twice at the end of summer time, the later one is meant; times of the hour that is
         skipped count from the offset before it.
         """
-        zoned = shift != NO_ZONE
-        if not zoned.any():
-            return written - self._offsets(written)
-        return written - np.where(zoned, shift * 60_000_000, 0 if zoned.all() else self._offsets(written))
-
-    def _offsets(self, written: np.ndarray) -> np.ndarray | int:
-        if self.zone == "UTC":
-            return 0
-        quarters, inverse = np.unique(written // _QUARTER, return_inverse=True)
-        zone = ZoneInfo(self.zone)
-        return np.array([_offset(int(quarter), zone) for quarter in quarters], np.int64)[inverse]
-
-
-def _offset(quarter: int, zone: ZoneInfo) -> int:
-    """Microseconds east of UTC of a quarter of an hour of local time."""
-    local = (_EPOCH + timedelta(microseconds=quarter * _QUARTER)).replace(tzinfo=zone)
-    offsets = (offset for fold in (0, 1) if (offset := local.replace(fold=fold).utcoffset()) is not None)
-    return min(offsets) // timedelta(microseconds=1)
+        return utc(written, shift, self.zone, NO_ZONE)
 
 
 def split_records(

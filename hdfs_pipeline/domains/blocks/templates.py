@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from hdfs_pipeline.domains.blocks.assess import stage_of
 from hdfs_pipeline.domains.blocks.catalogue import catalogues
-from hdfs_pipeline.domains.blocks.mining import difference, propose
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template
+from hdfs_pipeline.scoring.mining import difference, propose
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store, publish_into
 
@@ -79,7 +80,7 @@ def learn_templates(store: Store, settings: Settings) -> tuple[Catalogue, Catalo
             if unmatched
             else []
         )
-    proposed = propose(messages, current)
+    proposed = propose(messages, current, stage_of)
     if proposed is not current:
         proposed.save(settings.catalogues)
     rows = [_row(proposed, t) | {"seen": t.count, "status": "proposed"} for t in difference(current, proposed)]

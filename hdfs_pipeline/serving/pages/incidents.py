@@ -13,6 +13,7 @@ from hdfs_pipeline.errors import NotFoundError, UsageError
 from hdfs_pipeline.scoring.incidents import STATUSES
 from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.bars import bars_of
+from hdfs_pipeline.serving.pages.logs import in_logs
 from hdfs_pipeline.serving.pages.render import form, page, respond
 from hdfs_pipeline.serving.pages.saying import note_of
 from hdfs_pipeline.serving.routes.incidents import Does, do
@@ -108,15 +109,17 @@ def _whole(home: Home, identity: str) -> dict[str, Any]:
         "traits": _traits(found),
         "does": _DOES[found["status"]],
         "formats": [*FORMATS],
-        "around": _around(found),
+        **_logs(found),
         "has_items": found["domain"] in DOMAINS,
     }
 
 
-def _around(found: dict[str, Any]) -> dict[str, str]:
-    """The window in which raw records of an incident are searched."""
+def _logs(found: dict[str, Any]) -> dict[str, str]:
+    """Where the raw records of an incident's time are searched, and those of its server."""
     begin, end = (datetime.fromisoformat(found[name]) for name in ("started_at", "ended_at"))
-    return {"from": f"{begin - _AROUND:%Y-%m-%dT%H:%M:%S}", "to": f"{end + _AROUND:%Y-%m-%dT%H:%M:%S}"}
+    around = {"from": f"{begin - _AROUND:%Y-%m-%dT%H:%M:%S}", "to": f"{end + _AROUND:%Y-%m-%dT%H:%M:%S}"}
+    domain = found["domain"]
+    return {"around": in_logs(domain, **around), "own": in_logs(domain, **around, host=found["entity"])}
 
 
 def _traits(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

@@ -1,8 +1,8 @@
 """The page of one item, such as a block: its verdict and why, its life by server, its raw records, what people say."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
@@ -10,10 +10,12 @@ from fastapi.responses import RedirectResponse
 
 from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.champions import serving_detector
+from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import NotFoundError
 from hdfs_pipeline.serving.cache import STORE_S
 from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.life import life_of
+from hdfs_pipeline.serving.pages.logs import in_logs
 from hdfs_pipeline.serving.pages.render import form, respond
 from hdfs_pipeline.serving.pages.saying import WITHDRAW, word_of
 from hdfs_pipeline.verdicts.beside import surplus
@@ -43,7 +45,9 @@ async def one(request: Request, home: TheHome, domain: str, identity: str, detec
 def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, Any]:
     kind = domain_named(domain)
     if not home.settings.store_path.is_file():
-        raise NotFoundError(f"this home has no {kind.item.plural} yet: `hdfs-pipeline ingest PATH` reads some")
+        raise NotFoundError(
+            f"this home has no {kind.item.plural} yet" + (f": `{kind.filled_by}` brings some" if kind.filled_by else "")
+        )
     name = detector or serving_detector(home.settings, kind)
     with home.store.read():  # one view of the store for all questions
         found = explain_item(home.store, home.settings, kind, identity, name, beside=True)
@@ -59,10 +63,20 @@ def _values(home: Home, domain: str, identity: str, detector: str) -> dict[str, 
         "item": kind.item,
         "report": report,
         **_lives(found),
-        "in_logs": f"/logs?{urlencode({'item': report['item']})}" if report["lines"] else "",
+        "in_logs": _logs_of(kind, report) if report["lines"] else "",
         "lasted": (report["last_time"] - report["first_time"]).total_seconds(),
         "incidents": list_incidents(home.store, around, _INCIDENTS)[1] if report["is_anomaly"] else [],
     }
+
+
+def _logs_of(kind: Domain, report: dict[str, Any]) -> str:
+    """Where the records of an item are searched: by its id, or by time and server where it follows others."""
+    if kind.searchable:
+        return in_logs(kind.name, item=report["item"])
+    edges = report["first_time"], report["last_time"] + timedelta(seconds=1)
+    begin, end = (f"{edge.astimezone(UTC):%Y-%m-%dT%H:%M:%S}" for edge in edges)
+    by_host = {"host": report["host"]} if report["host"] else {}
+    return in_logs(kind.name, **{"from": begin, "to": end}, **by_host)
 
 
 def _lives(report: ItemReport) -> dict[str, Any]:

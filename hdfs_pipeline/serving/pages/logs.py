@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from anyio import to_thread
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from hdfs_pipeline.domains import DOMAINS, all_domains, domain_named
+from hdfs_pipeline.domains.contract import Domain
+from hdfs_pipeline.domains.following import leader_of
 from hdfs_pipeline.errors import PipelineError, SetupError
 from hdfs_pipeline.serving.cache import STORE_S
 from hdfs_pipeline.serving.home import Home, TheHome, needs
@@ -69,7 +73,7 @@ def _latest(home: Home, asked: Asked) -> dict[str, Any]:
 
 def _found(home: Home, search: Search, records: list[dict[str, Any]]) -> dict[str, Any]:
     """What a search has found, and the incidents of that time."""
-    shown = [_shown(record) for record in records]
+    shown = [_shown(record, search.domain.name) for record in records]
     return {"records": shown, "incidents": _incidents(home, records), "search": search}
 
 
@@ -119,6 +123,8 @@ def _form(asked: Asked, path: str) -> dict[str, Any]:
     return {
         "asked": asked,
         "address_of": address,
+        "kinds": [(kind.name, f"{path}?{urlencode({'domain': kind.name})}") for kind in _searchable()],
+        "kind": next((kind for kind in _searchable() if kind.name == asked.domain), _searchable()[0]),
         "spans": SPANS,
         "levels": LEVELS,
         "filtered": bool(given.keys() - {"domain", "after"}),
@@ -127,10 +133,24 @@ def _form(asked: Asked, path: str) -> dict[str, Any]:
     }
 
 
-def _shown(record: dict[str, Any]) -> dict[str, Any]:
+@cache
+def _searchable() -> tuple[Domain, ...]:
+    """The domains whose raw records can be searched."""
+    return tuple(kind for kind in all_domains() if kind.searchable)
+
+
+def in_logs(domain: str, **asked: str) -> str:
+    """The address of a search in the records that a domain's items are made of; without it in the first kind's."""
+    first = _searchable()[0]
+    leader = leader_of(domain_named(domain)) if domain in DOMAINS else first
+    named = {"domain": leader.name} if leader.searchable and leader.name != first.name else {}
+    return f"/logs?{urlencode(named | asked)}"
+
+
+def _shown(record: dict[str, Any], domain: str) -> dict[str, Any]:
     """A record with its line in pieces, the window around it, and the first of its items."""
     at = datetime.fromisoformat(record["time"])
-    around = urlencode({"from": _iso(at - _AROUND), "to": _iso(at + _AROUND)})
+    around = {"from": _iso(at - _AROUND), "to": _iso(at + _AROUND)}
     items, line = record["items"], record["line"]
     head = "\n".join(line.split("\n", _LINES)[:_LINES])
     cut = len(head) if line.count("\n", len(head)) > 1 else len(line)  # a single line more is shown with the others
@@ -138,7 +158,7 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
         "head": pieces(line, record["marks"], 0, cut),
         "rest": pieces(line, record["marks"], cut + 1, len(line)),
         "lines": line.count("\n", cut),
-        "around": f"/logs?{around}",
+        "around": in_logs(domain, **around),
         "items": items[:_ITEMS],
         "more_items": max(len(items) - _ITEMS, 0),
         "short": record["logger"].rpartition(".")[2],

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
@@ -23,6 +22,7 @@ from hdfs_pipeline.errors import DataError, NotFoundError, NotTrainedError, Usag
 from hdfs_pipeline.serving.home import Home, TheHome, needs
 from hdfs_pipeline.serving.pages.charts import Chart, line, number, seconds, spread, table_rows
 from hdfs_pipeline.serving.pages.render import form, page, respond
+from hdfs_pipeline.serving.pages.spans import Window, moment_text
 from hdfs_pipeline.serving.routes.namenode import TRAINING, begin_training
 from hdfs_pipeline.serving.shapes.base import Shape
 from hdfs_pipeline.verdicts.listing import Wanted, list_incidents
@@ -81,36 +81,6 @@ class Exported(Asked):
     format: Literal["json", "csv"] = "json"
 
 
-@dataclass(frozen=True)
-class Window:
-    """A window of time, and its edges as fields of a form show them."""
-
-    start: datetime
-    end: datetime
-
-    @classmethod
-    def of(cls, asked: Asked, latest: datetime, hours: float) -> "Window":
-        """What somebody asks for; by default the last hours of what was polled. Raises: UsageError."""
-        end = parse_since(asked.end, latest).time if asked.end else latest + timedelta(seconds=1)
-        start = parse_since(asked.begin, latest).time if asked.begin else end - timedelta(hours=hours)
-        if not start < end:
-            raise UsageError(f"the window ends ({asked.end or end}) before it begins ({asked.begin or start})")
-        return cls(start, end)
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """`from` and `to` for forms and addresses."""
-        return {"from": _text(self.start), "to": _text(self.end)}
-
-    def span(self, kind: str) -> dict[str, Any]:
-        """It as a shaded span of a picture."""
-        return {"from": self.start.timestamp(), "to": self.end.timestamp(), "kind": kind}
-
-
-def _text(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
-
-
 @router.get("", dependencies=[needs("read")])
 async def both(request: Request, home: TheHome, asked: Annotated[Asked, Query()]) -> Response:
     """Step 1, the baseline, or step 2, the report; without a word the report where there is a model."""
@@ -144,7 +114,7 @@ def _values(home: Home, asked: Asked) -> dict[str, Any]:
 
 def _baseline(home: Home, asked: Asked, about: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """Step 1: all polls, the window that is chosen of them, and whether it can be learned from."""
-    window = Window.of(asked, about["latest"], home.settings.namenode_baseline_hours)
+    window = _window(asked, about["latest"], home.settings.namenode_baseline_hours)
     incidents = _incidents(home, about)
     polls = polls_between(home.store, about["namenode"], window.start, window.end)
     health, why = None, ""
@@ -170,7 +140,7 @@ def _baseline(home: Home, asked: Asked, about: Mapping[str, Any], model: Mapping
 
 def _report(home: Home, asked: Asked, about: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     """Step 2: a window as the models judge it."""
-    window, metrics = Window.of(asked, about["latest"], 1.0), asked.metrics()
+    window, metrics = _window(asked, about["latest"], 1.0), asked.metrics()
     values: dict[str, Any] = {
         "window": window.fields,
         "presets": _presets(asked, about, (1, 24), None),
@@ -207,6 +177,11 @@ def _report(home: Home, asked: Asked, about: Mapping[str, Any], model: Mapping[s
         "charts": [_metric_chart(report, name) for name in metrics],
         "tables": _metric_table(report, metrics),
     }
+
+
+def _window(asked: Asked, latest: datetime, hours: float) -> Window:
+    """What somebody asks for; by default the last hours of what was polled, the latest poll among them."""
+    return Window.of(asked.begin, asked.end, latest + timedelta(seconds=1), hours)
 
 
 def _analysis(home: Home, asked: Asked, name: str, window: Window, metrics: Sequence[str]) -> dict[str, Any]:
@@ -276,7 +251,7 @@ def _timeline(
     return Chart(
         "timeline",
         "All polls",
-        f"{about['polls']:,} polls from {_text(about['first'])} to {_text(about['latest'])} UTC with "
+        f"{about['polls']:,} polls from {moment_text(about['first'])} to {moment_text(about['latest'])} UTC with "
         f"{max(about['gaps'], 0):,} gaps; {asked.line} from {spread(found['low'], found['high'])} {found['unit']}; "
         f"{len(incidents):,} incidents. Chosen: {window.fields['from']} to {window.fields['to']}.",
         data,
@@ -406,7 +381,7 @@ def _file(home: Home, asked: Exported) -> Response:
     if not known:
         raise NotFoundError("no NameNode was polled yet: hdfs-pipeline collect http://host:9870")
     name = asked.namenode or known[0]["namenode"]
-    window = Window.of(asked, known[0]["latest"], 1.0)
+    window = _window(asked, known[0]["latest"], 1.0)
     report = _analysis(home, asked, name, window, asked.metrics())
     kinds = {"json": "application/json", "csv": "text/csv; charset=utf-8"}
     body = orjson.dumps(report) if asked.format == "json" else _csv(report)

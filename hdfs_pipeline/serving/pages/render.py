@@ -17,6 +17,7 @@ from hdfs_pipeline.scoring.labels import WORDS
 from hdfs_pipeline.serving.cache import FRESH_S
 from hdfs_pipeline.serving.home import COOKIE, Home
 from hdfs_pipeline.serving.problems import Problem
+from hdfs_pipeline.serving.sections import APPLOGS, WEB
 from hdfs_pipeline.shown import plain
 from hdfs_pipeline.verdicts.lacks import duration
 from hdfs_pipeline.verdicts.listing import counted
@@ -31,6 +32,8 @@ class Page(NamedTuple):
 
     path: str
     name: str
+    section: str = ""
+    """The section that a home must have, so that there is a link to it; '' for none."""
 
 
 NAVIGATION: Final = (
@@ -38,6 +41,8 @@ NAVIGATION: Final = (
     Page("/incidents", "Incidents"),
     Page("/groups", "Groups"),
     Page("/namenode", "NameNode"),
+    Page("/web", "Web", WEB),
+    Page("/applogs", "Applications", APPLOGS),
     Page("/models", "Models"),
     Page("/logs", "Logs"),
     Page("/system", "System"),
@@ -68,13 +73,14 @@ def _environment() -> Environment:
         finalize=lambda value: plain(value) if type(value) is str else value,  # no signs that hide or turn text
     )
     environment.filters |= {"moment": _moment, "duration": duration}
-    environment.globals |= {"static": _static, "counted": counted, "navigation": NAVIGATION, "verdicts": [*WORDS]}
+    environment.globals |= {"static": _static, "counted": counted, "verdicts": [*WORDS]}
     return environment
 
 
 def html(request: Request, name: str, **values: Any) -> str:
     """The HTML of a template with `values`, as the page of this request."""
     theme = request.cookies.get("theme", "")
+    sections = request.app.state.home.sections.present
     return (
         _environment()
         .get_template(name)
@@ -82,6 +88,8 @@ def html(request: Request, name: str, **values: Any) -> str:
             values,
             theme=theme if theme in _THEMES else "",
             here=_here(request.url.path),
+            navigation=[page for page in NAVIGATION if page.section in ("", *sections)],
+            sections=sections,
             signed_in=bool(request.cookies.get(COOKIE)),
             address=f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path,
         )
@@ -100,7 +108,12 @@ async def respond(
 ) -> Response:
     """A page whose values `make` gives, in a thread; kept as the answers of the API are (`Cache.respond`)."""
     key = request.cookies.get("theme", ""), bool(request.cookies.get(COOKIE))
-    return await home.cache.respond(request, lambda: html(request, name, **make()).encode(), fresh_s, key)
+
+    def write() -> bytes:
+        home.sections.look(home.cache.state())
+        return html(request, name, **make()).encode()
+
+    return await home.cache.respond(request, write, fresh_s, key)
 
 
 def page(request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:

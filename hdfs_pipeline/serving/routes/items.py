@@ -75,7 +75,7 @@ def _of(name: str) -> APIRouter:
     kind = domain_named(name)
     own = APIRouter(prefix=f"/api/{name}", tags=["items"])
 
-    @own.get("/{identity}", dependencies=[needs("read")], response_model=dict[str, Any], name=f"one of {name}")
+    @own.get("/{identity:path}", dependencies=[needs("read")], response_model=dict[str, Any], name=f"one of {name}")
     async def one(
         request: Request,
         home: TheHome,

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from hdfs_pipeline.defs.common.failures import FAILED_TAG
-from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.running.orchestration import prepare_instance
 from hdfs_pipeline.store.store import Store
 from hdfs_pipeline.verdicts.following import is_judged, turn
@@ -28,7 +28,8 @@ STREAMED = """INSERT INTO raw_logs BY NAME SELECT -1 AS source_id, * EXCLUDE (so
     WHERE source_id > 0 ORDER BY position LIMIT 50"""
 CHANGED = """UPDATE event_matrix SET revision = (SELECT max(revision) + 1 FROM event_matrix)
     WHERE block_id = (SELECT min(block_id) FROM event_matrix)"""
-SOURCE = "INSERT INTO sources (source_id, path, records, ingested_at) VALUES (-1, 'kafka:raw_logs/0', 50, now())"
+SOURCE = """INSERT INTO sources (source_id, domain, path, records, ingested_at)
+    VALUES (-1, 'blocks', 'kafka:raw_logs/0', 50, now())"""
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_many_records_wait_for_no_clock(ran: Ran, automation: Automation, monkey
 
 
 def test_what_another_process_judges_needs_no_run(ran: Ran, automation: Automation) -> None:
-    blocks, daemons, namenode = all_domains()
+    blocks, daemons, namenode = map(domain_named, ("blocks", "daemons", "namenode"))
     with turn(ran.settings):
         assert is_judged(ran.store, ran.settings, daemons) and not is_judged(ran.store, ran.settings, blocks)
         assert not is_judged(ran.store, ran.settings, namenode), "there is none"

@@ -7,17 +7,21 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from hdfs_pipeline.domains.blocks.assess import stage_of
 from hdfs_pipeline.domains.blocks.catalogue import SHIPPED, STAGES
-from hdfs_pipeline.domains.blocks.mining import covers, difference, mask, name_of, propose
+from hdfs_pipeline.scoring import mining
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, Template, read_catalogue
 from hdfs_pipeline.scoring.matching import matcher_of
+from hdfs_pipeline.scoring.mining import covers, difference, mask, name_of
 
+propose = partial(mining.propose, stage_of=stage_of)
 EMPTY = Catalogue("learned", 0, ())
 SHARED = Path(os.environ.get("HDFS_PIPELINE_SHARED", Path(__file__).parents[4] / "shared"))
 HEAD = re.compile(r"\S+ [\d:,]{12} (?P<level>[A-Z]+) +(?P<logger>\S+?): (?P<message>.*)")

@@ -3,6 +3,7 @@
 
 const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 const pictures = new Map(); // element → { plot, data }
+const dashes = { expected: "dashed", s1: "dashed", s2: "dotted", s3: "dashed", s4: "dashed", s5: "dotted" };
 const fills = { critical: "--critical-bar", major: "--major-bar", warning: "--warning-bar" };
 
 function drawSpans(plot, spans) {
@@ -53,10 +54,16 @@ function serieses(data) {
     actual: { stroke: () => colour("--link"), width: 1.5 },
     low: { stroke: () => colour("--link"), width: 1 },
     expected: { stroke: () => colour("--major"), width: 1.5, dash: [6, 4] },
+    s0: { stroke: () => colour("--ink"), width: 1.5 },
+    s1: { stroke: () => colour("--link"), width: 1.5, dash: [10, 4] },
+    s2: { stroke: () => colour("--major"), width: 1.5, dash: [3, 4] },
+    s3: { stroke: () => colour("--good"), width: 1.5, dash: [12, 4, 3, 4] },
+    s4: { stroke: () => colour("--critical"), width: 1.5, dash: [5, 3] },
+    s5: { stroke: () => colour("--soft"), width: 1.5, dash: [1, 3] },
     over: { stroke: () => colour("--critical"), width: 0, points: { show: true, size: 6, fill: () => colour("--critical") } },
   };
   const found = data.lines.map((line) => ({
-    label: line.label, spanGaps: false, points: { show: data.x.length < 3 }, value: (_, value) => shown(value), ...looks[line.kind],
+    label: line.label, kind: line.kind, spanGaps: false, points: { show: data.x.length < 3 }, value: (_, value) => shown(value), ...looks[line.kind],
   }));
   if (data.threshold !== undefined) {
     found.push({ label: "over the threshold", paths: () => null, value: (_, value) => shown(value), ...looks.over });
@@ -82,13 +89,14 @@ function options(data, width) {
   return {
     width, height: data.height, series: serieses(data),
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
-    scales: { x: { time: !data.numbers }, y: data.log ? { distr: 4, asinh: 1 } : { range: (_, least, most) => (least === null ? [0, 1] : [Math.min(0, least), most > 0 ? most * 1.05 : 1]) } },
+    scales: { x: { time: !data.numbers }, y: data.log ? { distr: 4, asinh: 1, ...(data.least === undefined ? {} : { range: (_, __, most) => [data.least, most > 1 ? most * 1.5 : 1] }) } : { range: (_, least, most) => (least === null ? [0, 1] : [Math.min(0, least), most > 0 ? most * 1.05 : 1]) } },
     axes: [{ ...axis, space: 80, ...(data.numbers ? {} : { values: moments }) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : shown(tick))) }],
     bands: low < 0 ? [] : [{ series: [low, low + 1], fill: () => `color-mix(in srgb, ${colour("--link")} 35%, transparent)` }],
     cursor: {
       drag: { x: Boolean(data.brush), y: false, setScale: false },
       ...(data.sync ? { sync: { key: data.sync, setSeries: false } } : {}),
     },
+    legend: { markers: { dash: (plot, at) => dashes[plot.series[at].kind] || "solid" } },
     select: { show: Boolean(data.brush), left: 0, top: 0, width: 0, height: 0 },
     hooks: {
       drawClear: [(plot) => drawSpans(plot, data.spans || [])],
@@ -109,12 +117,29 @@ function choose(plot, form) {
 }
 
 function draw(element) {
-  const data = JSON.parse(document.getElementById(element.dataset.chart).textContent);
+  const text = document.getElementById(element.dataset.chart).textContent;
+  const data = JSON.parse(text);
   const columns = [data.x, ...data.lines.map((line) => line.values)];
   if (data.threshold !== undefined) columns.push(over(data));
   const plot = new uPlot(options(data, element.clientWidth), columns, element);
-  pictures.set(element, { plot, data });
+  pictures.set(element, { plot, data, text });
   sizes.observe(element);
+}
+
+// Give a picture that is drawn already the numbers that its block of JSON holds now.
+function refill(element, picture) {
+  const text = document.getElementById(element.dataset.chart).textContent;
+  if (text === picture.text) return;
+  const labels = (lines) => lines.map((line) => line.label).join("\n");
+  const fresh = JSON.parse(text);
+  if (fresh.threshold !== undefined || labels(fresh.lines) !== labels(picture.data.lines)) {
+    picture.plot.destroy();
+    draw(element);
+    return;
+  }
+  Object.assign(picture.data, fresh);
+  picture.text = text;
+  picture.plot.setData([fresh.x, ...fresh.lines.map((line) => line.values)]);
 }
 
 const sizes = new ResizeObserver((changes) => {
@@ -167,7 +192,10 @@ function drawAll() {
     plot.destroy();
     pictures.delete(element);
   }
-  for (const element of document.querySelectorAll("[data-chart]")) if (!pictures.has(element)) draw(element);
+  for (const element of document.querySelectorAll("[data-chart]")) {
+    if (pictures.has(element)) refill(element, pictures.get(element));
+    else draw(element);
+  }
 }
 
 // What is wrong with the fields of a form is said beside its button.

@@ -2,17 +2,16 @@
 
 What varies by its very form (block ids, addresses, paths, numbers) is masked first, in one pass; only the distinct
 masked messages, a few hundred where a log has a million lines, go through Drain3, which finds the words that vary. The
-result is a proposal for a person to read: `difference` lists what is new in it. The new templates have a stage and a
-severity (see `assess`), which that person confirms or corrects in the file.
+result is a proposal for a person to read: `difference` lists what is new in it. The new templates have a severity
+(see `proposals`), and a stage where the domain can tell one; that person confirms or corrects both in the file.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from hdfs_pipeline.domains.blocks.assess import stage_of
 from hdfs_pipeline.scoring.catalogue import MOST_TEMPLATES, WILDCARD, Catalogue, Template
 from hdfs_pipeline.scoring.proposals import severity_of
 
@@ -42,8 +41,8 @@ _SIMILARITY = 0.75
 # With less fixed text than this a template would match what it was not learned from.
 _MIN_LETTERS = 8
 _NAME_WORDS = 8
-# What one hostile line, or many, may cost. No template that ships is longer than a tenth of that, and no list of a
-# NameNode lies in more than two others.
+# What one hostile line, or many, may cost. No template that ships is longer than a tenth of that, and no list in
+# real messages lies in more than two others.
 _MAX_CHARACTERS = 4_000
 _NESTED = 4
 _MOST_FORMS = 20_000
@@ -65,13 +64,16 @@ class _Seen:
         return _Seen(self.count + other.count, level, max(self.thrown, other.thrown))
 
 
-def propose(messages: Iterable[tuple[str, str, str, int]], current: Catalogue) -> Catalogue:
+def propose(
+    messages: Iterable[tuple[str, str, str, int]], current: Catalogue, stage_of: Callable[[str, str, str], str]
+) -> Catalogue:
     """Learn templates for messages that no template of a catalogue matches.
 
     Args:
         messages: (logger, level, message, count). Of a message, raw or masked, the beginning of the first line makes
             the template; a second line may begin with the class of an exception, as log4j writes it.
         current: the catalogue that they do not match; an empty one to learn from nothing.
+        stage_of: gives a template's text, level and logger its stage, one of the words of the domain, or ''.
 
     Returns:
         The next version: the templates of `current`, then the new ones, at most 1,000 and those seen most, the specific
@@ -83,7 +85,7 @@ def propose(messages: Iterable[tuple[str, str, str, int]], current: Catalogue) -
         for text, seen in _mine(forms):
             if sum(character.isalpha() for character in text) >= _MIN_LETTERS:
                 found[text].append((seen, logger))
-    learned = [_assessed(text, clusters) for text, clusters in found.items()]
+    learned = [_assessed(text, clusters, stage_of) for text, clusters in found.items()]
     learned = [t for t in learned if not any(covers(known, t) for known in current.templates)]
     room = max(0, MOST_TEMPLATES - len(current.templates))
     learned = sorted(learned, key=lambda t: (-t.count, t.text))[: min(_MOST_LEARNED, room)]
@@ -148,7 +150,7 @@ def _rank(level: str) -> tuple[int, str]:
     return (_LEVELS.index(level) if level in _LEVELS else -1, level)
 
 
-def _assessed(text: str, clusters: list[tuple[_Seen, str]]) -> Template:
+def _assessed(text: str, clusters: list[tuple[_Seen, str]], stage_of: Callable[[str, str, str], str]) -> Template:
     """A template without id and name, of its clusters and their loggers; the logger of the largest speaks for it."""
     logger = max((seen.count, logger) for seen, logger in clusters)[1]
     seen = reduce(_Seen.__add__, (seen for seen, _ in clusters))

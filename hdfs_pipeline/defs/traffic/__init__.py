@@ -1,0 +1,1 @@
+"""Dagster definitions of the traffic of web servers, minute by minute."""

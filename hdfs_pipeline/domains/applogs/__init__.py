@@ -1,0 +1,1 @@
+"""Logs of applications and services: each message is an item."""

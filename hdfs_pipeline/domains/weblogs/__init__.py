@@ -1,0 +1,1 @@
+"""Web requests, from the access logs of web servers."""

@@ -1,0 +1,249 @@
+"""Web logs: requests to web servers, from their access logs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from hdfs_pipeline.domains.contract import (
+    EVERYTHING,
+    Again,
+    Domain,
+    Facts,
+    Figures,
+    Heard,
+    Outbox,
+    Place,
+    Playback,
+    Player,
+    Read,
+    RecordId,
+    Retention,
+    Selection,
+    Sought,
+    Stage,
+    Told,
+)
+from hdfs_pipeline.domains.lines import last_change, prune_rows, read_line_again, read_lines, retention_of
+from hdfs_pipeline.domains.weblogs import explain, search
+from hdfs_pipeline.domains.weblogs.columns import FAMILY
+from hdfs_pipeline.domains.weblogs.item import DOMAIN, REQUEST
+from hdfs_pipeline.domains.weblogs.knowledge import knowledge_of
+from hdfs_pipeline.domains.weblogs.lines import AccessLines
+from hdfs_pipeline.domains.weblogs.topics import TOPICS, WAYS, WEB_LOGS, worker_group
+from hdfs_pipeline.errors import DataError
+from hdfs_pipeline.scoring.dataset import Dataset
+from hdfs_pipeline.scoring.explain import Vocabulary
+from hdfs_pipeline.scoring.incidents import Grouping
+from hdfs_pipeline.scoring.judged import scored_until
+from hdfs_pipeline.scoring.knowledge import RULES, Knowledge
+from hdfs_pipeline.scoring.patterns import Pattern, Span
+from hdfs_pipeline.scoring.runs import Persistence
+from hdfs_pipeline.scoring.severity import Kind
+from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.store import Store
+
+_LEARNING: Final = "request_kmeans"
+
+
+class Weblogs(Domain):
+    """Requests to web servers: those that no ordinary client sends, and those that no healthy server answers so.
+
+    Their features: what each looks like, what its client did this minute, and the rules that it breaks.
+    """
+
+    name = DOMAIN
+    item = REQUEST
+    default_detector = "lifecycle"
+    families = (FAMILY, RULES)
+    unbound = frozenset({RULES})
+    untrained = frozenset({"lifecycle"})
+    day_one = "lifecycle"
+    trained_by = f"hdfs-pipeline train --domain {DOMAIN} --detector {{}}"
+    filled_by = f"hdfs-pipeline ingest --domain {DOMAIN} PATH"
+    searchable = True
+    topics = TOPICS
+    ways = WAYS
+    records_topic = WEB_LOGS
+    made_up = True
+
+    def voices(self, settings: Settings, serving: str) -> tuple[str, ...]:
+        """See `Domain.voices`: what is known, and what differs from ordinary requests."""
+        return tuple(dict.fromkeys((serving, self.day_one, _LEARNING)))
+
+    def read(
+        self,
+        store: Store,
+        settings: Settings,
+        paths: Sequence[str],
+        labels: Path | pa.Table | None = None,
+        on_step: Callable[[str, int | None, int | None], None] = lambda *_: None,
+        *,
+        propose: bool = True,
+    ) -> Read:
+        """See `Domain.read`. Raises: DataError where there is nothing to read, and for labels: requests have none."""
+        if labels is not None:
+            raise DataError(f"there are no labels of {REQUEST.plural}")
+        return read_lines(store, settings, paths, AccessLines(settings), on_step)
+
+    def features(
+        self, store: Store, settings: Settings, families: Iterable[str] = (), where: Selection = EVERYTHING
+    ) -> Dataset:
+        """See `Domain.features`."""
+        from hdfs_pipeline.domains.weblogs.batch import load_dataset
+
+        return load_dataset(store, settings, where)
+
+    def vocabulary(self, settings: Settings, source: str) -> Vocabulary:
+        """See `Domain.vocabulary`."""
+        return explain.vocabulary()
+
+    def knowledge(self, settings: Settings, source: str) -> Knowledge:
+        """See `Domain.knowledge`: the shipped rules with the limits of the settings."""
+        return knowledge_of(settings)
+
+    def facts(self, store: Store, keys: Sequence[int] | None = None) -> dict[int, Facts]:
+        """See `Domain.facts`."""
+        return explain.facts(store, keys)
+
+    def evidence(
+        self, store: Store, settings: Settings, key: int, limit: int, telling: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """See `Domain.evidence`: the line of the request."""
+        return explain.evidence(store, key, limit)
+
+    def places(self, store: Store, telling: Mapping[int, Sequence[str]]) -> dict[int, Place]:
+        """See `Domain.places`: the network of the client, or the endpoint where the server is at fault."""
+        return explain.places(store, telling)
+
+    def recorded(self, store: Store) -> Span | None:
+        """See `Domain.recorded`."""
+        return search.recorded(store)
+
+    def search(
+        self,
+        store: Store,
+        settings: Settings,
+        sought: Sought,
+        span: Span,
+        limit: int,
+        *,
+        before: RecordId | None = None,
+        among: pa.Table | None = None,
+    ) -> pa.Table:
+        """See `Domain.search`."""
+        return search.search(store, sought, span, limit, before, among)
+
+    def told(self, store: Store, settings: Settings, records: pa.Table) -> list[Told]:
+        """See `Domain.told`: the group of paths with the kind of answer, and the request."""
+        return search.told(records)
+
+    def matching(self, store: Store, settings: Settings, template: str, span: Span) -> pa.Table:
+        """See `Domain.matching`."""
+        return search.matching(store, template, span)
+
+    def patterns(self, store: Store, settings: Settings, span: Span, steps: int) -> list[Pattern]:
+        """See `Domain.patterns`: groups of paths with the kind of answer."""
+        return search.patterns(store, span, steps)
+
+    def heard(self, store: Store) -> list[Heard]:
+        """See `Domain.heard`: the services, or the files of those that no line names."""
+        with store.read() as con:
+            rows = con.execute(
+                """SELECT coalesce(nullif(service, ''), nullif(s.path, ''), 'web server') AS server, max(epoch(time))
+                FROM requests LEFT JOIN (SELECT source_id, path FROM sources) s USING (source_id)
+                GROUP BY server ORDER BY server"""
+            ).fetchall()
+        return [Heard(server, time) for server, time in rows]
+
+    def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again:
+        """See `Domain.read_again`."""
+        return read_line_again(AccessLines(settings), source_id, path, position, text)
+
+    def retention(self, store: Store, settings: Settings, now: datetime) -> list[Retention]:
+        """See `Domain.retention`: single requests."""
+        return [retention_of(store, "requests", "time", "requests_days", settings.requests_days, now)]
+
+    def prune(self, store: Store, settings: Settings, now: datetime) -> int:
+        """See `Domain.prune`."""
+        return prune_rows(store, self.name, "requests", "time", settings.requests_days, now)
+
+    def grouping(self, settings: Settings) -> Grouping:
+        """See `Domain.grouping`."""
+        gap_s = settings.request_gap_s
+        quiet_s = max(settings.incident_quiet_s, gap_s)
+        return Grouping(Persistence(0.0, gap_s), quiet_s=quiet_s, lone_gap_s=settings.incident_lone_gap_s)
+
+    def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
+        """See `Domain.kinds`: those of the rules."""
+        return knowledge_of(settings).kinds
+
+    def days(self, store: Store) -> dict[date, int]:
+        """See `Domain.days`."""
+        with store.read() as con:
+            rows = con.execute("SELECT time::DATE AS day, count(*) FROM requests GROUP BY day ORDER BY day")
+            return dict(rows.fetchall())
+
+    def lacks_to_learn(self, store: Store, settings: Settings) -> str:
+        """See `Domain.lacks_to_learn`: how many requests there are to be."""
+        with store.read() as con:
+            there = int(con.execute("SELECT count(*) FROM requests").fetchall()[0][0])
+        least = settings.web_first_requests
+        return "" if there >= least else f"needs {least:,} requests, has {there:,}"
+
+    def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
+        """See `Domain.learnable`: no request has a label."""
+        with store.read() as con:
+            other, scored = con.execute(
+                """SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM scores
+                    WHERE domain = ? AND detector = ? AND NOT is_anomaly)""",
+                [self.name, serving],
+            ).fetchall()[0]
+        return 0, other, scored
+
+    def last_change(self, store: Store) -> int:
+        """See `Domain.last_change`."""
+        with store.read() as con:
+            return last_change(con, "requests")
+
+    def changed(self, store: Store, revision: int) -> list[int]:
+        """See `Domain.changed`."""
+        from hdfs_pipeline.domains.weblogs.batch import changed_since
+
+        with store.read() as con:
+            return changed_since(con, revision)
+
+    def waiting(self, store: Store, detector: str, version: int) -> int:
+        """See `Domain.waiting`."""
+        with store.read() as con:
+            scored = scored_until(con, self.name, detector, version)
+            return int(con.execute("SELECT count(*) FROM requests WHERE revision > ?", [scored]).fetchall()[0][0])
+
+    def group(self, settings: Settings, topic: str) -> str:
+        """See `Domain.group`."""
+        return worker_group(settings, topic)
+
+    def stage(
+        self,
+        settings: Settings,
+        begin: str,
+        end: str,
+        *,
+        detector: str | None,
+        threshold: float | None,
+        outbox: Outbox,
+        figures: Figures,
+    ) -> Stage:
+        """See `Domain.stage`."""
+        from hdfs_pipeline.domains.weblogs.stage import make_stage
+
+        return make_stage(settings, self, detector=detector, threshold=threshold, outbox=outbox, figures=figures)
+
+    def playback(self, settings: Settings, speed: float, free_port: Callable[[], int]) -> Playback:
+        """See `Domain.playback`: simulated users of several services, with faults."""
+        about = f"simulated requests go to {WEB_LOGS}, some of them with faults (--no-replay)"
+        return Playback(
+            about, (Player("web", ("produce", "web", "--training", "100000", "--anomalies", "all"), streams=True),)
+        )

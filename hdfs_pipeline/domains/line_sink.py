@@ -125,7 +125,8 @@ class LineStaging:
         found = records_of(self.lines, messages)
         parts, offsets = np.array(batch.parts[start:end], np.int64), np.array(batch.offsets[start:end], np.int64)
         keys = stream_keys(self.topic, self.life.topic_id, parts, offsets)
-        sources = np.array([self._source(part) for part in batch.parts[start:end]], np.int32)
+        source_of = self._sources_of(batch.parts[start:end])
+        sources = np.array([source_of[part] for part in batch.parts[start:end]], np.int32)
         own: dict[str, Any] = {self.lines.key: pa.array(keys), "position": pa.array(offsets)}
         rows = staged_rows(self.lines, found, own, pa.array(sources), staged_schema(self.lines))
         good = pc.is_null(found["fault"])
@@ -141,10 +142,15 @@ class LineStaging:
         self.letters.add(part, batch.offsets[index], reason, batch.messages[index].value(), self._source(part))
 
     def _count(self, batch: Batch) -> None:
+        source_of = self._sources_of(batch.parts)
         for part, message in zip(batch.parts, batch.messages, strict=True):
-            source = self._source(part)
+            source = source_of[part]
             self._records[source] = self._records.get(source, 0) + 1
             self._bytes[source] = self._bytes.get(source, 0) + len(message)
+
+    def _sources_of(self, parts: Sequence[int]) -> dict[int, int]:
+        """The source of each partition, each looked up once, in the order in which they come."""
+        return {part: self._source(part) for part in dict.fromkeys(parts)}
 
     def _source(self, part: int) -> int:
         return self.sources.id_of((source_path(self.topic, self.life.epoch, part), "", ""))

@@ -18,6 +18,7 @@ from hdfs_pipeline.scoring.labels import UNLABELLED
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Connection, Store
 
+COUNTS: Final = ("hits", "misses", "paths")  # what a client did before in its minute
 _ROWS: Final = 1 << 19  # requests that are worked on at once, so that memory stays bounded
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Final = "time_bucket(INTERVAL 1 MINUTE, time)"
@@ -106,7 +107,7 @@ def _tables(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 def with_clients(requests: pa.Table, counts: np.ndarray) -> pa.Table:
     """The requests with `hits`, `misses` and `paths`, from `counts` (n, 3) of `clients.Clients`."""
-    for name, column in zip(("hits", "misses", "paths"), counts.T, strict=True):
+    for name, column in zip(COUNTS, counts.T, strict=True):
         requests = requests.append_column(name, pa.array(np.ascontiguousarray(column)))
     return requests
 

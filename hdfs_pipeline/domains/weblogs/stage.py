@@ -13,6 +13,7 @@ from hdfs_pipeline.domains.line_stage import PART, RecordStage
 from hdfs_pipeline.domains.lines import plain_text
 from hdfs_pipeline.domains.panel import Panel
 from hdfs_pipeline.domains.read_back import read_back
+from hdfs_pipeline.domains.weblogs.batch import COUNTS, with_clients
 from hdfs_pipeline.domains.weblogs.clients import Clients
 from hdfs_pipeline.domains.weblogs.explain import entity_of
 from hdfs_pipeline.domains.weblogs.features import matrices
@@ -27,7 +28,6 @@ from hdfs_pipeline.sources.ranges import watermarks
 
 _log = logging.getLogger(__name__)
 _REHEARSED: Final = b'127.0.0.1 - - [01/Jan/1970:00:01:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"'
-_COUNTS: Final = ("hits", "misses", "paths")
 _LIVE_S: Final = 600.0  # how old the latest request may be while requests come as they are written
 _READ_BACK: Final = 4000  # messages of windows per partition that a start reads back: one for a service and minute
 
@@ -51,8 +51,7 @@ class RequestStage(RecordStage):
         read = self._lines.messages([_REHEARSED], [self._lines.default_service])
         columns = {name: plain_text(read[name]) for name in read.schema.names}
         requests = pa.table(columns | {self._lines.key: read["position"]})
-        for name, column in zip(_COUNTS, Clients().count(requests).T, strict=True):
-            requests = requests.append_column(name, pa.array(np.ascontiguousarray(column)))
+        requests = with_clients(requests, Clients().count(requests))
         windows = Windows(0.0)
         windows.add(requests)
         windows.advance(2 * int(requests["time"].cast(pa.int64())[0].as_py()))
@@ -78,14 +77,12 @@ class RequestStage(RecordStage):
     def in_context(self, records: pa.Table) -> pa.Table:
         """See `RecordStage.in_context`: what each client did in its minute."""
         parts = records[PART].to_numpy()
-        counts = np.zeros((len(records), len(_COUNTS)), np.int32)
+        counts = np.zeros((len(records), len(COUNTS)), np.int32)
         for part in np.unique(parts).tolist():
             rows = np.flatnonzero(parts == part)
             own = records if len(rows) == len(records) else records.take(rows)
             counts[rows] = self._clients.setdefault(part, Clients()).count(own)
-        for name, column in zip(_COUNTS, counts.T, strict=True):
-            records = records.append_column(name, pa.array(np.ascontiguousarray(column)))
-        return records
+        return with_clients(records, counts)
 
     def matrices(self, records: pa.Table) -> dict[str, FeatureMatrix]:
         """See `RecordStage.matrices`."""

@@ -22,6 +22,7 @@ SHORTEST_S: Final = 1.0
 LONGEST_S: Final = 5.0
 """Seconds between two looks while nothing comes, or while Kafka is away."""
 _REST: Final = 10.0  # times the CPU time of a round that it rests: so it takes a tenth of a core, where all is well
+_LONGEST_REST_S: Final = 10.0  # a first round loads libraries and compiles: what comes is not to wait a minute for that
 _AT_ONCE: Final = 200_000  # messages that are read before a signal is looked for
 _ANSWER_S: Final = 5.0  # that Kafka may take over a question
 _STALL_S: Final = 15.0  # without a message, when some are known to be there
@@ -77,7 +78,7 @@ def _follow(follower: "_Follower", stopped: Event) -> None:
         if found is None:  # more waits than one round takes
             continue
         idle_s = SHORTEST_S if found else min(2 * idle_s, LONGEST_S)
-        stopped.wait(max(idle_s, _REST * (time.process_time() - began)))
+        stopped.wait(max(idle_s, min(_REST * (time.process_time() - began), _LONGEST_REST_S)))
 
 
 class _Follower:

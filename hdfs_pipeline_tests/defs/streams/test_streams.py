@@ -369,8 +369,11 @@ def test_lineage_leads_from_kafka_to_the_matrix(definitions: dg.Definitions) -> 
     graph = definitions.resolve_asset_graph()
     upstream = graph.get(dg.AssetKey("parsed_events")).parent_keys
     assert upstream == {dg.AssetKey("raw_logs"), dg.AssetKey("kafka_raw_logs")}
-    assert graph.get(dg.AssetKey("stream_anomalies")).parent_keys == {dg.AssetKey("block_stream")}
-    assert graph.get(dg.AssetKey("block_stream")).is_external
+    streams = {
+        dg.AssetKey(name) for name in ("block_stream", "message_stream", "request_stream", "traffic_window_stream")
+    }
+    assert graph.get(dg.AssetKey("stream_anomalies")).parent_keys == streams, "each stage's verdicts are in this topic"
+    assert all(graph.get(each).is_external for each in streams)
     assert {RANGE_TAG.split("/")[0]} == {"hdfs_pipeline"}
 
 

@@ -673,7 +673,7 @@ class Domain(ABC):
 
     def group(self, settings: Settings, topic: str) -> str:
         """The consumer group of the workers that begin at a topic of `ways`."""
-        raise DataError(f"{self.name} has no stream stage")
+        return f"{settings.stream_group}.{topic}"
 
     @abstractmethod
     def days(self, store: Store) -> dict[Any, int]:

@@ -90,6 +90,11 @@ def last_change(con: Connection, table: str) -> int:
     return counter(con, revision_of(table))
 
 
+def next_revision(con: Connection, table: str) -> int:
+    """The number of a change of a table that is about to be made, in its transaction."""
+    return next_number(con, revision_of(table))
+
+
 def read_lines(
     store: Store,
     settings: Settings,
@@ -213,7 +218,7 @@ class LineIntake(Intake):
 def put_rows(con: Connection, lines: Lines, rows: str) -> int:
     """Put staged records, SQL of a relation, into the table as one change of it; how many."""
     columns = ", ".join(lines.columns())
-    revision = next_number(con, revision_of(lines.table))
+    revision = next_revision(con, lines.table)
     return put(con, lines.table, f"SELECT source_id, {columns}, {revision}::BIGINT AS revision FROM {rows}")
 
 

@@ -74,14 +74,43 @@ class Simulator:
     """A domain's simulation: its topic, the kinds of anomalies, and what makes rows, faults and lines.
 
     `source` takes where to begin (seconds since 1970), rows a second on average over a week, and a seed; `plan` takes
-    kinds, begin and end, rows a second and a seed; `lines` writes rows as they stand in a log, without line ends.
+    kinds, begin and end, rows a second, a seed and how often a day each kind happens; `lines` writes rows as they stand
+    in a log, without line ends.
     """
 
     topic: str
     kinds: tuple[str, ...]
     source: Callable[[float, float, int], Source]
-    plan: Callable[[Sequence[str], float, float, float, int], list[Fault]]
+    plan: Callable[[Sequence[str], float, float, float, int, float], list[Fault]]
     lines: Callable[[pa.Table], Iterator[bytes]]
+    per_day: float
+    """How often a day each kind happens, where nothing else is asked for."""
+
+    def simulate(
+        self,
+        *,
+        begin: datetime,
+        duration_s: float,
+        rate: float,
+        anomalies: Sequence[str] = (),
+        seed: int = 0,
+        per_day: float = 0.0,
+        quiet: float = 0.25,
+    ) -> Simulated:
+        """Simulate a stretch, with faults of the kinds `anomalies` (or `all`).
+
+        `rate` is in rows a second, on average over a week. Each kind happens `per_day` times a day (0 is the usual
+        number), at least once, and none before the share `quiet` of the time has passed.
+
+        Raises: UsageError for a kind that is not known.
+        """
+        begin_s, end_s = begin.timestamp(), begin.timestamp() + duration_s
+        first = begin_s + quiet * duration_s
+        faults = self.plan(kinds_named(anomalies, self.kinds), first, end_s, rate, seed, per_day or self.per_day)
+        source, tables = self.source(begin_s, rate, seed), []
+        while source.now_s < end_s:
+            tables.append(source.until(min(source.now_s + block_s(rate), end_s), faults))
+        return Simulated(pa.concat_tables(tables), faults)
 
 
 def at(seconds: float) -> datetime:

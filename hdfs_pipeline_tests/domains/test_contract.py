@@ -51,7 +51,7 @@ def instant(microseconds: Any) -> datetime:
 def absent(filled: Filled) -> Any:
     """A key that the home does not have: an id of it with another digit, late ones first."""
     item, there = filled.domain.item, set(filled.data().keys.tolist())
-    for written in sorted(map(item.show, there), key=len, reverse=True):
+    for written in sorted(map(item.show, there), key=lambda written: (-len(written), written)):
         for at in reversed([at for at, letter in enumerate(written) if letter.isdigit()]):
             for digit in "9876543210":
                 with suppress(DataError):  # 99 is no minute

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from hdfs_pipeline.domains.applogs import explain, search
-from hdfs_pipeline.domains.applogs.changes import changed_since, last_change
 from hdfs_pipeline.domains.applogs.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.applogs.item import DOMAIN, MESSAGE
 from hdfs_pipeline.domains.applogs.knowledge import knowledge_of
 from hdfs_pipeline.domains.applogs.lines import AppLines
 from hdfs_pipeline.domains.applogs.templates import catalogue_of, learn_more, settle
-from hdfs_pipeline.domains.applogs.topics import APP_LOGS, TOPICS, WAYS, worker_group
+from hdfs_pipeline.domains.applogs.topics import APP_LOGS, TOPICS, WAYS
 from hdfs_pipeline.domains.contract import (
     EVERYTHING,
-    Again,
-    Domain,
     Facts,
     Figures,
     Heard,
@@ -30,18 +26,17 @@ from hdfs_pipeline.domains.contract import (
     Player,
     Read,
     RecordId,
-    Retention,
     Selection,
     Sought,
     Stage,
     Told,
 )
-from hdfs_pipeline.domains.lines import prune_rows, read_line_again, read_lines, retention_of
+from hdfs_pipeline.domains.line_domain import LineDomain
+from hdfs_pipeline.domains.lines import read_lines
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping
-from hdfs_pipeline.scoring.judged import scored_until
 from hdfs_pipeline.scoring.knowledge import RULES, Knowledge
 from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
@@ -50,7 +45,7 @@ from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.store.store import Store
 
 
-class AppLogs(Domain):
+class AppLogs(LineDomain):
     """Messages of applications and services.
 
     Their features: what a message says of itself and of the minute of its service so far, and the rules that it breaks.
@@ -58,6 +53,9 @@ class AppLogs(Domain):
 
     name = DOMAIN
     item = MESSAGE
+    lines = AppLines
+    days_setting = "app_logs_days"
+    first_setting = "app_first_messages"
     default_detector = "message_forest"
     families = (FAMILY, RULES)
     unbound = frozenset({RULES})
@@ -190,18 +188,6 @@ class AppLogs(Domain):
             rows = con.execute("SELECT service, epoch(max(time)) FROM app_logs GROUP BY service ORDER BY service")
             return [Heard(service, time) for service, time in rows.fetchall()]
 
-    def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again:
-        """See `Domain.read_again`."""
-        return read_line_again(AppLines(settings), source_id, path, position, text)
-
-    def retention(self, store: Store, settings: Settings, now: datetime) -> list[Retention]:
-        """See `Domain.retention`: messages."""
-        return [retention_of(store, "app_logs", "time", "app_logs_days", settings.app_logs_days, now)]
-
-    def prune(self, store: Store, settings: Settings, now: datetime) -> int:
-        """See `Domain.prune`."""
-        return prune_rows(store, self.name, "app_logs", "time", settings.app_logs_days, now)
-
     def grouping(self, settings: Settings) -> Grouping:
         """See `Domain.grouping`: what a service writes that is odd belongs together while it goes on."""
         rule = Persistence(0.0, settings.incident_gap_s)
@@ -210,51 +196,6 @@ class AppLogs(Domain):
     def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
         """See `Domain.kinds`: the five kinds; what a rule says of one comes first."""
         return explain.KINDS | knowledge_of(settings).kinds
-
-    def days(self, store: Store) -> dict[date, int]:
-        """See `Domain.days`."""
-        with store.read() as con:
-            rows = con.execute(
-                "SELECT timezone('UTC', time)::DATE AS day, count(*) FROM app_logs GROUP BY day ORDER BY day"
-            )
-            return dict(rows.fetchall())
-
-    def lacks_to_learn(self, store: Store, settings: Settings) -> str:
-        """See `Domain.lacks_to_learn`: how many messages there are to be."""
-        with store.read() as con:
-            there = int(con.execute("SELECT count(*) FROM app_logs").fetchall()[0][0])
-        least = settings.app_first_messages
-        return "" if there >= least else f"needs {least:,} messages, has {there:,}"
-
-    def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
-        """See `Domain.learnable`: no message has a label."""
-        with store.read() as con:
-            ((other, scored),) = con.execute(
-                """SELECT (SELECT count(*) FROM app_logs),
-                    (SELECT count(*) FROM scores WHERE domain = ? AND detector = ? AND NOT is_anomaly)""",
-                [self.name, serving],
-            ).fetchall()
-        return 0, int(other), int(scored)
-
-    def last_change(self, store: Store) -> int:
-        """See `Domain.last_change`."""
-        with store.read() as con:
-            return last_change(con)
-
-    def changed(self, store: Store, revision: int) -> list[int]:
-        """See `Domain.changed`: messages that are new, or match another template."""
-        with store.read() as con:
-            return changed_since(con, revision)
-
-    def waiting(self, store: Store, detector: str, version: int) -> int:
-        """See `Domain.waiting`."""
-        with store.read() as con:
-            scored = scored_until(con, self.name, detector, version)
-            return int(con.execute("SELECT count(*) FROM app_logs WHERE revision > ?", [scored]).fetchall()[0][0])
-
-    def group(self, settings: Settings, topic: str) -> str:
-        """See `Domain.group`."""
-        return worker_group(settings, topic)
 
     def stage(
         self,

@@ -4,7 +4,6 @@ The same parameters give the same bytes. Services, messages and odd texts are in
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -19,14 +18,11 @@ from hdfs_pipeline.domains.simulation import (
     DAY_S,
     Fault,
     Floats,
-    Simulated,
     Simulator,
     arrivals,
     at,
-    block_s,
     coded,
     is_weekend,
-    kinds_named,
     load,
     shown_seconds,
     shown_thousandths,
@@ -126,7 +122,7 @@ def _written(rng: np.random.Generator, number: int, times: Floats, levels: Seque
 
 
 def plan_faults(
-    kinds: Sequence[str], begin_s: float, end_s: float, _rate: float, seed: int, per_day: float = 6.0
+    kinds: Sequence[str], begin_s: float, end_s: float, _rate: float, seed: int, per_day: float
 ) -> list[Fault]:
     """Faults of the kinds between two times (seconds since 1970), no two of them at a time.
 
@@ -192,32 +188,6 @@ def added_by(fault: Fault, rate: float) -> Rows:
     return rows
 
 
-def simulate(
-    *,
-    begin: datetime,
-    duration_s: float,
-    rate: float,
-    anomalies: Sequence[str] = (),
-    seed: int = 0,
-    per_day: float = 6.0,
-    quiet: float = 0.25,
-) -> Simulated:
-    """Simulate the messages of a stretch, with faults of the kinds `anomalies` (of `KINDS`, or `all`).
-
-    `rate` is in messages a second, on average over a week. Each kind happens `per_day` times a day, at least once, and
-    none before the share `quiet` of the time has passed. The table has the columns of `MESSAGES`.
-
-    Raises: UsageError for a kind that is not known.
-    """
-    begin_s, end_s = begin.timestamp(), begin.timestamp() + duration_s
-    first = begin_s + quiet * duration_s
-    faults = plan_faults(kinds_named(anomalies, KINDS), first, end_s, rate, seed, per_day)
-    services, tables = Services(begin_s, rate, seed), []
-    while services.now_s < end_s:
-        tables.append(services.until(min(services.now_s + block_s(rate), end_s), faults))
-    return Simulated(pa.concat_tables(tables), faults)
-
-
 def message_lines(table: pa.Table) -> Iterator[bytes]:
     """The messages as JSON, `{"timestamp", "service", "level", "message", "host"}`, without line ends."""
     for batch in table.to_batches(max_chunksize=_LINES):
@@ -246,4 +216,5 @@ def _lines(batch: pa.RecordBatch) -> pa.Array:
     )
 
 
-SIMULATOR: Final = Simulator(APP_LOGS, KINDS, Services, plan_faults, message_lines)
+SIMULATOR: Final = Simulator(APP_LOGS, KINDS, Services, plan_faults, message_lines, 6.0)
+simulate: Final = SIMULATOR.simulate

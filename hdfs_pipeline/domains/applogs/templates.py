@@ -13,7 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from hdfs_pipeline.domains.applogs.changes import next_revision
+from hdfs_pipeline.domains.lines import next_revision
 from hdfs_pipeline.scoring.catalogue import UNKNOWN, Catalogue, read_catalogue
 from hdfs_pipeline.scoring.mining import difference, propose
 from hdfs_pipeline.settings import Settings
@@ -134,7 +134,7 @@ def _match_again(store: Store, settings: Settings, template: str) -> int:
             con.execute(
                 """UPDATE app_logs SET template = m.template, revision = ? FROM matched_now m
                 WHERE app_logs.source_id = m.source_id AND app_logs.position = m.position""",
-                [next_revision(con)],
+                [next_revision(con, "app_logs")],
             )
         finally:
             con.unregister("matched_now")

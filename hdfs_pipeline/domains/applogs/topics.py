@@ -6,7 +6,6 @@ from typing import Final
 from hdfs_pipeline.domains.applogs.lines import AppLines
 from hdfs_pipeline.domains.contract import Topic
 from hdfs_pipeline.domains.line_sink import LineSink
-from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES
 
 APP_LOGS: Final = "app_logs"
@@ -15,8 +14,3 @@ WAYS: Final[Mapping[str, tuple[str, ...]]] = {APP_LOGS: (ANOMALIES,)}
 TOPICS: Final = (
     Topic(APP_LOGS, "Messages of applications and services, keyed by service.", LineSink(AppLines), "kafka_app_logs"),
 )
-
-
-def worker_group(settings: Settings, topic: str) -> str:
-    """The consumer group of the workers that begin at a topic."""
-    return f"{settings.stream_group}.{topic}"

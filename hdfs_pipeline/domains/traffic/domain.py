@@ -27,7 +27,6 @@ from hdfs_pipeline.domains.traffic.features import FAMILY, load_dataset
 from hdfs_pipeline.domains.traffic.item import DOMAIN, WINDOW, take_apart, window_id
 from hdfs_pipeline.domains.traffic.knowledge import knowledge_of
 from hdfs_pipeline.domains.traffic.topics import WAYS
-from hdfs_pipeline.domains.weblogs.topics import worker_group
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
@@ -178,10 +177,6 @@ class Traffic(Domain):
     def prune(self, store: Store, settings: Settings, now: datetime) -> int:
         """See `Domain.prune`."""
         return prune_rows(store, self.name, "request_windows", "minute", settings.request_windows_days, now)
-
-    def group(self, settings: Settings, topic: str) -> str:
-        """See `Domain.group`."""
-        return worker_group(settings, topic)
 
     def stage(
         self,

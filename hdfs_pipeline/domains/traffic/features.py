@@ -57,7 +57,7 @@ def _made(windows: pa.Table, rows: np.ndarray, own: dict[str, np.ndarray]) -> di
     """The columns that are made of others: the group's code, the hour of the week from Monday on, shares per mille."""
     import pyarrow.compute as pc
 
-    from hdfs_pipeline.domains.weblogs.window_cells import text_hashes
+    from hdfs_pipeline.domains.weblogs.texts import text_hashes
 
     group = pc.binary_join_element_wise(windows["service"], windows["endpoint"], " ")
     hours = windows["minute"].combine_chunks().cast(pa.int64()).to_numpy()[rows] // _HOUR_US

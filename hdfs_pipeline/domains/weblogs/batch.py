@@ -126,9 +126,3 @@ def _selected(table: pa.Table, where: Selection) -> np.ndarray:
 def _microseconds(table: pa.Table) -> np.ndarray:
     times: np.ndarray = table["time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
     return times
-
-
-def changed_since(con: Connection, revision: int) -> list[int]:
-    """The requests that changed after `revision`, by id."""
-    rows = con.execute("SELECT request_id FROM requests WHERE revision > ? ORDER BY request_id", [revision]).fetchall()
-    return [request for (request,) in rows]

@@ -16,31 +16,11 @@ import pyarrow as pa
 from numba import njit
 
 from hdfs_pipeline.domains.weblogs.item import MOST_PATHS, PAUSE
-from hdfs_pipeline.domains.weblogs.texts import bytes_of
+from hdfs_pipeline.domains.weblogs.texts import mix, text_hashes
 
 _SMALLEST: Final = 1 << 12  # places of a map
 _MINUTE_US: Final = 60_000_000
 _NONE: Final = -(2**63)  # position of a place that is free
-
-
-@njit(cache=True, nogil=True)
-def _mix(number):
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return number ^ (number >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True)
-def _hashes(data, offsets, base):
-    """Hashes (n,) uint64 of texts: FNV-1a (Fowler, Noll and Vo) over bytes, then mixed."""
-    hashes = np.empty(len(offsets) - 1, np.uint64)
-    for row in range(len(hashes)):
-        number = np.uint64(0xCBF29CE484222325) ^ base
-        for at in range(offsets[row], offsets[row + 1]):
-            number = (number ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
-        hashes[row] = _mix(number)
-    return hashes
 
 
 @njit(cache=True, nogil=True)
@@ -77,7 +57,7 @@ def _fold(rows, first, clients, paths, used, out):
         counts[at, 0] += 1
         counts[at, 1] += missed[row]
         if counts[at, 2] < MOST_PATHS:
-            path = _mix(hashes[row] ^ _mix(groups[row] + np.uint64(begun[at])))
+            path = mix(hashes[row] ^ mix(groups[row] + np.uint64(begun[at])))
             there = _place(path_keys, path_last, path)
             if path_last[there] == _NONE or now - path_last[there] > PAUSE:
                 used[1] += path_last[there] == _NONE
@@ -103,17 +83,6 @@ def _moved(old, least, new):
             new_counts[there] = counts[at]
             moved += 1
     return moved
-
-
-def text_hashes(texts: pa.Array | pa.ChunkedArray, base: int = 0) -> np.ndarray:
-    """Hashes (n,) uint64 of texts in any of Arrow's forms; a null is as an empty text."""
-    if isinstance(texts, pa.ChunkedArray):
-        texts = texts.unify_dictionaries().combine_chunks()
-    if pa.types.is_dictionary(texts.type):
-        known, codes = text_hashes(texts.dictionary, base), texts.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.append(known, text_hashes(pa.array([""]), base))[codes]
-    data, ends = bytes_of(texts)
-    return _hashes(data, ends, np.uint64(base))
 
 
 class Clients:

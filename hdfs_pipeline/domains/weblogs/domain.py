@@ -1,7 +1,6 @@
 """Web logs: requests to web servers, from their access logs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +8,6 @@ import pyarrow as pa
 
 from hdfs_pipeline.domains.contract import (
     EVERYTHING,
-    Again,
-    Domain,
     Facts,
     Figures,
     Heard,
@@ -20,24 +17,23 @@ from hdfs_pipeline.domains.contract import (
     Player,
     Read,
     RecordId,
-    Retention,
     Selection,
     Sought,
     Stage,
     Told,
 )
-from hdfs_pipeline.domains.lines import last_change, prune_rows, read_line_again, read_lines, retention_of
+from hdfs_pipeline.domains.line_domain import LineDomain
+from hdfs_pipeline.domains.lines import read_lines
 from hdfs_pipeline.domains.weblogs import explain, search
 from hdfs_pipeline.domains.weblogs.columns import FAMILY
 from hdfs_pipeline.domains.weblogs.item import DOMAIN, REQUEST
 from hdfs_pipeline.domains.weblogs.knowledge import knowledge_of
 from hdfs_pipeline.domains.weblogs.lines import AccessLines
-from hdfs_pipeline.domains.weblogs.topics import TOPICS, WAYS, WEB_LOGS, worker_group
+from hdfs_pipeline.domains.weblogs.topics import TOPICS, WAYS, WEB_LOGS
 from hdfs_pipeline.errors import DataError
 from hdfs_pipeline.scoring.dataset import Dataset
 from hdfs_pipeline.scoring.explain import Vocabulary
 from hdfs_pipeline.scoring.incidents import Grouping
-from hdfs_pipeline.scoring.judged import scored_until
 from hdfs_pipeline.scoring.knowledge import RULES, Knowledge
 from hdfs_pipeline.scoring.patterns import Pattern, Span
 from hdfs_pipeline.scoring.runs import Persistence
@@ -48,7 +44,7 @@ from hdfs_pipeline.store.store import Store
 _LEARNING: Final = "request_kmeans"
 
 
-class Weblogs(Domain):
+class Weblogs(LineDomain):
     """Requests to web servers: those that no ordinary client sends, and those that no healthy server answers so.
 
     Their features: what each looks like, what its client did this minute, and the rules that it breaks.
@@ -56,6 +52,9 @@ class Weblogs(Domain):
 
     name = DOMAIN
     item = REQUEST
+    lines = AccessLines
+    days_setting = "requests_days"
+    first_setting = "web_first_requests"
     default_detector = "lifecycle"
     families = (FAMILY, RULES)
     unbound = frozenset({RULES})
@@ -158,18 +157,6 @@ class Weblogs(Domain):
             ).fetchall()
         return [Heard(server, time) for server, time in rows]
 
-    def read_again(self, settings: Settings, source_id: int, path: str, position: int, text: str) -> Again:
-        """See `Domain.read_again`."""
-        return read_line_again(AccessLines(settings), source_id, path, position, text)
-
-    def retention(self, store: Store, settings: Settings, now: datetime) -> list[Retention]:
-        """See `Domain.retention`: single requests."""
-        return [retention_of(store, "requests", "time", "requests_days", settings.requests_days, now)]
-
-    def prune(self, store: Store, settings: Settings, now: datetime) -> int:
-        """See `Domain.prune`."""
-        return prune_rows(store, self.name, "requests", "time", settings.requests_days, now)
-
     def grouping(self, settings: Settings) -> Grouping:
         """See `Domain.grouping`."""
         gap_s = settings.request_gap_s
@@ -179,51 +166,6 @@ class Weblogs(Domain):
     def kinds(self, store: Store, settings: Settings) -> dict[str, Kind]:
         """See `Domain.kinds`: those of the rules."""
         return knowledge_of(settings).kinds
-
-    def days(self, store: Store) -> dict[date, int]:
-        """See `Domain.days`."""
-        with store.read() as con:
-            rows = con.execute("SELECT time::DATE AS day, count(*) FROM requests GROUP BY day ORDER BY day")
-            return dict(rows.fetchall())
-
-    def lacks_to_learn(self, store: Store, settings: Settings) -> str:
-        """See `Domain.lacks_to_learn`: how many requests there are to be."""
-        with store.read() as con:
-            there = int(con.execute("SELECT count(*) FROM requests").fetchall()[0][0])
-        least = settings.web_first_requests
-        return "" if there >= least else f"needs {least:,} requests, has {there:,}"
-
-    def learnable(self, store: Store, serving: str) -> tuple[int, int, int]:
-        """See `Domain.learnable`: no request has a label."""
-        with store.read() as con:
-            other, scored = con.execute(
-                """SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM scores
-                    WHERE domain = ? AND detector = ? AND NOT is_anomaly)""",
-                [self.name, serving],
-            ).fetchall()[0]
-        return 0, other, scored
-
-    def last_change(self, store: Store) -> int:
-        """See `Domain.last_change`."""
-        with store.read() as con:
-            return last_change(con, "requests")
-
-    def changed(self, store: Store, revision: int) -> list[int]:
-        """See `Domain.changed`."""
-        from hdfs_pipeline.domains.weblogs.batch import changed_since
-
-        with store.read() as con:
-            return changed_since(con, revision)
-
-    def waiting(self, store: Store, detector: str, version: int) -> int:
-        """See `Domain.waiting`."""
-        with store.read() as con:
-            scored = scored_until(con, self.name, detector, version)
-            return int(con.execute("SELECT count(*) FROM requests WHERE revision > ?", [scored]).fetchall()[0][0])
-
-    def group(self, settings: Settings, topic: str) -> str:
-        """See `Domain.group`."""
-        return worker_group(settings, topic)
 
     def stage(
         self,

@@ -6,7 +6,6 @@ errors (`simulated_site.py`), users walk from page to page (`simulated_visits.py
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from functools import cache
 from statistics import NormalDist
 from typing import Final
@@ -19,12 +18,9 @@ from numpy.typing import NDArray
 from hdfs_pipeline.domains.simulation import (
     Fault,
     Floats,
-    Simulated,
     Simulator,
     arrivals,
-    block_s,
     coded,
-    kinds_named,
     mixed,
     shown_seconds,
     shown_thousandths,
@@ -174,32 +170,6 @@ def _table(
     )
 
 
-def simulate(
-    *,
-    begin: datetime,
-    duration_s: float,
-    rate: float,
-    anomalies: Sequence[str] = (),
-    seed: int = 0,
-    per_day: float = 3.0,
-    quiet: float = 0.25,
-) -> Simulated:
-    """Simulate the requests of a stretch, with faults of the kinds `anomalies` (of `KINDS`, or `all`).
-
-    `rate` is in requests a second, on average over a week. Each kind happens `per_day` times a day, at least once, and
-    none before the share `quiet` of the time has passed. The table has the columns of `REQUESTS`.
-
-    Raises: UsageError for a kind that is not known.
-    """
-    begin_s, end_s = begin.timestamp(), begin.timestamp() + duration_s
-    first = begin_s + quiet * duration_s
-    faults = plan_faults(kinds_named(anomalies, KINDS), first, end_s, rate, seed, per_day)
-    traffic, tables = Traffic(begin_s, rate, seed), []
-    while traffic.now_s < end_s:
-        tables.append(traffic.until(min(traffic.now_s + block_s(rate), end_s), faults))
-    return Simulated(pa.concat_tables(tables), faults)
-
-
 def access_lines(table: pa.Table) -> Iterator[bytes]:
     """The requests as lines of a web server, without line ends.
 
@@ -245,4 +215,5 @@ def _lines(batch: pa.RecordBatch) -> pa.Array:
     )
 
 
-SIMULATOR: Final = Simulator(WEB_LOGS, KINDS, Traffic, plan_faults, access_lines)
+SIMULATOR: Final = Simulator(WEB_LOGS, KINDS, Traffic, plan_faults, access_lines, 3.0)
+simulate: Final = SIMULATOR.simulate

@@ -35,7 +35,7 @@ _GROUPED: Final = ("", "id", "hex")  # the other variables have no group of thei
 
 
 def plan_faults(
-    kinds: Sequence[str], begin_s: float, end_s: float, rate: float, seed: int, per_day: float = 3.0
+    kinds: Sequence[str], begin_s: float, end_s: float, rate: float, seed: int, per_day: float
 ) -> list[Fault]:
     """Faults of the kinds between two times (seconds since 1970), no two of them at a time.
 

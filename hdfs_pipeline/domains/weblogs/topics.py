@@ -6,7 +6,6 @@ from typing import Final
 from hdfs_pipeline.domains.contract import Topic
 from hdfs_pipeline.domains.line_sink import LineSink
 from hdfs_pipeline.domains.weblogs.lines import AccessLines
-from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES
 
 WEB_LOGS: Final = "web_logs"
@@ -22,8 +21,3 @@ TOPICS: Final = (
         from_stage=True,
     ),
 )
-
-
-def worker_group(settings: Settings, topic: str) -> str:
-    """The consumer group of the workers that begin at a topic."""
-    return f"{settings.stream_group}.{topic}"

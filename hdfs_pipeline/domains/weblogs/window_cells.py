@@ -8,9 +8,8 @@ numbers do not depend on the order of the requests, nor on how they come in piec
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-from numba import njit
 
+from hdfs_pipeline.domains.weblogs.texts import mix
 from hdfs_pipeline.scoring.compiled import uncounted
 
 MINUTE_US: Final = 60_000_000
@@ -26,37 +25,6 @@ REQUESTS, ERRORS, CLIENT_ERRORS, BYTES, TIMED, TOOK, SQUARES, CLIENTS, LATE, FIR
 """The columns of `Cells.sums`: TOOK and SQUARES are sums of response times and of their squares, FIRST and LAST µs."""
 _WIDTH: Final = 11
 _NEVER: Final = np.iinfo(np.int64).max
-
-
-@uncounted
-def _mixed(number):
-    """The finaliser of SplitMix64."""
-    number = (number ^ (number >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    number = (number ^ (number >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return number ^ (number >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True)
-def _hashes(offsets, text):
-    hashes = np.empty(len(offsets) - 1, np.uint64)
-    for row in range(len(hashes)):
-        number = np.uint64(0xCBF29CE484222325)
-        for at in range(offsets[row], offsets[row + 1]):
-            number = (number ^ np.uint64(text[at])) * np.uint64(0x100000001B3)
-        hashes[row] = _mixed(number)
-    return hashes
-
-
-def text_hashes(texts: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """A 64-bit hash (n,) uint64 of each text: FNV-1a over its bytes, mixed."""
-    import pyarrow.compute as pc
-
-    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    plain = pc.fill_null(whole.cast(pa.large_string()), "")
-    plain = plain if isinstance(plain, pa.Array) else plain.combine_chunks()
-    _, offsets, data = plain.buffers()
-    starts = np.frombuffer(offsets, np.int64)[plain.offset : plain.offset + len(plain) + 1]
-    return _hashes(starts, np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(1, np.uint8))
 
 
 @uncounted
@@ -80,7 +48,7 @@ def _add_requests(slots, requests, sums, bins, uids, seen, owners):
             sums[cell, 9] = min(sums[cell, 9], time[row])
             sums[cell, 10] = max(sums[cell, 10], time[row])
             uid = uids[cell]
-            at = _mixed(client[row] ^ (np.uint64(uid) * np.uint64(0x9E3779B97F4A7C15))) & mask
+            at = mix(client[row] ^ (np.uint64(uid) * np.uint64(0x9E3779B97F4A7C15))) & mask
             while owners[at] and not (owners[at] == uid and seen[at] == client[row]):
                 at = (at + np.uint64(1)) & mask
             if not owners[at]:
@@ -101,7 +69,7 @@ def _keep_seen(old_seen, old_owners, alive, seen, owners):
         found = np.searchsorted(alive, uid)
         if found == len(alive) or alive[found] != uid:
             continue
-        at = _mixed(old_seen[row] ^ (np.uint64(uid) * np.uint64(0x9E3779B97F4A7C15))) & mask
+        at = mix(old_seen[row] ^ (np.uint64(uid) * np.uint64(0x9E3779B97F4A7C15))) & mask
         while owners[at]:
             at = (at + np.uint64(1)) & mask
         owners[at], seen[at] = uid, old_seen[row]

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from hdfs_pipeline.domains.weblogs.texts import text_hashes
 from hdfs_pipeline.domains.weblogs.window_cells import (
     BYTES,
     CLIENT_ERRORS,
@@ -27,7 +28,6 @@ from hdfs_pipeline.domains.weblogs.window_cells import (
     TIMED,
     TOOK,
     Cells,
-    text_hashes,
 )
 from hdfs_pipeline.domains.weblogs.window_usual import COLUMNS, HISTORY, WHOLE, usual_windows
 from hdfs_pipeline.scoring.compiled import uncounted

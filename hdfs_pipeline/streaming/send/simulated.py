@@ -98,7 +98,7 @@ def write_simulated(
     report, started = Report(str(output or "-")), time.monotonic()
     begin_s, end_s = begin.timestamp(), begin.timestamp() + duration_s
     kinds = kinds_named(anomalies, simulator.kinds)
-    faults = simulator.plan(kinds, begin_s + QUIET * duration_s, end_s, rate, seed)
+    faults = simulator.plan(kinds, begin_s + QUIET * duration_s, end_s, rate, seed, simulator.per_day)
     source = simulator.source(begin_s, rate, seed)
     with ExitStack() as files:
         known = files.enter_context(Labels(labels))
@@ -172,7 +172,7 @@ def produce_simulated(
                     until_s = planned_s + _PERIOD_S if end_s is None else end_s
                     quiet_s = QUIET * (until_s - planned_s) if planned_s == now_s and not training else 0.0
                     faults = [one for one in faults if one.span[1] > source.now_s]
-                    new = simulator.plan(kinds, planned_s + quiet_s, until_s, rate, seed)
+                    new = simulator.plan(kinds, planned_s + quiet_s, until_s, rate, seed, simulator.per_day)
                     known.faults(new)
                     faults, planned_s = faults + new, until_s
                 ends = source.now_s + block_s(rate, _LIVE_ROWS, _LIVE_S)

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hdfs_pipeline.domains import domain_named
-from hdfs_pipeline.domains.applogs.changes import next_revision
 from hdfs_pipeline.domains.applogs.records import MessageFormat, split_records
 from hdfs_pipeline.domains.applogs.simulate import KINDS, message_lines, simulate
 from hdfs_pipeline.domains.applogs.templates import catalogue_of, settle, with_templates
+from hdfs_pipeline.domains.lines import next_revision
 from hdfs_pipeline.domains.record_ids import record_keys
 from hdfs_pipeline.domains.tally import Tally
 from hdfs_pipeline.store.store import publish_into
@@ -34,7 +34,7 @@ def put(home: Home, lines: Sequence[bytes], source_id: int = 1) -> int:
     rows = known.filter(pc.is_null(known["fault"])).drop_columns(["fault"])
     keys = record_keys(source_id, rows["position"].to_numpy())
     with home.store.write() as con:
-        revision = next_revision(con)
+        revision = next_revision(con, "app_logs")
         own = {"source_id": source_id, "revision": revision}
         for name, value in own.items():
             rows = rows.append_column(name, pa.array([value] * len(rows), pa.int64()))

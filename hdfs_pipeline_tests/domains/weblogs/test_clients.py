@@ -9,8 +9,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hdfs_pipeline.domains.weblogs.clients import Clients, text_hashes
+from hdfs_pipeline.domains.weblogs.clients import Clients
 from hdfs_pipeline.domains.weblogs.item import MOST_PATHS, PAUSE
+from hdfs_pipeline.domains.weblogs.texts import text_hashes
 from hdfs_pipeline_tests.domains.weblogs.written import rows_of
 
 BEGIN = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)

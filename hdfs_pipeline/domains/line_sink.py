@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ from hdfs_pipeline.store.store import Connection, Store, publish_into
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+_KEY, _VALUE = methodcaller("key"), methodcaller("value")
 _LONGEST_SERVICE: Final = 200  # characters of a key that can be the name of a service
 
 
@@ -40,24 +42,24 @@ def stream_keys(topic: str, topic_id: str, parts: np.ndarray, offsets: np.ndarra
 
 def services_of(messages: Sequence["Message"], default: str) -> list[str]:
     """The service that each message's key names; `default` where it has none."""
+    keys = [*map(_KEY, messages)]
     names: dict[bytes | None, str] = {None: default}
-    found = []
-    for message in messages:
-        key = message.key()
-        if key not in names:
-            text = valid(bytes(key).decode("utf-8", "replace")).strip()
-            names[key] = text if text.isprintable() and 0 < len(text) <= _LONGEST_SERVICE else default
-        found.append(names[key])
-    return found
+    for key in set(keys) - names.keys():
+        text = valid(bytes(key).decode("utf-8", "replace")).strip()
+        names[key] = text if text.isprintable() and 0 < len(text) <= _LONGEST_SERVICE else default
+    return [*map(names.__getitem__, keys)]
 
 
 def records_of(lines: Lines, messages: Sequence["Message"]) -> pa.RecordBatch:
     """The records of messages, one of each, those that cannot be used with their `fault`."""
-    values = [message.value() for message in messages]
+    values = [*map(_VALUE, messages)]
     found = lines.judged(
-        lines.messages([value or b"" for value in values], services_of(messages, lines.default_service))
+        lines.messages(
+            [value or b"" for value in values] if (lacks := None in values) else values,
+            services_of(messages, lines.default_service),
+        )
     )
-    if None in values:
+    if lacks:
         found = with_fault(found, pa.array([value is None for value in values]), "no value")
     return found
 

@@ -1,7 +1,7 @@
 """Why an item is anomalous: failures first, then what differs from the nearest normal item, by share of the score."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,15 @@ class Explanation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"telling": list(self.telling)}
+        # `asdict` copies each value deeply, which took a third of the time of a verdict.
+        return {
+            "reason": self.reason,
+            "differences": tuple(dict(vars(each)) for each in self.differences),
+            "kind": self.kind,
+            "broken": tuple(dict(vars(each)) for each in self.broken),
+            "word": self.word,
+            "telling": list(self.telling),
+        }
 
 
 def nearest_normals(values: np.ndarray, normals: np.ndarray) -> np.ndarray:

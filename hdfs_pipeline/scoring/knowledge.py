@@ -95,14 +95,17 @@ class Knowledge:
                 if kind.cut and (rows := np.flatnonzero(unfinished.code == code)).size:
                     unsure = (self.weights[kind.outside] < 0).any(axis=0)
                     met[np.ix_(rows, np.flatnonzero(unsure))] = False
-        broken = np.empty((len(values), len(self.rules)), bool)
-        for index in range(len(self.rules)):
-            broken[:, index] = met[:, self.rule_of == index].all(axis=1)
-        return broken
+        unmet: np.ndarray = (~met).astype(np.float32) @ self._conditions  # how many conditions of each rule
+        return unmet == 0
 
     def grades(self, values: np.ndarray, unfinished: Unfinished | None = None) -> np.ndarray:
         """The severity of each rule that each row breaks, as an index into `SEVERITIES`; else 0: (n, k) float32."""
         return self.broken(values, unfinished) * self.severities
+
+    @cached_property
+    def _conditions(self) -> np.ndarray:
+        """Which conditions are those of each rule: (m, k) float32."""
+        return (self.rule_of[:, None] == np.arange(len(self.rules))).astype(np.float32)
 
     @cached_property
     def severities(self) -> np.ndarray:

@@ -18,6 +18,8 @@ from numba import njit
 from hdfs_pipeline.domains.weblogs.item import MOST_PATHS, PAUSE
 from hdfs_pipeline.domains.weblogs.texts import mix, text_hashes
 
+NEEDED: Final = ("position", "time", "service", "client", "path", "status")
+"""The columns that `Clients.count` reads."""
 _SMALLEST: Final = 1 << 12  # places of a map
 _MINUTE_US: Final = 60_000_000
 _NONE: Final = -(2**63)  # position of a place that is free
@@ -94,10 +96,9 @@ class Clients:
         self._paths = _empty(_SMALLEST)
 
     def count(self, requests: pa.Table | pa.RecordBatch) -> np.ndarray:
-        """`hits`, `misses` and `paths` (n, 3) int32 of requests that come next, by the columns of `requests`.
+        """`hits`, `misses` and `paths` (n, 3) int32 of requests that come next, by the columns `NEEDED`.
 
-        It reads `position`, `time`, `service`, `client`, `path` and `status`. How requests are cut into batches
-        changes nothing.
+        How requests are cut into batches changes nothing.
         """
         position = _numbers(requests["position"], pa.int64())
         minute = _numbers(requests["time"].cast(pa.timestamp("us", "UTC")), pa.int64()) // _MINUTE_US

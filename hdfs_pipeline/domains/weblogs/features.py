@@ -8,7 +8,7 @@ service, except what the client did this minute; what is usual there is for dete
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.scoring.knowledge import RULES
 from hdfs_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from hdfs_pipeline.domains.weblogs.texts import Codes
+
 SOURCE: Final = "requests v1"
 """What the columns mean; another version of them is another source."""
 READ: Final = (
@@ -28,7 +31,6 @@ READ: Final = (
 )  # fmt: skip
 """The columns of `requests` that features are made of, beside `hits`, `misses` and `paths`."""
 _MOST_CODES: Final = 1 << 62
-_FEW: Final = 20_000  # distinct texts of a batch that are looked up one by one
 _REMEMBERED: Final = 200_000  # texts
 _DEEPEST: Final = 12
 _FILES: Final = r"(?i)\.(css|js|mjs|map|png|jpe?g|gif|svg|ico|webp|avif|woff2?|ttf|eot|otf|txt|xml|json|webmanifest)$"
@@ -126,7 +128,7 @@ def matrices(requests: pa.Table, settings: Settings) -> dict[str, FeatureMatrix]
 
 
 class _Seen:
-    """Columns that depend on a text alone, looked at once for each distinct text; the usual texts are remembered.
+    """Columns that depend on a text alone, looked at once for each distinct text; texts are remembered by their hash.
 
     A stream brings the same paths, agents and clients again and again, and to look at a text costs much more than to
     know it.
@@ -134,44 +136,42 @@ class _Seen:
 
     def __init__(self, of: _TextColumns) -> None:
         self._of, self._lock = of, Lock()
-        self._code: dict[str, int] = {}  # row of each text
+        self._codes: Codes | None = None  # row of each text
         self._places: dict[bytes, int] = {}  # of each row among `_rows`
         self._rows: list[np.ndarray] = []
         self._columns: tuple[str, ...] = ()
 
     def part(self, texts: pa.ChunkedArray) -> _Part:
         """The columns of texts (n,)."""
-        encoded = texts.unify_dictionaries().combine_chunks()
-        if not pa.types.is_dictionary(encoded.type) or encoded.null_count:
-            encoded = encoded.cast(pa.string()).fill_null("").dictionary_encode()
-        dictionary = encoded.dictionary.cast(pa.string()).fill_null("")
-        codes = encoded.indices.to_numpy(zero_copy_only=False)
-        if len(dictionary) > _FEW:
-            columns, values = self._looked_at(dictionary)
-            rows, at = _distinct(values)
-            return _Part(columns, rows, at[codes])
+        from hdfs_pipeline.domains.weblogs.texts import text_hashes
+
+        hashes = text_hashes(texts)
         with self._lock:
-            at = self._known(dictionary)
-            return _Part(self._columns, np.array(self._rows, np.float32), at[codes])
+            at = self._known(texts, hashes)
+            return _Part(self._columns, np.array(self._rows, np.float32), at)
 
-    def _looked_at(self, texts: pa.Array) -> tuple[tuple[str, ...], np.ndarray]:
-        columns = self._of(texts)
-        return tuple(columns), np.column_stack([_numbers(column) for column in columns.values()])
+    def _known(self, texts: pa.ChunkedArray, hashes: np.ndarray) -> np.ndarray:
+        """The row (n,) of each text; those that are new are looked at."""
+        from hdfs_pipeline.domains.weblogs.texts import Codes
 
-    def _known(self, dictionary: pa.Array) -> np.ndarray:
-        """The row (k,) int64 of each of some texts, of which the new ones are looked at."""
-        if len(self._code) > _REMEMBERED:
-            self._code.clear()
-        texts = dictionary.to_pylist()
-        new = [text for text in texts if text not in self._code]
-        if new or not self._columns:
-            self._columns, values = self._looked_at(pa.array(new or [""], pa.string()))
-            for text, row in zip(new or [""], values, strict=True):
-                place = self._places.setdefault(row.tobytes(), len(self._rows))
-                if place == len(self._rows):
-                    self._rows.append(row)
-                self._code[text] = place
-        return np.fromiter(map(self._code.__getitem__, texts), np.int64, len(texts))
+        if self._codes is None or self._codes.size > _REMEMBERED:
+            self._codes = Codes()
+        found, all_known = self._codes.find(hashes)
+        if all_known and self._columns:
+            return found
+        new, first = np.unique(hashes[found < 0], return_index=True)
+        rows = np.flatnonzero(found < 0)[first]
+        looked_at = texts.take(pa.array(rows)).cast(pa.string()).fill_null("").combine_chunks()
+        columns = self._of(looked_at)
+        self._columns = tuple(columns)
+        values = np.column_stack([_numbers(column) for column in columns.values()])
+        codes = np.empty(len(values), np.int64)
+        for at, row in enumerate(values):
+            codes[at] = self._places.setdefault(row.tobytes(), len(self._rows))
+            if codes[at] == len(self._rows):
+                self._rows.append(row)
+        self._codes.put(new, codes)
+        return self._codes.find(hashes)[0]
 
 
 def _numbers(column: pa.Array | np.ndarray) -> np.ndarray:

@@ -123,11 +123,14 @@ def read_messages(
 
     `services` (n,) name the service of those that name no virtual host.
     """
-    clean = [_as_utf8(value).rstrip(b"\r\n") for value in values]
-    ends = np.cumsum([0, *map(len, clean)])
+    text = b"".join(values)
+    if not text.isascii() or b"\n" in text or b"\r" in text:
+        values = [_as_utf8(value).rstrip(b"\r\n") for value in values]
+        text = b"".join(values)
+    ends = np.cumsum([0, *map(len, values)])
     lines = np.stack((ends[:-1], ends[1:]), axis=1).astype(np.int64)
     given = pa.array(services, pa.string()) if services is not None else ""
-    return _records(b"".join(clean), lines, log_format, 0, given).batch
+    return _records(text, lines, log_format, 0, given).batch
 
 
 def _works(

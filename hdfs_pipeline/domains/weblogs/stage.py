@@ -14,7 +14,7 @@ from hdfs_pipeline.domains.lines import plain_text
 from hdfs_pipeline.domains.panel import Panel
 from hdfs_pipeline.domains.read_back import read_back
 from hdfs_pipeline.domains.weblogs.batch import COUNTS, with_clients
-from hdfs_pipeline.domains.weblogs.clients import Clients
+from hdfs_pipeline.domains.weblogs.clients import NEEDED, Clients
 from hdfs_pipeline.domains.weblogs.explain import entity_of
 from hdfs_pipeline.domains.weblogs.features import matrices
 from hdfs_pipeline.domains.weblogs.lines import AccessLines
@@ -78,9 +78,10 @@ class RequestStage(RecordStage):
         """See `RecordStage.in_context`: what each client did in its minute."""
         parts = records[PART].to_numpy()
         counts = np.zeros((len(records), len(COUNTS)), np.int32)
+        needed = records.select(NEEDED)
         for part in np.unique(parts).tolist():
             rows = np.flatnonzero(parts == part)
-            own = records if len(rows) == len(records) else records.take(rows)
+            own = needed if len(rows) == len(records) else needed.take(rows)
             counts[rows] = self._clients.setdefault(part, Clients()).count(own)
         return with_clients(records, counts)
 
@@ -107,9 +108,9 @@ class RequestStage(RecordStage):
 
     def _note_partitions(self, services: pa.ChunkedArray, parts: np.ndarray) -> None:
         encoded = services.combine_chunks().cast(pa.string()).fill_null("").dictionary_encode()
-        pairs = np.unique(np.column_stack([encoded.indices.to_numpy(), parts]), axis=0)
-        names = encoded.dictionary.to_pylist()
-        self._partition |= {named(names[code]): part for code, part in pairs.tolist()}
+        names, width = encoded.dictionary.to_pylist(), int(parts.max()) + 1
+        for pair in np.unique(encoded.indices.to_numpy().astype(np.int64) * width + parts).tolist():
+            self._partition[named(names[pair // width])] = pair % width
 
     def _send(self) -> None:
         closed = self._windows.closed()

@@ -1,5 +1,7 @@
 """Texts as compiled code knows them: their bytes, and hashes of 64 bits."""
 
+from typing import Final
+
 import numpy as np
 import pyarrow as pa
 from numba import njit
@@ -8,12 +10,18 @@ from hdfs_pipeline.scoring.compiled import uncounted
 
 
 def bytes_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """All bytes (m,) uint8 of n texts, and where each begins and ends in them, (n + 1,) int64; a null is empty."""
-    texts = texts.cast(pa.large_string()).fill_null("")
+    """All bytes (m,) uint8 of n texts, and where each begins and ends in them, (n + 1,) int32 or int64.
+
+    A null is empty. Texts of type string or large_string without nulls are not copied.
+    """
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        texts = texts.cast(pa.large_string())
+    texts = texts.fill_null("") if texts.null_count else texts
     _, offsets, data = texts.buffers()
+    width = np.int32 if pa.types.is_string(texts.type) else np.int64
     if not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+        return np.zeros(0, np.uint8), np.zeros(1, width)
+    ends = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1]
     return np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8), ends
 
 
@@ -48,3 +56,53 @@ def text_hashes(texts: pa.Array | pa.ChunkedArray, base: int = 0) -> np.ndarray:
         return np.append(known, text_hashes(pa.array([""]), base))[codes]
     data, ends = bytes_of(texts)
     return _hashes(data, ends, np.uint64(base))
+
+
+@njit(cache=True, nogil=True)
+def _found(keys, codes, hashes, out):
+    """Into `out` (n,) the code of each hash, -1 for one that is not there; how many of those there are."""
+    mask, missing = np.uint64(len(keys) - 1), 0
+    for row in range(len(hashes)):
+        at = hashes[row] & mask
+        while codes[at] >= 0 and keys[at] != hashes[row]:
+            at = (at + np.uint64(1)) & mask
+        out[row] = codes[at]
+        missing += codes[at] < 0
+    return missing
+
+
+@njit(cache=True, nogil=True)
+def _put(keys, codes, hashes, new):
+    """Put hashes that are not there into a map, with the codes `new`."""
+    mask = np.uint64(len(keys) - 1)
+    for row in range(len(hashes)):
+        at = hashes[row] & mask
+        while codes[at] >= 0:
+            at = (at + np.uint64(1)) & mask
+        keys[at], codes[at] = hashes[row], new[row]
+
+
+class Codes:
+    """Numbers from 0 up by the hash of a text: open addressing with linear probing (see `clients`)."""
+
+    _SMALLEST: Final = 1 << 12
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._keys, self._codes = np.zeros(self._SMALLEST, np.uint64), np.full(self._SMALLEST, -1, np.int32)
+
+    def find(self, hashes: np.ndarray) -> tuple[np.ndarray, bool]:
+        """The code (n,) int32 of each hash, -1 for one that is not known; whether all are."""
+        found = np.empty(len(hashes), np.int32)
+        return found, not _found(self._keys, self._codes, hashes, found)
+
+    def put(self, hashes: np.ndarray, codes: np.ndarray) -> None:
+        """Keep the codes (k,) of hashes that are distinct and not known."""
+        self.size += len(hashes)
+        if 2 * self.size > len(self._keys):
+            taken = self._codes >= 0
+            old = self._keys[taken], self._codes[taken]
+            places = 1 << (2 * self.size).bit_length()
+            self._keys, self._codes = np.zeros(places, np.uint64), np.full(places, -1, np.int32)
+            _put(self._keys, self._codes, *old)
+        _put(self._keys, self._codes, hashes, codes.astype(np.int32))

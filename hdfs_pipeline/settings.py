@@ -247,6 +247,11 @@ class Settings(BaseSettings):
         description="Further settings of librdkafka by its own names (security.protocol, …); JSON in the environment.",
     )
     kafka_partitions: int = Field(50, ge=1, description="Partitions of each Kafka topic.")
+    kafka_topic_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,150}$",
+        description="Text before the name of every topic on the brokers, so that several installations share them.",
+    )
     stream_group: str = Field("hdfs_pipeline", description="Consumer group of the stream workers.")
     stream_idle_s: float = Field(
         60.0,
@@ -574,6 +579,10 @@ class Settings(BaseSettings):
         passwords = [login.partition(":")[2] for login in logins]
         of_kafka = [value for name, value in self.kafka.items() if is_secret(name)]
         return tuple(secret for secret in (*passwords, *of_kafka, self.webhook_secret) if secret)
+
+    def topic(self, name: str) -> str:
+        """The name that a topic of ours has on the brokers."""
+        return f"{self.kafka_topic_prefix}{name}"
 
     @property
     def store_path(self) -> Path:

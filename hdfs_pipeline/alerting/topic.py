@@ -68,7 +68,7 @@ class IncidentsTopic:
         for letter in letters:
             try:
                 client.produce(
-                    INCIDENTS,
+                    self._settings.topic(INCIDENTS),
                     letter.body.encode(),
                     letter.incident.encode(),
                     headers=[(KEY_HEADER, letter.key.encode())],

@@ -62,7 +62,7 @@ def feed_times(settings: Settings, domain: Domain, address: str, verdicts: int) 
             raise SetupError("the feed told of no verdict: the server's messages stand above")
         item, number = domain.item.show(10**15 + number), number + 1
         began = time.perf_counter()
-        client.produce(ANOMALIES, encode_verdict(_verdict(domain, item)), item.encode())
+        client.produce(settings.topic(ANOMALIES), encode_verdict(_verdict(domain, item)), item.encode())
         client.poll(0)
         try:  # the first ones are sent until the server reads the topic
             while heard.get(timeout=_LIMIT_S if times else 1.0) != item:

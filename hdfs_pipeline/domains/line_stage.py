@@ -74,7 +74,7 @@ class RecordStage(ABC):
         pieces, bad = by_halves(partial(self._read, batch), 0, len(batch.messages))
         bad += [fault for _, faults in pieces for fault in faults]
         ahead = self._ahead(batch.partition, batch.offset)
-        self._sender.dead_letters(batch.messages, [fault for fault in bad if ahead[fault[0]]])
+        self._sender.dead_letters(self.topic, batch.messages, [fault for fault in bad if ahead[fault[0]]])
         if not pieces:
             return
         records = self.in_context(pa.concat_tables([rows for rows, _ in pieces]))

@@ -35,12 +35,12 @@ class Sender:
     def _acknowledged(self, parts: list[float], sent: float, _offset: int) -> None:
         self.figures.acknowledged([*parts, time.time() - sent])
 
-    def dead_letters(self, messages: Sequence[Any], bad: Sequence[tuple[int, str]]) -> None:
-        """Send what could not be used: indices of messages, and why."""
+    def dead_letters(self, topic: str, messages: Sequence[Any], bad: Sequence[tuple[int, str]]) -> None:
+        """Send what could not be used: indices of messages of a topic, and why."""
         now = datetime.now(UTC)
         for index, reason in bad:
             message = messages[index]
-            place = message.topic(), message.partition(), message.offset()
+            place = topic, message.partition(), message.offset()
             letter = DeadLetter(*place, reason, excerpt(message.value()), now)
             self.outbox.send(DEAD_LETTERS, letter.key, encode(letter), message.partition())
         if bad:

@@ -23,7 +23,7 @@ class Life:
 
         config = client_config(settings)
         config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
-        self._admin, self._topic = AdminClient(config), topic
+        self._admin, self._topic = AdminClient(config), settings.topic(topic)
         self._looked = 0.0
         self.id = ""
 

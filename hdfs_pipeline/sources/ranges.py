@@ -142,7 +142,8 @@ def _all_watermarks(kept: Admin, settings: Settings, topics: Sequence[str], time
     try:
         admin = kept.client(settings)
         metadata = admin.list_topics(timeout=timeout_s)  # of all topics: asking for one may make it
-        there = [name for name in topics if name in metadata.topics and metadata.topics[name].error is None]
+        names = {settings.topic(topic): topic for topic in topics}  # ours, by those that the brokers know
+        there = [name for name in names if name in metadata.topics and metadata.topics[name].error is None]
         if not there:
             return {}
         described = admin.describe_topics(TopicCollection(there), request_timeout=timeout_s)
@@ -166,7 +167,7 @@ def _all_watermarks(kept: Admin, settings: Settings, topics: Sequence[str], time
     except TimeoutError:
         raise SetupError(f"topic {', '.join(topics)}: Kafka gave no answer within {timeout_s:g} s") from None
     cluster = metadata.cluster_id or ""
-    return {name: Watermarks(name, cluster, ids[name], low[name], high[name]) for name in there}
+    return {names[name]: Watermarks(names[name], cluster, ids[name], low[name], high[name]) for name in there}
 
 
 def patiently(ask: Callable[[], _Answer], limit_s: float) -> _Answer:
@@ -258,7 +259,7 @@ class RangeReader:
             fetch_error_backoff_ms=100,
             queued_max_messages_kbytes=65_536,
         )
-        self._unread = Undecodable(self.settings, self.topic)
+        self._unread, self._name = Undecodable(self.settings, self.topic), self.settings.topic(self.topic)
         try:
             yield from self._read(client)
         except KafkaException as error:
@@ -273,7 +274,7 @@ class RangeReader:
         batch, size, progressed_at = Batch([], [], []), 0, time.monotonic()
         while self._todo:
             if self._skipped:  # a partition that stopped at an offset that is gone goes on only when assigned anew
-                client.assign([TopicPartition(self.topic, part, self._positions[part]) for part in self._todo])
+                client.assign([TopicPartition(self._name, part, self._positions[part]) for part in self._todo])
                 self._skipped = False
             messages = client.consume(_POLL, _POLL_S)
             before = len(batch.messages), len(self._todo), sum(self._positions.values())
@@ -346,7 +347,7 @@ class RangeReader:
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             if part not in self._todo:
                 return
-            low, _ = client.get_watermark_offsets(TopicPartition(self.topic, part), self.stall_s)
+            low, _ = client.get_watermark_offsets(TopicPartition(self._name, part), self.stall_s)
             start, end = self._positions[part], self._todo[part]
             if low <= start:
                 raise KafkaException(error)
@@ -361,7 +362,7 @@ class RangeReader:
         """End the partitions whose last offsets hold no messages: markers, or what compaction removed."""
         from confluent_kafka import TopicPartition
 
-        for place in client.position([TopicPartition(self.topic, part) for part in self._todo]):
+        for place in client.position([TopicPartition(self._name, part) for part in self._todo]):
             if place.offset >= self._todo[place.partition]:
                 self._finish(client, place.partition)
 
@@ -369,7 +370,7 @@ class RangeReader:
         from confluent_kafka import TopicPartition
 
         del self._todo[part]
-        client.pause([TopicPartition(self.topic, part)])  # or the client would go on fetching what nobody reads
+        client.pause([TopicPartition(self._name, part)])  # or the client would go on fetching what nobody reads
 
 
 def _passing() -> tuple[int, ...]:

@@ -102,12 +102,13 @@ def batch_end(settings: Settings, topic: str, part: int, base: int) -> int:
     )
     try:
         step = 1
-        while _is_inside(client, topic, part, base, base + step):
+        name = settings.topic(topic)
+        while _is_inside(client, name, part, base, base + step):
             step *= 2
         inside, beyond = base + step // 2, base + step
         while beyond - inside > 1:
             middle = (inside + beyond) // 2
-            inside, beyond = (middle, beyond) if _is_inside(client, topic, part, base, middle) else (inside, middle)
+            inside, beyond = (middle, beyond) if _is_inside(client, name, part, base, middle) else (inside, middle)
         return beyond
     finally:
         client.close()

@@ -43,9 +43,9 @@ def run_broker(settings: Settings, *, with_parent: bool = False, say: Callable[[
     with (
         stop_on_signals() as stopped,
         _only_one(settings.broker),
-        mock_cluster(settings.kafka_partitions) as address,
+        mock_cluster(settings.kafka_partitions, settings.kafka_topic_prefix) as address,
     ):
-        _wait_until_it_answers(address, settings.kafka_partitions)
+        _wait_until_it_answers(address, settings)
         with _address_file(settings.broker / ADDRESS_FILE, address):
             say(address)
             while not stopped.wait(0.2):
@@ -83,8 +83,8 @@ def _address_file(path: Path, address: str) -> Iterator[None]:
 
 
 @contextmanager
-def mock_cluster(partitions: int) -> Iterator[str]:
-    """A mock cluster of one broker with every topic that there is; its address on the loopback.
+def mock_cluster(partitions: int, prefix: str = "") -> Iterator[str]:
+    """A mock cluster of one broker with every topic that there is, named with a prefix; its address on the loopback.
 
     librdkafka's public settings offer no number of partitions, so its own functions (rdkafka_mock.h) are called in the
     library that confluent_kafka brings.
@@ -102,7 +102,7 @@ def mock_cluster(partitions: int) -> Iterator[str]:
     library.rd_kafka_mock_set_controller_id(cluster, 1)  # without one, each admin call burns its whole timeout
     library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, _REBALANCE_DELAY_MS)
     for topic in all_topics():
-        if library.rd_kafka_mock_topic_create(cluster, topic.encode(), partitions, 1):
+        if library.rd_kafka_mock_topic_create(cluster, f"{prefix}{topic}".encode(), partitions, 1):
             raise SetupError(f"the embedded broker refuses the topic {topic} with {partitions} partitions")
     try:
         yield library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
@@ -141,7 +141,7 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _wait_until_it_answers(address: str, partitions: int) -> None:
+def _wait_until_it_answers(address: str, settings: Settings) -> None:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
@@ -149,5 +149,6 @@ def _wait_until_it_answers(address: str, partitions: int) -> None:
         topics = AdminClient({"bootstrap.servers": address}).list_topics(timeout=_ANSWER_S).topics
     except KafkaException as error:
         raise SetupError(f"the embedded broker does not answer: {error.args[0].str()}") from None
-    if any(len(topics[topic].partitions) != partitions for topic in all_topics()):
+    partitions = settings.kafka_partitions
+    if any(len(topics[settings.topic(topic)].partitions) != partitions for topic in all_topics()):
         raise SetupError(f"the embedded broker did not make {partitions} partitions of each topic")

@@ -24,6 +24,7 @@ class Outbox:
     def __init__(self, settings: Settings) -> None:
         from confluent_kafka import KafkaError, KafkaException
 
+        self._prefix = settings.kafka_topic_prefix
         self._refused, self._unknown_partition = KafkaException, KafkaError._UNKNOWN_PARTITION
         self._verdicts, self._others = (
             producer(
@@ -39,10 +40,10 @@ class Outbox:
         """Queue a message. Raises: SetupError where the brokers take nothing any more, or have refused a message."""
         deadline = time.monotonic() + _PATIENCE_S
         client = self._verdicts if topic == ANOMALIES else self._others
-        on_delivery = partial(self._delivered, self._next, heard)
+        on_delivery, name = partial(self._delivered, self._next, heard), self._prefix + topic
         while True:
             try:
-                client.produce(topic, value, key, partition=partition, on_delivery=on_delivery)
+                client.produce(name, value, key, partition=partition, on_delivery=on_delivery)
                 break
             except BufferError:
                 if time.monotonic() > deadline:
@@ -50,7 +51,7 @@ class Outbox:
                 self.poll(0.1)
             except self._refused as error:
                 if error.args[0].code() == self._unknown_partition and time.monotonic() < deadline:
-                    client.list_topics(topic, _PATIENCE_S)  # it was added after this client last looked
+                    client.list_topics(name, _PATIENCE_S)  # it was added after this client last looked
                     self.poll(0.1)
                     continue
                 # Refused before it is sent: too long, or no such partition.

@@ -80,7 +80,9 @@ class Router:
         extra: dict[str, Any] = {"enable_auto_commit": "false", "auto_offset_reset": "earliest"}
         extra |= {"fetch_error_backoff_ms": 100, "topic_metadata_refresh_interval_ms": REFRESH_MS}
         self._consumer = consumer(settings, group_id=self._group, session_timeout_ms=session_timeout_ms, **extra)
-        self._consumer.subscribe([self._shipping.source], on_assign=self._assigned, on_revoke=self._revoked)
+        self._consumer.subscribe(
+            [settings.topic(self._shipping.source)], on_assign=self._assigned, on_revoke=self._revoked
+        )
 
     def _make_producer(self) -> Any:
         extra: dict[str, Any] = {"linger_ms": 5, "compression_type": "lz4", "enable_idempotence": "true"}
@@ -138,7 +140,7 @@ class Router:
             return []
         from confluent_kafka import TopicPartition
 
-        self._consumer.seek(TopicPartition(gap.topic, part, gap.end))
+        self._consumer.seek(TopicPartition(self._settings.topic(gap.topic), part, gap.end))
         return [gap.letter()] if self._shipping.skip(part, gap.end) else []
 
     def close(self) -> None:
@@ -153,7 +155,7 @@ class Router:
 
         source, target = self._shipping.source, self._shipping.target
         offsets = [
-            TopicPartition(source, part, at, metadata=self._life.mark(str(until)))
+            TopicPartition(self._settings.topic(source), part, at, metadata=self._life.mark(str(until)))
             for part, (at, until) in moved.items()
         ]
         try:
@@ -215,7 +217,7 @@ class Router:
     def _hand_over(self, topic: str, value: bytes, key: bytes | None, headers: Any) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, headers=headers)
+                self._producer.produce(self._settings.topic(topic), value, key, headers=headers)
                 return
             except BufferError:  # deliveries make room; one that fails does too, and fails the transaction
                 self._producer.poll(0.1)

@@ -65,7 +65,7 @@ def arriving(
         fetch_wait_max_ms=_FETCH_MS,
     )
     try:
-        client.assign([TopicPartition(ANOMALIES, part, offset) for part, offset in begin.items()])
+        client.assign([TopicPartition(settings.topic(ANOMALIES), part, offset) for part, offset in begin.items()])
         begun(marks)
         while not stopped.is_set():
             messages = client.consume(500, _WAIT_S)
@@ -80,7 +80,7 @@ def arriving(
                     part, offset = message.partition(), message.offset()
                     yield Arrived(verdict, part, offset, offset < marks.high.get(part, 0))
                 elif gap := undecodable.gap(message):
-                    client.seek(TopicPartition(ANOMALIES, gap.partition, gap.end))
+                    client.seek(TopicPartition(settings.topic(ANOMALIES), gap.partition, gap.end))
     finally:
         client.close()
 

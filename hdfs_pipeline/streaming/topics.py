@@ -69,13 +69,13 @@ def ensure_topics(settings: Settings, topics: Iterable[str] | None = None) -> li
     known = all_topics()
     wanted = tuple(known if topics is None else topics)
     admin = _admin(settings)
-    partitions = _partitions(admin)
+    partitions = _partitions(admin, settings)
     missing = [name for name in wanted if name not in partitions]
     if missing and is_embedded(settings):
         raise SetupError(f"the embedded broker has no topic {missing[0]}: start it again with `hdfs-pipeline broker`")
     if missing:
-        _create(admin, [known[name] for name in missing], settings.kafka_partitions)
-        partitions = _wait_until_there(admin, wanted)
+        _create(admin, [known[name] for name in missing], settings)
+        partitions = _wait_until_there(admin, settings, wanted)
     for name in wanted:
         if partitions[name] != settings.kafka_partitions:
             raise SetupError(_other_count(name, partitions[name], settings))
@@ -106,15 +106,17 @@ def raise_partitions(settings: Settings, source: str, partitions: int) -> None:
 
     written = [name for name, topic in all_topics().items() if topic.from_stage or name in (DEAD_LETTERS, INCIDENTS)]
     admin = _admin(settings)
-    there = _partitions(admin)
-    few = [NewPartitions(name, partitions) for name in written if there.get(name, partitions) < partitions]
+    there = _partitions(admin, settings)
+    few = [
+        NewPartitions(settings.topic(name), partitions) for name in written if there.get(name, partitions) < partitions
+    ]
     for name, future in admin.create_partitions(few, request_timeout=TIMEOUT_S).items() if few else ():
         try:
             future.result(TIMEOUT_S * 2)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.INVALID_PARTITIONS:  # another worker was quicker
                 raise explained(error, f"topic {name} cannot be given {partitions} partitions") from None
-    _wait_until_there(admin, [name for name in (source, *written) if name in there], partitions)
+    _wait_until_there(admin, settings, [name for name in (source, *written) if name in there], partitions)
 
 
 def describe_topics(settings: Settings) -> list[TopicSize]:
@@ -123,12 +125,12 @@ def describe_topics(settings: Settings) -> list[TopicSize]:
     from confluent_kafka.admin import OffsetSpec
 
     admin = _admin(settings)
-    partitions = _partitions(admin)
+    partitions = _partitions(admin, settings)
     counts = dict.fromkeys((name for name in all_topics() if name in partitions), 0)
-    places = [TopicPartition(name, part) for name in counts for part in range(partitions[name])]
+    places = [TopicPartition(settings.topic(name), part) for name in counts for part in range(partitions[name])]
     for sign, spec in ((1, OffsetSpec.latest()), (-1, OffsetSpec.earliest())):
         for name, offset in _offsets(admin, dict.fromkeys(places, spec)):
-            counts[name] += sign * offset
+            counts[name.removeprefix(settings.kafka_topic_prefix)] += sign * offset
     return [TopicSize(name, partitions[name], count) for name, count in counts.items()]
 
 
@@ -159,22 +161,33 @@ def _admin(settings: Settings) -> "AdminClient":
         raise explained(error) from None
 
 
-def _partitions(admin: "AdminClient") -> dict[str, int]:
+def _partitions(admin: "AdminClient", settings: Settings) -> dict[str, int]:
+    """How many partitions each topic of ours has that the brokers list."""
     from confluent_kafka import KafkaException
 
     try:
         topics = admin.list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise explained(error) from None
-    return {name: len(topic.partitions) for name, topic in topics.items() if topic.error is None}
+    prefix = settings.kafka_topic_prefix
+    return {
+        name.removeprefix(prefix): len(topic.partitions)
+        for name, topic in topics.items()
+        if topic.error is None and name.startswith(prefix)
+    }
 
 
-def _create(admin: "AdminClient", topics: list[Topic], partitions: int) -> None:
+def _create(admin: "AdminClient", topics: list[Topic], settings: Settings) -> None:
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
     new = [
-        NewTopic(topic.name, partitions, BROKER_DEFAULT, config=_LATEST_BY_KEY if topic.latest_by_key else {})
+        NewTopic(
+            settings.topic(topic.name),
+            settings.kafka_partitions,
+            BROKER_DEFAULT,
+            config=_LATEST_BY_KEY if topic.latest_by_key else {},
+        )
         for topic in topics
     ]
     for name, future in admin.create_topics(new, request_timeout=TIMEOUT_S, operation_timeout=TIMEOUT_S).items():
@@ -185,17 +198,17 @@ def _create(admin: "AdminClient", topics: list[Topic], partitions: int) -> None:
                 raise explained(error, f"topic {name} cannot be made") from None
 
 
-def _wait_until_there(admin: "AdminClient", names: Iterable[str], least: int = 1) -> dict[str, int]:
+def _wait_until_there(admin: "AdminClient", settings: Settings, names: Iterable[str], least: int = 1) -> dict[str, int]:
     """Partitions by topic, once the broker lists `least` partitions of all `names` and each of them answers."""
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import OffsetSpec
 
     deadline = time.monotonic() + TIMEOUT_S
     while True:
-        partitions = _partitions(admin)
+        partitions = _partitions(admin, settings)
         missing = [name for name in names if partitions.get(name, 0) < least]
         if not missing:
-            places = [TopicPartition(name, part) for name in names for part in range(partitions[name])]
+            places = [TopicPartition(settings.topic(name), part) for name in names for part in range(partitions[name])]
             _offsets(admin, dict.fromkeys(places, OffsetSpec.latest()))  # every partition has its leader
             return partitions
         if time.monotonic() > deadline:

@@ -60,6 +60,7 @@ class Worker:
         self._mine: set[int] = set()
         self._silent_since: float | None = None  # when the last broker went away
         self._failure: Exception | None = None  # of a callback
+        self._name = settings.topic(stage.topic)  # on the brokers
         self._life = Life(settings, stage.topic)
         self._undecodable = Undecodable(settings, stage.topic)
         self._generation = 0  # of the assignment: what was gathered under another one is not worked on
@@ -85,9 +86,9 @@ class Worker:
 
         Raises: SetupError where the brokers refuse something for good.
         """
-        client, stage = self._consumer, self._stage
+        client = self._consumer
         moves = {"on_assign": self._assign, "on_revoke": self._revoke, "on_lost": self._lose}
-        client.subscribe([stage.topic], **{name: self._keeping_error(move) for name, move in moves.items()})
+        client.subscribe([self._name], **{name: self._keeping_error(move) for name, move in moves.items()})
         ticked = 0.0
         with stop_on_signals() as stopped:
             try:
@@ -208,7 +209,7 @@ class Worker:
 
         if gap.partition not in self._mine:
             return
-        self._consumer.seek(TopicPartition(gap.topic, gap.partition, gap.end))
+        self._consumer.seek(TopicPartition(self._name, gap.partition, gap.end))
         self._positions[gap.partition] = max(self._positions[gap.partition], gap.end)
         letter = gap.letter()
         self._outbox.send(DEAD_LETTERS, letter.key, encode(letter), gap.partition)
@@ -251,7 +252,7 @@ class Worker:
     def _watermarks(self, partition: int) -> tuple[int, int]:
         from confluent_kafka import TopicPartition
 
-        place = TopicPartition(self._stage.topic, partition)
+        place = TopicPartition(self._name, partition)
         low, high = self._consumer.get_watermark_offsets(place, cached=True)
         return int(low), int(high)
 
@@ -278,7 +279,7 @@ class Worker:
         """Next offset to read by partition, beyond the marks of transactions; -1 where nothing is known."""
         from confluent_kafka import TopicPartition
 
-        places = [TopicPartition(self._stage.topic, partition) for partition in self._mine]
+        places = [TopicPartition(self._name, partition) for partition in self._mine]
         positions = self._consumer.position(places) if places else []
         return {place.partition: max(place.offset, int(self._positions[place.partition]), -1) for place in positions}
 
@@ -295,9 +296,9 @@ class Worker:
 
         moved = [p for p in sorted(partitions) if floors[p] > self._committed[p]]
         self._committed[moved] = floors[moved]
-        topic, stage, life = self._stage.topic, self._stage, self._life
+        name, stage, life = self._name, self._stage, self._life
         return [
-            TopicPartition(topic, p, int(floors[p]), metadata=life.mark(stage.note(p, int(floors[p])))) for p in moved
+            TopicPartition(name, p, int(floors[p]), metadata=life.mark(stage.note(p, int(floors[p])))) for p in moved
         ]
 
     def _settle(self, partitions: list[int]) -> None:
@@ -382,7 +383,7 @@ class Worker:
         if not self._outbox.flush():
             _log.warning("not all about the old %s was acknowledged in time", self._stage.topic)
         self._drop(numbers)
-        self._assign(self._consumer, [TopicPartition(self._stage.topic, number) for number in numbers])
+        self._assign(self._consumer, [TopicPartition(self._name, number) for number in numbers])
 
     def _begin_anew(self) -> None:
         """Read the open items again, as after a start: what the stage counts has changed."""
@@ -390,7 +391,7 @@ class Worker:
 
         numbers = sorted(self._mine)
         self._settle(numbers)
-        places = [TopicPartition(self._stage.topic, number) for number in numbers]
+        places = [TopicPartition(self._name, number) for number in numbers]
         self._drop(numbers)
         self._assign(self._consumer, places)
 

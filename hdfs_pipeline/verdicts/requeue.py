@@ -128,7 +128,7 @@ def _send(settings: Settings, place: Place, message: Original, letter: str) -> i
     )
     try:
         client.produce(
-            place.topic,
+            settings.topic(place.topic),
             message.value,
             message.key,
             partition=place.partition,

@@ -97,7 +97,7 @@ def _group_lags(
         admin = AdminClient(config)
         asked = {}
         for topic, own in marks.items():
-            places = [TopicPartition(topic, part) for part in own.high]
+            places = [TopicPartition(settings.topic(topic), part) for part in own.high]
             for group in groups.get(topic, ()):
                 request = ConsumerGroupTopicPartitions(group, places)  # librdkafka takes one group at a time
                 answers = admin.list_consumer_group_offsets([request], request_timeout=_ANSWER_S)

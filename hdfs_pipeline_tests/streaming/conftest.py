@@ -54,7 +54,7 @@ def command(home: Home, *arguments: str) -> tuple[list[str], dict[str, str]]:
     if home.settings.kafka_bootstrap_servers:
         left[BOOTSTRAP] = home.settings.kafka_bootstrap_servers
     # What the tests have set; the rest is the home's own, in its settings.toml.
-    names = [name for name in Settings.model_fields if name.startswith("stream_") or name == "kafka_partitions"]
+    names = [name for name in Settings.model_fields if name.startswith(("stream_", "kafka_partitions", "kafka_topic"))]
     streaming = {name: getattr(home.settings, name) for name in names}
     streaming = {name: value for name, value in streaming.items() if value != Settings.model_fields[name].default}
     left |= {f"{PREFIX}{name.upper()}": str(value) for name, value in streaming.items()}
@@ -95,7 +95,7 @@ def read_topic(settings: Settings, topic: str, isolation: str = "read_committed"
         auto_offset_reset="earliest",
     )
     left = set(range(settings.kafka_partitions))
-    reader.assign([TopicPartition(topic, part, 0) for part in left])
+    reader.assign([TopicPartition(settings.topic(topic), part, 0) for part in left])
     found, deadline = [], time.monotonic() + LIMIT_S
     while left:
         assert time.monotonic() < deadline, f"{topic}: partitions {left} have no end"

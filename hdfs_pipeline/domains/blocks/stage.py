@@ -110,7 +110,7 @@ class RawStage:
         self._stamps |= {partition: stamp for partition, stamp in course.stamps.items() if stamp > 0}
         before = self._grouping.unkeyed
         crowded, bad = self._grouping.add(batch, time.monotonic())
-        self._sender.dead_letters(batch.messages, bad)
+        self._sender.dead_letters(self.topic, batch.messages, bad)
         if self._grouping.unkeyed > before:
             self._sender.figures.unkeyed(self._grouping.unkeyed - before)
         course.counted = time.time()
@@ -225,7 +225,7 @@ class VectorStage:
             for vector, row in read:
                 place = vector.block_id, vector.partition, vector.first_offset
                 latest.setdefault(vector.catalogue, {})[place] = vector, row
-        self._sender.dead_letters(batch.messages, bad)
+        self._sender.dead_letters(self.topic, batch.messages, bad)
         course.counted = course.closed = time.time()
         for label, found in latest.items():
             vectors, rows = zip(*found.values(), strict=True)

@@ -58,7 +58,7 @@ class TrafficStage:
             for windows in read:
                 tables.append(windows)
                 places += [(message.partition(), message.offset())] * len(windows)
-        self._sender.dead_letters(batch.messages, bad)
+        self._sender.dead_letters(self.topic, batch.messages, bad)
         course.counted = course.closed = time.time()
         if tables:
             verdicts = self._verdicts(*_latest(pa.concat_tables(tables), places), course)

@@ -81,7 +81,7 @@ class Throttle:
         self._admin = AdminClient(config)
         # Asks only what is committed: it never joins the group.
         self._client = consumer(settings, group_id=group, enable_auto_commit="false")
-        self._places = [TopicPartition(topic, part) for part in range(settings.kafka_partitions)]
+        self._places = [TopicPartition(settings.topic(topic), part) for part in range(settings.kafka_partitions)]
         self._since, self._room, self._looked = 0, 0, time.monotonic()
         self._given_up: int | None = None  # what was committed when it was
 

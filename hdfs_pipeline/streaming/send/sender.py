@@ -57,7 +57,7 @@ class Sender:
     ) -> None:
         from confluent_kafka import KafkaException
 
-        self.report = Report(topic)
+        self.report, self._name = Report(topic), settings.topic(topic)
         self.throttle: Throttle | None = None
         self._stopped, self._on_progress, self._max_bytes = stopped, on_progress, settings.max_record_bytes
         self._refused = (BufferError, KafkaException)
@@ -83,7 +83,7 @@ class Sender:
             return
         try:
             # Names cost a third of the call: these are partition, two callbacks, time stamp and headers.
-            self._produce(report.topic, value, key, -1, None, None, 0, headers)
+            self._produce(self._name, value, key, -1, None, None, 0, headers)
         except self._refused as error:
             self._retry(error, value, key, headers)
         report.messages += 1
@@ -124,7 +124,7 @@ class Sender:
         while isinstance(error, BufferError) and time.monotonic() < deadline:
             self._producer.poll(0.1)
             try:
-                self._producer.produce(self.report.topic, value, key, headers=headers)
+                self._producer.produce(self._name, value, key, headers=headers)
                 return
             except self._refused as other:
                 error = other

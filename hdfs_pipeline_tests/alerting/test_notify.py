@@ -241,6 +241,7 @@ def kill_at(
     return 200
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost(patient: Home, receiver: Receiver, tmp_path: Path) -> None:
     seed = int(os.environ.get("HDFS_PIPELINE_FAULTS_SEED", "12"))
     draw = random.Random(seed)

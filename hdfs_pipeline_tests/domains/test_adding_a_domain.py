@@ -234,6 +234,7 @@ def in_dagster(orders: Domain, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     del sys.modules[folder]
 
 
+@pytest.mark.slow
 def test_dagster_takes_it_from_files_to_incidents(
     orders: Domain, in_dagster: Any, tmp_path: Path, mlflow_db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

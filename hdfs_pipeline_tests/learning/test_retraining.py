@@ -452,6 +452,7 @@ def test_a_retraining_that_is_killed_leaves_the_champion(grown: Home, step: str)
     assert done.challenger == (3 if step == "recording" else 2)
 
 
+@pytest.mark.slow
 def test_two_retrainings_at_once_take_turns(grown: Home) -> None:
     spoil(grown, "exact_match")
     first, second = (start(grown, "exact_match", "never") for _ in range(2))

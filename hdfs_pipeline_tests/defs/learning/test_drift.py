@@ -83,6 +83,7 @@ def test_a_change_asks_for_one_retraining(changed: Settings, definitions: dg.Def
             assert "no drift is known" in tick(changed, instance).skip_message
 
 
+@pytest.mark.slow
 def test_no_second_request_where_the_challenger_was_kept_back(changed: Settings, definitions: dg.Definitions) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         checks(definitions, instance)
@@ -92,6 +93,7 @@ def test_no_second_request_where_the_challenger_was_kept_back(changed: Settings,
         assert "asked for already" in tick(changed, instance).skip_message
 
 
+@pytest.mark.slow
 def test_drift_pauses_between_two_retrainings_and_says_why(
     changed: Settings, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def run(definitions: dg.Definitions, instance: dg.DagsterInstance, **config: Any
     return {name: value.value for name, value in event.metadata.items()}, check
 
 
+@pytest.mark.slow
 def test_a_batch_of_new_blocks_starts_one_run_at_a_time(
     grown: Settings, definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

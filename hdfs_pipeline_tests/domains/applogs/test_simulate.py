@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from hdfs_pipeline.domains.applogs.simulate import KINDS, message_lines, simulate
@@ -26,11 +27,12 @@ def week() -> Simulated:
 
 @pytest.fixture(scope="module")
 def faulty() -> Simulated:
-    return simulate(begin=MONDAY, duration_s=86_400, rate=3.0, anomalies=["all"], seed=4)
+    return simulate(begin=MONDAY, duration_s=86_400, rate=1.0, anomalies=["all"], seed=4)
 
 
 def rows(made: Simulated, label: str = "") -> list[dict[str, Any]]:
-    return [row for row in made.table.to_pylist() if row["label"] == label]
+    found: list[dict[str, Any]] = made.table.filter(pc.equal(made.table["label"], label)).to_pylist()
+    return found
 
 
 def test_same_seed_same_bytes() -> None:
@@ -64,7 +66,8 @@ def test_services_keep_their_hours(week: Simulated) -> None:
 
 
 def test_each_line_says_what_its_row_says(faulty: Simulated) -> None:
-    for line, row in zip(message_lines(faulty.table), faulty.table.to_pylist(), strict=True):
+    some = faulty.table.take(range(0, len(faulty.table), 7))
+    for line, row in zip(message_lines(some), some.to_pylist(), strict=True):
         told = json.loads(line)
         assert list(told) == ["timestamp", "service", "level", "message", "host"]
         assert {name: told[name] for name in ("service", "level", "message", "host")} == {

@@ -76,6 +76,7 @@ def test_a_baseline_is_looked_at_before_a_training(asking: TestClient) -> None:
     assert short["why_not"].startswith("needs 30 steps without a gap")
 
 
+@pytest.mark.slow
 def test_a_training_is_a_job_whose_model_serves(asking: TestClient, trained: dict[str, Any]) -> None:
     assert (trained["state"], trained["share"], trained["error"]) == ("done", 1.0, "")
     result = trained["result"]

@@ -4,9 +4,8 @@ The inputs are log(1 + count), since counts of events spread over orders of magn
 the rest is divided by the deviation.
 """
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -163,13 +162,6 @@ class LinearDetector(OnnxDetector):
         flat = shares.sum(axis=1) <= 1e-12
         shares[flat] = (values != nearest)[flat]
         return row_shares(shares)
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Numerical libraries keep to one thread inside, so that sums always run in the same order."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return cast("AbstractContextManager[Any]", threadpool_limits(limits=1))
 
 
 def labelled_rows(

@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows, one_thread
+from hdfs_pipeline.detectors.log_counts import LinearDetector, Scaling, labelled_rows
+from hdfs_pipeline.processes.threads import one_thread
 from hdfs_pipeline.scoring.labels import both_labels
 
 

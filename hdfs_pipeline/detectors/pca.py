@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from hdfs_pipeline.detectors.log_counts import ResidualDetector, Scaling, one_thread
+from hdfs_pipeline.detectors.log_counts import ResidualDetector, Scaling
+from hdfs_pipeline.processes.threads import one_thread
 from hdfs_pipeline.scoring.normals import normal_rows
 
 

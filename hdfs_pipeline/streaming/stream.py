@@ -5,6 +5,7 @@ import logging
 from hdfs_pipeline.domains import all_domains
 from hdfs_pipeline.domains.contract import Domain
 from hdfs_pipeline.errors import SetupError, UsageError
+from hdfs_pipeline.processes.threads import one_thread
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.kafka import ANOMALIES, bootstrap_servers, fewer_collections
 from hdfs_pipeline.sources.ranges import reachable
@@ -40,7 +41,9 @@ def stream(
     port = metrics.serve(settings)
     worker = Worker(settings, stage, outbox, metrics, settings.kafka_partitions)
     _log.info("reading %s; metrics at http://%s:%d/metrics", begin, settings.metrics_host, port)
-    with fewer_collections(), Reporter(settings, metrics, stream_asset(domain), settings.stream_report_s):
+    reporter = Reporter(settings, metrics, stream_asset(domain), settings.stream_report_s)
+    # The threads of BLAS took as much of the processor as all other work on requests.
+    with fewer_collections(), one_thread(), reporter:
         worker.run()
 
 

@@ -28,10 +28,11 @@ from hdfs_pipeline.domains.simulation import (
 from hdfs_pipeline.domains.weblogs.simulated_faults import KINDS, LABELS, added_by, hit_by, plan_faults
 from hdfs_pipeline.domains.weblogs.simulated_site import AUDIENCES
 from hdfs_pipeline.domains.weblogs.simulated_text import addresses, agents, paths, queries, referers
-from hdfs_pipeline.domains.weblogs.simulated_visits import ENDPOINTS, ROW, SERVICE_NAMES, Rows, mix, people, sessions
+from hdfs_pipeline.domains.weblogs.simulated_visits import ENDPOINTS, SERVICE_NAMES, Rows, mix, people, sessions
 from hdfs_pipeline.domains.weblogs.topics import WEB_LOGS
 
 _WARM_S: Final = 1800.0  # sessions that began so long before the first request go on in it
+_STRETCH_US: Final = 5_000_000
 _LINES: Final = 20_000
 _SLOW_TAIL: Final = 0.002
 _TEXT: Final = pa.dictionary(pa.int32(), pa.string())
@@ -61,22 +62,37 @@ class Traffic:
     def __init__(self, begin_s: float, rate: float, seed: int) -> None:
         self.now_s, self._rate = begin_s, rate
         self._rng = np.random.default_rng([seed, 0])
-        self._later = np.zeros(0, ROW)
-        self._later = self._visits(begin_s - min(_WARM_S, 1e6 / rate), begin_s)
-        self._later = self._later[self._later["time"] >= begin_s * 1e6]
+        self._later: dict[int, list[Rows]] = {}  # requests of sessions that go on, by the stretch of time they lie in
+        begun = self._visits(begin_s - min(_WARM_S, 1e6 / rate), begin_s)
+        self._put_off(begun[begun["time"] >= begin_s * 1e6])
 
     def until(self, end_s: float, faults: Sequence[Fault] = ()) -> pa.Table:
         """The requests from where the last block ended until before `end_s`, in the order of time (`REQUESTS`)."""
         begin_s, self.now_s = self.now_s, end_s
         new = [added_by(fault, self._rate) for fault in faults if begin_s <= fault.span[0] < end_s]
-        rows = np.concatenate([self._later, self._visits(begin_s, end_s), *new])
-        due = rows["time"] < end_s * 1e6
-        self._later, rows = rows[~due], rows[due]
+        rows = self._due(np.concatenate([self._visits(begin_s, end_s), *new]), end_s * 1e6)
         for fault in faults:
             if fault.kind == "drop":
                 rows = rows[~hit_by(fault, rows) | (self._rng.random(len(rows)) < fault.strength)]
         rows = rows[np.argsort(rows["time"], kind="stable")]
         return self._answered(rows, [fault for fault in faults if fault.kind in ("error-burst", "latency")])
+
+    def _due(self, new: Rows, end_us: float) -> Rows:
+        """What is due before a time (microseconds since 1970) of what was put off and of `new`, in that order."""
+        ready = sorted(stretch for stretch in self._later if stretch * _STRETCH_US < end_us)
+        rows = np.concatenate([*(each for stretch in ready for each in self._later.pop(stretch)), new])
+        due = rows["time"] < end_us
+        self._put_off(rows[~due])
+        return rows[due]
+
+    def _put_off(self, rows: Rows) -> None:
+        """Keep requests for later, by their stretch: at high rates most of them are minutes away."""
+        stretches = rows["time"] // _STRETCH_US
+        order = np.argsort(stretches, kind="stable")
+        ordered = stretches[order]
+        for own in np.split(order, np.flatnonzero(np.diff(ordered)) + 1):
+            if len(own):
+                self._later.setdefault(int(stretches[own[0]]), []).append(rows[own])
 
     def _visits(self, begin_s: float, end_s: float) -> Rows:
         parts = []

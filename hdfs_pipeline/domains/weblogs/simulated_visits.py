@@ -118,10 +118,16 @@ def pool() -> tuple[list[str], dict[str, tuple[int, int]]]:
     return everything, places
 
 
+@cache
+def _spans() -> Integers:
+    """The first row and the number of rows (k, 2) of the pool that the variable of each endpoint has."""
+    places = pool()[1]
+    return np.array([places[endpoint.variable] for endpoint in ENDPOINTS], np.int64)
+
+
 def variables(rng: np.random.Generator, endpoints: Integers) -> Integers:
     """Rows of the pool for requests of endpoints; a few of each pool are asked for most."""
-    places = pool()[1]
-    spans = np.array([places[endpoint.variable] for endpoint in ENDPOINTS])[endpoints]
+    spans = _spans()[endpoints]
     chosen: Integers = spans[:, 0] + (rng.random(len(endpoints)) ** 3 * spans[:, 1]).astype(np.int64)
     return chosen
 

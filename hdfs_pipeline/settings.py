@@ -517,7 +517,7 @@ class Settings(BaseSettings):
         15, ge=2, le=60, description="Minutes of a group that must be known before anything is compared with them."
     )
     seasonal_deviations: float = Field(
-        6.0, gt=0, description="Standard deviations from what is usual at an hour of the week that are an anomaly."
+        7.5, gt=0, description="Standard deviations from what is usual at an hour of the week that are an anomaly."
     )
     request_windows_days: float = Field(
         400.0, gt=0, le=36_500, description="Days to keep the minutes of web traffic, which outlive the requests."

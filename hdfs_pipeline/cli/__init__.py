@@ -20,6 +20,7 @@ from hdfs_pipeline.cli import (
     home,
     incidents,
     items,
+    loads,
     models,
     namenode,
     namenode_models,
@@ -63,6 +64,7 @@ app.add_typer(worker.app)
 app.add_typer(incidents.group, name="incidents")
 app.add_typer(serving.group, name="tokens")
 app.add_typer(bench.app, name="bench")
+app.add_typer(loads.group, name="experiment")
 namenode.group.add_typer(namenode_models.app)
 namenode.group.add_typer(hdfs_state.app)
 

@@ -191,7 +191,7 @@ def produce_labels_command(
     _send(work, as_json)
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """A length of time such as 90, 90s, 15m, 2h or 7d, in seconds."""
     try:
         length = float(text[:-1]) * _UNITS[text[-1]] if text[-1:] in _UNITS else float(text)
@@ -308,7 +308,7 @@ def _simulate(
         raise typer.BadParameter("--training goes before what is sent; a longer --duration gives a file a history")
     if output == "-" and as_json:
         raise typer.BadParameter("either --output - or --json")
-    length = None if duration is None else _seconds(duration)
+    length = None if duration is None else seconds_of(duration)
     kinds = [kind.strip() for kind in anomalies.split(",")]
 
     def write(stopped: Event, on_progress: "Callable[[Report], None]") -> "Report":

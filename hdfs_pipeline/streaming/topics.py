@@ -119,6 +119,24 @@ def raise_partitions(settings: Settings, source: str, partitions: int) -> None:
     _wait_until_there(admin, settings, [name for name in (source, *written) if name in there], partitions)
 
 
+def delete_topics(settings: Settings) -> None:
+    """Delete all topics of ours that have a prefix, with all their messages.
+
+    Raises: SetupError where there is no prefix, since others may use them; where no broker answers, or it refuses.
+    """
+    from confluent_kafka import KafkaException
+
+    if not settings.kafka_topic_prefix:
+        raise SetupError("topics without a prefix (kafka_topic_prefix) are not deleted: others may use them")
+    admin = _admin(settings)
+    names = [settings.topic(name) for name in _partitions(admin, settings) if name in all_topics()]
+    try:
+        for future in admin.delete_topics(names, operation_timeout=TIMEOUT_S).values() if names else ():
+            future.result(TIMEOUT_S * 2)
+    except KafkaException as error:
+        raise explained(error, f"topics of {settings.kafka_topic_prefix} cannot be deleted") from None
+
+
 def describe_topics(settings: Settings) -> list[TopicSize]:
     """The topics that are there, with what they hold. Raises: SetupError where no broker answers."""
     from confluent_kafka import TopicPartition

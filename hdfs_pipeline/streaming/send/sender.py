@@ -1,5 +1,6 @@
 """What sends to Kafka: a producer that counts what arrives and what fails, and stays behind the consumers."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ MESSAGE_TIMEOUT_S: Final = 60.0  # until a message that no broker takes counts a
 _QUEUE: Final = 50_000  # messages on their way; the broker's 5 MiB a partition must hold them too
 _EVERY: Final = 1000  # messages between looks at the clock and at delivery reports
 _TELL_S: Final = 0.2
+_STATISTICS_MS: Final = 2000
 Headers = list[tuple[str, bytes]]
 Tell = Callable[[str], None]
 
@@ -36,6 +38,8 @@ class Report:
     rounds: int = 0
     interrupted: bool = False
     problems: list[str] = field(default_factory=list)
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    """From handing a message over to the brokers' word for it, of the last seconds: `p50`, `p99`."""
 
     @property
     def rate(self) -> float:
@@ -71,6 +75,8 @@ class Sender:
             queue_buffering_max_messages=_QUEUE,
             delivery_report_only_error=True,
             on_delivery=self._failed,
+            statistics_interval_ms=_STATISTICS_MS,
+            stats_cb=self._measured,
         )
         self._produce = self._producer.produce
         self._started = self._reported = time.monotonic()
@@ -129,6 +135,13 @@ class Sender:
             except self._refused as other:
                 error = other
         self._count(1, str(error))
+
+    def _measured(self, text: str) -> None:
+        """Take the latency from librdkafka's statistics: waiting to be sent, and then for the brokers' answer."""
+        busy = [each for each in json.loads(text).get("brokers", {}).values() if each["rtt"]["cnt"] > 0]
+        for share in ("p50", "p99") if busy else ():
+            micros = max(each["int_latency"][share] + each["rtt"][share] for each in busy)
+            self.report.latency_ms[share] = micros / 1000
 
     def _failed(self, error: Any, _message: Any) -> None:
         if error is not None:

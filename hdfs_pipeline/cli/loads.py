@@ -1,0 +1,193 @@
+"""Experiments on load: run them, run suites of them, and read what they tell."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hdfs_pipeline.cli import terminal
+from hdfs_pipeline.cli.homes import existing_home
+from hdfs_pipeline.cli.streaming import seconds_of
+from hdfs_pipeline.cli.terminal import Json
+from hdfs_pipeline.settings import PROJECT, Settings
+
+if TYPE_CHECKING:
+    from hdfs_pipeline.experiments.load.records import Record
+    from hdfs_pipeline.experiments.load.shapes import Load
+
+group = typer.Typer(
+    no_args_is_help=True, help="Experiments: how throughput, latency and lag change with producers and consumers."
+)
+Sample = Annotated[Path, typer.Option(help="Log file that blocks are sent from, over and over.")]
+_SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
+Names = Annotated[list[str] | None, typer.Argument(help="Names or ids of experiments; all by default.")]
+Status = Annotated[str, typer.Option(help="Only those that are running, completed or failed.")]
+
+
+@group.command("run")
+def run_command(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    *,
+    producers: Annotated[int, typer.Option(min=1, help="Producer processes.")] = 1,
+    consumers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic.")] = 3,
+    duration: Annotated[str, typer.Option(help="How long to measure, such as 30s or 10m.")] = "30s",
+    rate: Annotated[str, typer.Option(help="Records a second of each producer, or max.")] = "max",
+    payload: Annotated[str, typer.Option(help="blocks, web or app.")] = "blocks",
+    detector: Annotated[str, typer.Option(help="This detector alone; by default those that serve.")] = "",
+    sample: Sample = _SAMPLE,
+    as_json: Json = False,
+) -> None:
+    """Run producers and workers on topics of their own, and measure: warm up, measure, drain."""
+    from hdfs_pipeline.experiments.load.shapes import Load
+
+    settings = existing_home()
+    load = Load(name, producers, consumers, partitions, seconds_of(duration), _rate(rate), payload, detector)
+    record = _run(settings, [load], sample)[0]
+    _report(settings, [record], as_json)
+
+
+@group.command("suite")
+def suite_command(
+    suite: Annotated[str, typer.Argument(help="standard, extended, or a YAML file.")],
+    *,
+    duration: Annotated[str | None, typer.Option(help="How long to measure each, such as 30s or 10m.")] = None,
+    cooldown: Annotated[str, typer.Option(help="How long to rest between two.")] = "5s",
+    trials: Annotated[int, typer.Option(min=1, help="How often to run each.")] = 1,
+    sample: Sample = _SAMPLE,
+    as_json: Json = False,
+) -> None:
+    """Run a suite of experiments; what it has completed in the last day is not run again."""
+    from hdfs_pipeline.experiments.load.shapes import about_s, suite_named
+
+    settings = existing_home()
+    loads = suite_named(suite, None if duration is None else seconds_of(duration))
+    rest_s = seconds_of(cooldown)
+    wanted = [load for _ in range(trials) for load in loads]
+    done = _completed(settings, datetime.now(UTC) - timedelta(days=1))
+    left = []
+    for load in wanted:
+        if load in done:
+            done.remove(load)
+        else:
+            left.append(load)
+    terminal.say(
+        f"{len(wanted)} experiments, {len(wanted) - len(left)} of them completed before: about "
+        f"{about_s(left, 1, rest_s) / 60 if left else 0:.0f} minutes"
+    )
+    _run(settings, left, sample, rest_s)
+    mine = {load.name for load in loads}
+    _report(settings, [each for each in _known(settings) if each.name in mine and each.load in loads], as_json)
+
+
+@group.command("list")
+def list_command(names: Names = None, *, status: Status = "", as_json: Json = False) -> None:
+    """List experiments, the latest last."""
+    from rich.table import Table
+
+    records = _known(existing_home(), names or (), status)
+    if as_json:
+        terminal.print_json([record.to_json() for record in records])
+        return
+    table = Table("experiment", "load", "status", "started (UTC)", "measured on")
+    for record in records:
+        told = record.status + (f": {record.reason}" if record.reason else "")
+        host = f"{record.host.get('host')}, {record.host.get('cores')} cores, {record.host.get('broker')} broker"
+        table.add_row(record.experiment, record.load.told, told, f"{record.started_at:%Y-%m-%d %H:%M:%S}", host)
+    terminal.out.print(table)
+
+
+@group.command("report")
+def report_command(
+    names: Names = None,
+    *,
+    status: Status = "",
+    as_json: Json = False,
+) -> None:
+    """Compare experiments: throughput, latency, lag, what limited each, and what to do."""
+    settings = existing_home()
+    records = _known(settings, names or (), status)
+    _report(settings, records, as_json)
+
+
+def _run(settings: Settings, loads: "list[Load]", sample: Path, rest_s: float = 0.0) -> "list[Record]":
+    """Run experiments one after the other under a progress bar. A signal ends the one that runs, and all."""
+    from hdfs_pipeline.experiments.load.crew import Interrupted
+    from hdfs_pipeline.experiments.load.run import run_load
+    from hdfs_pipeline.processes.signals import stop_on_signals
+    from hdfs_pipeline.store.store import Store
+
+    store, done = Store.open(settings), list["Record"]()
+    with stop_on_signals() as stopped, terminal.steps() as progress:
+        for number, load in enumerate(loads):
+            bar = progress.add_task(load.name, total=1.0)
+
+            def say(what: str, share: float, bar: Any = bar, load: "Load" = load) -> None:
+                progress.update(bar, completed=share, description=f"{load.name} ({load.told}): {what}")
+
+            try:
+                done.append(run_load(store, settings, load, sample, stopped, say))
+            except Interrupted:
+                terminal.say(f"{load.name} was interrupted; it is marked as failed")
+                raise typer.Exit(130) from None
+            progress.update(bar, completed=1.0, description=f"{load.name} ({load.told}): completed")
+            if number + 1 < len(loads):
+                stopped.wait(rest_s)
+    return done
+
+
+def _known(settings: Settings, names: Any = (), status: str = "") -> "list[Record]":
+    from hdfs_pipeline.experiments.load.records import experiments
+    from hdfs_pipeline.store.store import Store
+
+    return experiments(Store.open(settings), names, status)
+
+
+def _completed(settings: Settings, since: datetime) -> "list[Load]":
+    return [each.load for each in _known(settings, (), "completed") if each.started_at >= since]
+
+
+def _report(settings: Settings, records: "list[Record]", as_json: bool) -> None:
+    from rich.table import Table
+
+    from hdfs_pipeline.experiments.load import findings
+    from hdfs_pipeline.experiments.load.records import figures_of
+    from hdfs_pipeline.store.store import Store
+
+    figures = figures_of(Store.open(settings), [record.experiment for record in records])
+    found = findings.sides(records, figures)
+    said, curve = findings.recommendation(found), findings.knee(found)
+    if as_json:
+        efficiencies = {each.name: findings.efficiency(each, found) for each in found}
+        terminal.print_json(
+            {
+                "experiments": [each.to_json() | {"efficiency": efficiencies[each.name]} for each in found],
+                "knee": curve.to_json() if curve else None,
+                "recommendation": said,
+            }
+        )
+        return
+    table = Table("experiment", "load", "trials", "sent/s", "read/s", "95 %", "p50 · p99 ms", "unread", "limited by")
+    for each in found:
+        interval = f"{each.low:,.0f} to {each.high:,.0f}" if len(each.trials) > 1 else "–"
+        ms = " · ".join("–" if value is None else f"{value:,.0f}" for value in (each.p50_ms, each.p99_ms))
+        table.add_row(
+            each.name, each.load.told, str(len(each.trials)), f"{each.sent_per_s:,.0f}", f"{each.read_per_s:,.0f}",
+            interval, ms, f"{each.unread:,.0f}", f"{each.limit}: {each.why}",
+        )  # fmt: skip
+    terminal.out.print(table)
+    for sentence in said:
+        terminal.say(sentence)
+
+
+def _rate(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate < 1e9:
+        raise typer.BadParameter(f"a rate of {text!r}: give records a second, or max")
+    return rate

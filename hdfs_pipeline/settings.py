@@ -290,6 +290,7 @@ class Settings(BaseSettings):
         7.0, gt=0, description="Days to keep Dagster's runs; the latest one of each asset stays."
     )
     history_failed_days: float = Field(30.0, gt=0, description="Days to keep Dagster's runs that failed.")
+    experiments_days: float = Field(180.0, gt=0, le=3660, description="Days to keep experiments on load.")
     alertmanager_url: str = Field(
         "",
         repr=False,  # passwords

@@ -184,6 +184,7 @@ KEPT = {
     "detectors/combinations.py": '"blocks"',
     "detectors/sgd.py": '"blocks"',
     "streaming/metrics.py": "blocks_closed",
+    "experiments/load/shapes.py": '"blocks"|"raw_logs"|"web_logs"|"app_logs"',  # what can be sent
     "scoring/mining.py": "blk_",  # ids that vary by their form, whoever writes them
     "scoring/plausibility.py": "part of the daemons",
     "serving/app.py": "namenode|applogs",

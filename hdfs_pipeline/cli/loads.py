@@ -10,7 +10,8 @@ from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.streaming import seconds_of
 from hdfs_pipeline.cli.terminal import Json
-from hdfs_pipeline.settings import PROJECT, Settings
+from hdfs_pipeline.experiments.load.shapes import SAMPLE
+from hdfs_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from hdfs_pipeline.experiments.load.records import Record
@@ -20,7 +21,6 @@ group = typer.Typer(
     no_args_is_help=True, help="Experiments: how throughput, latency and lag change with producers and consumers."
 )
 Sample = Annotated[Path, typer.Option(help="Log file that blocks are sent from, over and over.")]
-_SAMPLE = PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
 Names = Annotated[list[str] | None, typer.Argument(help="Names or ids of experiments; all by default.")]
 Status = Annotated[str, typer.Option(help="Only those that are running, completed or failed.")]
 
@@ -36,7 +36,7 @@ def run_command(
     rate: Annotated[str, typer.Option(help="Records a second of each producer, or max.")] = "max",
     payload: Annotated[str, typer.Option(help="blocks, web or app.")] = "blocks",
     detector: Annotated[str, typer.Option(help="This detector alone; by default those that serve.")] = "",
-    sample: Sample = _SAMPLE,
+    sample: Sample = SAMPLE,
     as_json: Json = False,
 ) -> None:
     """Run producers and workers on topics of their own, and measure: warm up, measure, drain."""
@@ -55,7 +55,7 @@ def suite_command(
     duration: Annotated[str | None, typer.Option(help="How long to measure each, such as 30s or 10m.")] = None,
     cooldown: Annotated[str, typer.Option(help="How long to rest between two.")] = "5s",
     trials: Annotated[int, typer.Option(min=1, help="How often to run each.")] = 1,
-    sample: Sample = _SAMPLE,
+    sample: Sample = SAMPLE,
     as_json: Json = False,
 ) -> None:
     """Run a suite of experiments; what it has completed in the last day is not run again."""
@@ -103,12 +103,20 @@ def report_command(
     names: Names = None,
     *,
     status: Status = "",
+    html: Annotated[Path | None, typer.Option(help="Write the report with its pictures to this file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare experiments: throughput, latency, lag, what limited each, and what to do."""
     settings = existing_home()
     records = _known(settings, names or (), status)
     _report(settings, records, as_json)
+    if html is not None:
+        from hdfs_pipeline.experiments.load.page import write_report
+        from hdfs_pipeline.store.store import Store
+
+        written = write_report(Store.open(settings), records, html)
+        if not as_json:
+            terminal.say(f"report: {written}")
 
 
 def _run(settings: Settings, loads: "list[Load]", sample: Path, rest_s: float = 0.0) -> "list[Record]":
@@ -151,25 +159,15 @@ def _completed(settings: Settings, since: datetime) -> "list[Load]":
 def _report(settings: Settings, records: "list[Record]", as_json: bool) -> None:
     from rich.table import Table
 
-    from hdfs_pipeline.experiments.load import findings
-    from hdfs_pipeline.experiments.load.records import figures_of
+    from hdfs_pipeline.experiments.load.page import compared
     from hdfs_pipeline.store.store import Store
 
-    figures = figures_of(Store.open(settings), [record.experiment for record in records])
-    found = findings.sides(records, figures)
-    said, curve = findings.recommendation(found), findings.knee(found)
+    found = compared(Store.open(settings), records)
     if as_json:
-        efficiencies = {each.name: findings.efficiency(each, found) for each in found}
-        terminal.print_json(
-            {
-                "experiments": [each.to_json() | {"efficiency": efficiencies[each.name]} for each in found],
-                "knee": curve.to_json() if curve else None,
-                "recommendation": said,
-            }
-        )
+        terminal.print_json(found.to_json())
         return
     table = Table("experiment", "load", "trials", "sent/s", "read/s", "95 %", "p50 · p99 ms", "unread", "limited by")
-    for each in found:
+    for each in found.sides:
         interval = f"{each.low:,.0f} to {each.high:,.0f}" if len(each.trials) > 1 else "–"
         ms = " · ".join("–" if value is None else f"{value:,.0f}" for value in (each.p50_ms, each.p99_ms))
         table.add_row(
@@ -177,7 +175,7 @@ def _report(settings: Settings, records: "list[Record]", as_json: bool) -> None:
             interval, ms, f"{each.unread:,.0f}", f"{each.limit}: {each.why}",
         )  # fmt: skip
     terminal.out.print(table)
-    for sentence in said:
+    for sentence in found.recommendation:
         terminal.say(sentence)
 
 

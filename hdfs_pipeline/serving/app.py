@@ -17,6 +17,7 @@ from hdfs_pipeline.serving.home import Home
 from hdfs_pipeline.serving.live import Live
 from hdfs_pipeline.serving.pages import applogs as applogs_pages
 from hdfs_pipeline.serving.pages import docs, feed, groups, now, signing
+from hdfs_pipeline.serving.pages import experiments as experiment_pages
 from hdfs_pipeline.serving.pages import incidents as incident_pages
 from hdfs_pipeline.serving.pages import items as item_pages
 from hdfs_pipeline.serving.pages import logs as log_pages
@@ -29,6 +30,7 @@ from hdfs_pipeline.serving.problems import DOCUMENTED, tell_problems
 from hdfs_pipeline.serving.routes import (
     anomalies,
     applogs,
+    experiments,
     incidents,
     items,
     jobs,
@@ -95,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
         logs.router,
         web.router,
         applogs.router,
+        experiments.router,
         *items.of_domains,
     ):
         app.include_router(router)
@@ -108,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         web_pages,
         applogs_pages,
         model_pages,
+        experiment_pages,
         log_pages,
         system_pages,
         docs,

@@ -10,9 +10,11 @@ from hdfs_pipeline.store.store import Store
 
 WEB: Final = "web"
 APPLOGS: Final = "applogs"
+EXPERIMENTS: Final = "experiments"
 _THERE: Final = {
     WEB: "EXISTS (FROM requests) OR EXISTS (FROM request_windows)",
     APPLOGS: "EXISTS (FROM app_logs)",
+    EXPERIMENTS: "EXISTS (FROM experiments)",
 }
 """SQL that says whether there is anything of a section."""
 _PATIENCE_S: Final = 1.0

@@ -1,11 +1,13 @@
 """What the store takes and keeps: its file, its tables, how long rows stay, and what is free on its disk."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from hdfs_pipeline.domains import all_domains
+from hdfs_pipeline.domains.contract import Retention
 from hdfs_pipeline.settings import Settings
+from hdfs_pipeline.store.experiments import forget_experiments, left_running, old_experiments
 from hdfs_pipeline.store.schema import TABLES
 from hdfs_pipeline.store.store import Connection, Store
 
@@ -27,9 +29,7 @@ def store_facts(store: Store, settings: Settings, *, now: datetime | None = None
     with store.read() as con:
         facts = dict(con.execute("SELECT key, value FROM meta").fetchall())
         tables = _tables(con)
-        kept = [
-            each for domain in all_domains() for each in domain.retention(store, settings, now or datetime.now(UTC))
-        ]
+        kept = _retention(store, settings, now or datetime.now(UTC))
     return {
         "path": str(path),
         "bytes": path.stat().st_size + (log.stat().st_size if log.is_file() else 0),
@@ -41,14 +41,26 @@ def store_facts(store: Store, settings: Settings, *, now: datetime | None = None
 
 
 def prune(store: Store, settings: Settings) -> int:
-    """Delete what is older than the retention of every domain says; how many rows went.
+    """Delete what is older than the retention of every domain, and of experiments, says; how many rows went.
 
-    Raises: SetupError while the store is busy.
+    Experiments on load that were killed are marked as failed. Raises: SetupError while the store is busy.
     """
     if not store.path.exists():
         return 0
     now = datetime.now(UTC)
-    return sum(domain.prune(store, settings, now) for domain in all_domains())
+    left_running(store, now)
+    gone = sum(domain.prune(store, settings, now) for domain in all_domains())
+    return gone + forget_experiments(store, now - timedelta(days=settings.experiments_days))
+
+
+def _retention(store: Store, settings: Settings, now: datetime) -> list[Retention]:
+    """What is kept for some days: of every domain, and experiments on load with what was measured of them."""
+    days = settings.experiments_days
+    old = old_experiments(store, now - timedelta(days=days))
+    return [
+        *(each for domain in all_domains() for each in domain.retention(store, settings, now)),
+        *(Retention(table, "experiments_days", days, rows) for table, rows in old.items()),
+    ]
 
 
 def _tables(con: Connection) -> list[dict[str, Any]]:

@@ -1,14 +1,18 @@
 """What the store takes and keeps, and who is polled."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from hdfs_pipeline.domains.namenode.raw import forget_raw
 from hdfs_pipeline.domains.namenode.watch import forget_state
+from hdfs_pipeline.store.experiments import left_running
 from hdfs_pipeline.store.schema import SCHEMA_VERSION, TABLES
-from hdfs_pipeline.verdicts.housekeeping import collectors_of, store_facts
+from hdfs_pipeline.store.store import Store
+from hdfs_pipeline.verdicts.housekeeping import collectors_of, prune, store_facts
 from hdfs_pipeline_tests.homes import Home
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -96,3 +100,72 @@ def test_a_home_without_a_store_has_neither(new_home: Any) -> None:
     assert collectors_of(home.store, home.settings) == []
     found = store_facts(home.store, home.settings)
     assert (found["bytes"], found["schema_version"], found["tables"], found["retention"]) == (0, None, [], [])
+
+
+MEASURED = ("experiments", "performance_metrics", "consumer_lag")
+
+
+@pytest.fixture
+def measured(home: Home) -> Home:
+    """A home with experiments on load that began 0, 1, …, 9 days ago; none has ended."""
+    with home.store.write() as con:
+        con.execute(
+            """INSERT INTO experiments BY NAME SELECT 'e' || n AS experiment, 'e' AS name, 'running' AS status,
+            '' AS reason, '{"name": "e", "duration_s": 90000}'::JSON AS load, '{}'::JSON AS host,
+            now() - to_days(n::INTEGER) AS started_at FROM range(10) t(n)"""
+        )
+        for table, columns in (
+            ("performance_metrics", "'worker' AS component, 'w1' AS component_id, 'cores' AS metric, 1 AS value"),
+            ("consumer_lag", "'g' AS consumer, 0 AS part, 1 AS current_offset, 3 AS end_offset, 2 AS lag"),
+        ):
+            con.execute(
+                f"""INSERT INTO {table} BY NAME SELECT experiment, {columns}, started_at + to_seconds(n) AS measured_at
+                FROM experiments, range(3) t(n)"""
+            )
+    return home
+
+
+def rows(home: Home) -> dict[str, int]:
+    tables = store_facts(home.store, home.settings)["tables"]
+    return {table["name"]: table["rows"] for table in tables if table["name"] in MEASURED}
+
+
+def test_old_experiments_go_with_all_that_was_measured_of_them(measured: Home) -> None:
+    home = measured
+    assert prune(home.store, home.settings) == 0 and rows(home)["experiments"] == 10  # they stay for 180 days
+    settings = home.settings.model_copy(update={"experiments_days": 6.5})
+    kept = {each["table"]: each for each in store_facts(home.store, settings)["retention"]}
+    told = {table: (kept[table]["setting"], kept[table]["days"], kept[table]["rows"]) for table in MEASURED}
+    assert told == {
+        "experiments": ("experiments_days", 6.5, 3),
+        "performance_metrics": ("experiments_days", 6.5, 9),
+        "consumer_lag": ("experiments_days", 6.5, 9),
+    }
+    assert prune(home.store, settings) == 21
+    assert rows(home) == {"experiments": 7, "performance_metrics": 21, "consumer_lag": 21}
+    with home.store.read() as con:
+        left = con.execute("SELECT DISTINCT experiment FROM consumer_lag ORDER BY experiment").fetchall()
+    assert [name for (name,) in left] == [f"e{n}" for n in range(7)]
+    assert prune(home.store, settings) == 0
+
+
+def test_an_experiment_that_did_not_end_is_marked_as_failed(measured: Home) -> None:
+    """They measure for 25 hours: what began two days ago cannot run any more, what began a day ago can."""
+    prune(measured.store, measured.settings)
+    with measured.store.read() as con:
+        found = con.execute("SELECT experiment, status, reason, ended_at FROM experiments ORDER BY experiment")
+        by_name = {name: (status, reason, ended) for name, status, reason, ended in found.fetchall()}
+    assert all(by_name[name] == ("running", "", None) for name in ("e0", "e1"))
+    for n in range(2, 10):
+        status, reason, ended = by_name[f"e{n}"]
+        assert status == "failed" and "killed" in reason and ended is not None
+    assert left_running(measured.store, datetime.now(UTC)) == 0
+
+
+def test_backup_and_export_hold_experiments(measured: Home, tmp_path: Path) -> None:
+    measured.store.backup(tmp_path / "copy.duckdb")
+    copy = Home(measured.settings, Store(tmp_path / "copy.duckdb"))
+    with copy.store.read() as con:
+        counts = {table: con.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0] for table in MEASURED}
+    files = measured.store.export(tmp_path / "files", tables=MEASURED)
+    assert counts == rows(measured) == {name: pq.read_table(file).num_rows for name, file in files.items()}

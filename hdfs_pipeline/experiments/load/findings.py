@@ -13,7 +13,7 @@ from hdfs_pipeline.experiments.load.shapes import Load
 Figures = Mapping[tuple[str, str, str], float]
 _BUSY: Final = 0.9  # share of a machine's cores, or of one core, from which on it is the limit
 _BEHIND: Final = 0.02  # share of what is sent that may stay unread while workers keep up
-_LEAST_SHAPES: Final = 3  # numbers of consumers that a curve of scaling needs
+_LEAST_SHAPES: Final = 4  # numbers of consumers: three would fit exactly, and tell nothing of how sure they are
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def _side(load: Load, records: list[Record], figures: list[Figures]) -> Side:
     machine = float(records[0].host.get("cores") or 1)
     used, sampling = mean("cores_used") or 0.0, mean("cores_of_sampling") or 0.0
     sent, unread = mean("sent_per_s") or 0.0, (mean("unread_at_end") or 0.0) - (mean("unread_at_begin") or 0.0)
-    limit, why = _limit(load, machine, used + sampling, busiest, sent, unread / (mean("seconds") or 1.0))
+    busy = mean("cores_busy") or used + sampling
+    limit, why = _limit(load, machine, busy, busiest, sent, unread / (mean("seconds") or 1.0))
     return Side(
         load.name, load, [each.experiment for each in records], sent, float(np.mean(read)), low, high,
         mean("latency_p50_ms"), mean("latency_p95_ms"), mean("latency_p99_ms"), mean("unread_at_end") or 0.0,
@@ -144,15 +145,18 @@ def _alike(load: Load) -> tuple[Any, ...]:
 
 
 def knee(found: Sequence[Side]) -> Knee | None:
-    """The curve of what is read over the number of consumers; None with less than three numbers of them.
+    """The curve of what is read over the number of consumers; None with less than four numbers of them.
 
-    Of several loads with as many consumers the one that read most counts.
+    It goes over loads of one payload, rate, detector and duration, of which there are most numbers. Of several loads
+    with as many consumers the one that read most counts.
     """
     from scipy.optimize import curve_fit
 
-    best: dict[int, float] = {}
+    alike: defaultdict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
     for side in found:
-        best[side.load.consumers] = max(best.get(side.load.consumers, 0.0), side.read_per_s)
+        own, consumers = alike[_alike(side.load)], side.load.consumers
+        own[consumers] = max(own.get(consumers, 0.0), side.read_per_s)
+    best = max(alike.values(), key=len, default={})
     if len(best) < _LEAST_SHAPES:
         return None
     number, read = np.array(sorted(best), np.float64), np.array([best[each] for each in sorted(best)])

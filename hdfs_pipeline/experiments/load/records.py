@@ -3,13 +3,14 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
 from hdfs_pipeline.errors import UsageError
 from hdfs_pipeline.experiments.load.shapes import Load
+from hdfs_pipeline.store.experiments import left_running
 from hdfs_pipeline.store.store import Store, publish_into
 
 STATUSES = ("running", "completed", "failed")
@@ -38,8 +39,9 @@ class Record:
 
 
 def begun(store: Store, load: Load, host: dict[str, Any]) -> Record:
-    """A new row of an experiment that runs from now on."""
+    """A new row of an experiment that runs from now on. Those that were killed long ago are marked as failed."""
     now = datetime.now(UTC)
+    left_running(store, now)
     record = Record(f"{load.name}.{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}", load, "running", "", host, now)
     with store.write() as con:
         con.execute(
@@ -124,33 +126,3 @@ def lag_over_time(store: Store, experiment: str) -> list[tuple[int, datetime, in
             [experiment],
         ).fetchall()
     return [(int(part), time, int(lag)) for part, time, lag in rows]
-
-
-def forget(store: Store, before: datetime, *, dry_run: bool = False) -> int:
-    """Delete experiments that began before a time, with all that was measured; how many. `dry_run` only counts."""
-    with store.read() as con:
-        ((rows,),) = con.execute("SELECT count(*) FROM experiments WHERE started_at < ?", [before]).fetchall()
-    if dry_run or not rows:
-        return int(rows)
-    with store.write() as con:
-        old = "experiment IN (SELECT experiment FROM experiments WHERE started_at < ?)"
-        for table in ("performance_metrics", "consumer_lag"):
-            con.execute(f"DELETE FROM {table} WHERE {old}", [before])
-        con.execute("DELETE FROM experiments WHERE started_at < ?", [before])
-    return int(rows)
-
-
-def left_running(store: Store, now: datetime, limit: timedelta) -> int:
-    """Mark experiments as failed that began so long ago that nothing of them can run any more; how many."""
-    with store.read() as con:
-        old = con.execute(
-            "SELECT experiment FROM experiments WHERE status = 'running' AND started_at < ?", [now - limit]
-        ).fetchall()
-    if old:
-        with store.write() as con:
-            con.execute(
-                "UPDATE experiments SET status = 'failed', reason = 'its process was killed', ended_at = $now "
-                "WHERE list_contains($old, experiment) AND status = 'running'",
-                {"now": now, "old": [each for (each,) in old]},
-            )
-    return len(old)

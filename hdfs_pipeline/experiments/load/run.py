@@ -41,8 +41,8 @@ def run_load(
 ) -> Record:
     """Run an experiment with the models of the home, on the broker of the settings or an embedded one of its own.
 
-    Topics and consumer group are its own, and go with it. `sample` are the log files that `blocks` are sent from. The
-    row in `experiments` says whether it is running, completed or failed. Raises: NotTrainedError without models;
+    Topics and consumer group are its own, and go with it. `sample` is the log file that is sent, if the payload is one.
+    The row in `experiments` says whether it is running, completed or failed. Raises: NotTrainedError without models;
     SetupError where a process fails, or the broker; Interrupted where `stopped` was set. The row then says so.
     """
     if not settings.models.is_dir():
@@ -52,7 +52,9 @@ def run_load(
         with tempfile.TemporaryDirectory(prefix="experiment.") as folder:
             measured = _run(settings, load, record, sample, Path(folder), stopped, say)
     except BaseException as error:
-        why = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else str(error) or repr(error)
+        # What is no Exception interrupts: Ctrl-C, or Dagster's page where a person ends the run.
+        interrupted = isinstance(error, Interrupted) or not isinstance(error, Exception)
+        why = "interrupted" if interrupted else str(error) or repr(error)
         with suppress(PipelineError):
             ended(store, record, "failed", why)
         raise
@@ -145,6 +147,7 @@ def _produced(load: Load, sample: Path, number: int) -> list[str]:
 def _measured(
     load: Load, crew: Crew, sampler: Sampler, say: Say
 ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    crew.wait(lambda: any(place.end for place in sampler.places()), _START_S, "the first records")
     began = time.monotonic()
     whole = WARM_S + load.duration_s
     while (over := time.monotonic() - began) < WARM_S:
@@ -200,6 +203,7 @@ def _figures(samples: list[Sample], drained: Sample, cost_s: float) -> list[tupl
         "drain_s": drained.at - last.at,
         "verdicts_per_s": told / seconds,
         "cores_used": sum(cores.values()),
+        "cores_busy": (last.busy_s - first.busy_s) / seconds,
         "cores_of_sampling": cost_s / seconds,
     }
     ms = percentiles(first, last, (0.5, 0.95, 0.99))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
+import psutil
 
 from hdfs_pipeline.experiments.load.crew import Crew
 from hdfs_pipeline.settings import Settings
@@ -52,6 +53,8 @@ class Sample:
     cpu_s: dict[str, float]
     """Seconds of CPU since its start, by process."""
     rss: dict[str, int]
+    busy_s: float = 0.0
+    """Seconds of CPU that all cores of the machine have worked, for whomever."""
 
     @property
     def sent(self) -> int:
@@ -91,9 +94,10 @@ class Sampler:
         sample = Sample(
             at,
             workers,
-            self._places(),
+            self.places(),
             {name: cpu for name, (cpu, _) in used.items()},
             {name: rss for name, (_, rss) in used.items()},
+            _busy_s(),
         )
         self.cost_s += time.process_time() - began
         return sample
@@ -121,7 +125,7 @@ class Sampler:
                     sums[sample.name] += sample.value
         return Worker(sums[_MESSAGES], sums[_VERDICTS], sums[_LAG], latencies)
 
-    def _places(self) -> list[Place]:
+    def places(self) -> list[Place]:
         """Where the partitions of the topic end, and up to where the group has committed."""
         from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
         from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -142,6 +146,11 @@ class Sampler:
         except KafkaException as error:
             raise explained(error, f"the offsets of {name}", settings=self.settings) from None
         return [Place(each.partition, max(each.offset, 0), end[each.partition]) for each in committed]
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 def percentiles(first: Sample, last: Sample, shares: Iterable[float]) -> list[float | None]:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from hdfs_pipeline.errors import DataError, UsageError
+from hdfs_pipeline.settings import PROJECT
 
-WARM_S: Final = 12.0
+WARM_S: Final = 10.0
 """Seconds that producers run before anything is measured: compiling, the first assignment."""
 AROUND_S: Final = 45.0
 """About so many seconds an experiment takes beside warming up and measuring: starts, draining, ends."""
+SAMPLE: Final = PROJECT / "data" / "sample" / "hdfs_v1" / "HDFS.log.gz"
+"""The log file that is sent over and over, unless another is named."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _MOST: Final = 64  # processes of a kind
 
@@ -25,8 +28,10 @@ class Payload:
     flat_out: tuple[str, ...]
 
 
+LOGS: Final = "blocks"
+"""The payload that is a log file."""
 PAYLOADS: Final[Mapping[str, Payload]] = {
-    "blocks": Payload("raw_logs", ("raw", "{sample}", "--loop", "--fresh", "--rate", "{rate}"),
+    LOGS: Payload("raw_logs", ("raw", "{sample}", "--loop", "--fresh", "--rate", "{rate}"),
                       ("raw", "{sample}", "--loop", "--fresh")),
     "web": Payload("web_logs", ("web", "--anomalies", "all", "--seed", "{seed}", "--rate", "{rate}"),
                    ("web", "--seed", "{seed}", "--rate", "20000", "--training", "1000000000")),
@@ -48,7 +53,7 @@ class Load:
     partitions: int = 3
     duration_s: float = 30.0
     rate: float = 0.0
-    payload: str = "blocks"
+    payload: str = LOGS
     detector: str = ""
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from hdfs_pipeline.scoring.labels import WORDS
 from hdfs_pipeline.serving.cache import FRESH_S
 from hdfs_pipeline.serving.home import COOKIE, Home
 from hdfs_pipeline.serving.problems import Problem
-from hdfs_pipeline.serving.sections import APPLOGS, WEB
+from hdfs_pipeline.serving.sections import APPLOGS, EXPERIMENTS, WEB
 from hdfs_pipeline.shown import plain
 from hdfs_pipeline.verdicts.lacks import duration
 from hdfs_pipeline.verdicts.listing import counted
@@ -44,6 +44,7 @@ NAVIGATION: Final = (
     Page("/web", "Web", WEB),
     Page("/applogs", "Applications", APPLOGS),
     Page("/models", "Models"),
+    Page("/experiments", "Experiments", EXPERIMENTS),
     Page("/logs", "Logs"),
     Page("/system", "System"),
     Page("/docs", "API"),

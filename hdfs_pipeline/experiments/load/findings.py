@@ -61,12 +61,12 @@ class Knee:
 
 
 def sides(records: Sequence[Record], figures: Mapping[str, Figures]) -> list[Side]:
-    """The completed experiments by their load, in the order of their first trial."""
-    grouped: dict[Load, list[Record]] = defaultdict(list)
+    """The completed experiments by load, machine and broker, in the order of their first trial."""
+    grouped: defaultdict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
         if record.status == "completed":
-            grouped[record.load].append(record)
-    return [_side(load, own, [figures[each.experiment] for each in own]) for load, own in grouped.items()]
+            grouped[record.load, *(record.host.get(name) for name in ("host", "cores", "broker"))].append(record)
+    return [_side(own[0].load, own, [figures[each.experiment] for each in own]) for own in grouped.values()]
 
 
 def _side(load: Load, records: list[Record], figures: list[Figures]) -> Side:

@@ -55,6 +55,16 @@ def test_trials_are_a_mean_with_an_interval() -> None:
     assert (alone.low, alone.high) == (-np.inf, np.inf)
 
 
+def test_trials_on_another_broker_are_another_side() -> None:
+    load = Load("a")
+    records = [
+        Record(f"a.{broker}", load, "completed", "", {"cores": 2, "broker": broker}, NOW, NOW)
+        for broker in ("embedded", "kafka:9092", "embedded")
+    ]
+    found = sides(records, {record.experiment: figures(1.0) for record in records})
+    assert [len(side.trials) for side in found] == [2, 1]
+
+
 def test_only_what_is_completed_counts() -> None:
     record = Record("a.1", Load("a"), "failed", "it broke", {"cores": 2}, NOW, NOW)
     assert sides([record], {"a.1": {}}) == []

@@ -10,6 +10,7 @@ from hdfs_pipeline.cli import terminal
 from hdfs_pipeline.cli.homes import existing_home
 from hdfs_pipeline.cli.streaming import seconds_of
 from hdfs_pipeline.cli.terminal import Json
+from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.experiments.load.shapes import SAMPLE
 from hdfs_pipeline.settings import Settings
 
@@ -65,16 +66,17 @@ def suite_command(
     loads = suite_named(suite, None if duration is None else seconds_of(duration))
     rest_s = seconds_of(cooldown)
     wanted = [load for _ in range(trials) for load in loads]
-    done = _completed(settings, datetime.now(UTC) - timedelta(days=1))
+    done = _completed(settings)
     left = []
     for load in wanted:
         if load in done:
             done.remove(load)
         else:
             left.append(load)
-    terminal.say(
+    terminal.err.print(
         f"{len(wanted)} experiments, {len(wanted) - len(left)} of them completed before: about "
-        f"{about_s(left, 1, rest_s) / 60 if left else 0:.0f} minutes"
+        f"{about_s(left, 1, rest_s) / 60 if left else 0:.0f} minutes",
+        highlight=False,
     )
     _run(settings, left, sample, rest_s)
     mine = {load.name for load in loads}
@@ -120,7 +122,10 @@ def report_command(
 
 
 def _run(settings: Settings, loads: "list[Load]", sample: Path, rest_s: float = 0.0) -> "list[Record]":
-    """Run experiments one after the other under a progress bar. A signal ends the one that runs, and all."""
+    """Run experiments one after the other under a progress bar; those that are completed.
+
+    A signal ends the one that runs, and all. Of several, one that fails does not keep the others from running.
+    """
     from hdfs_pipeline.experiments.load.crew import Interrupted
     from hdfs_pipeline.experiments.load.run import run_load
     from hdfs_pipeline.processes.signals import stop_on_signals
@@ -136,10 +141,16 @@ def _run(settings: Settings, loads: "list[Load]", sample: Path, rest_s: float = 
 
             try:
                 done.append(run_load(store, settings, load, sample, stopped, say))
+                told = "completed"
             except Interrupted:
-                terminal.say(f"{load.name} was interrupted; it is marked as failed")
+                terminal.err.print(f"{load.name} was interrupted; it is marked as failed", highlight=False)
                 raise typer.Exit(130) from None
-            progress.update(bar, completed=1.0, description=f"{load.name} ({load.told}): completed")
+            except SetupError as error:
+                if len(loads) == 1:
+                    raise
+                told = "failed"
+                terminal.err.print(f"{load.name} failed: {error}", markup=False, highlight=False)
+            progress.update(bar, completed=1.0, description=f"{load.name} ({load.told}): {told}")
             if number + 1 < len(loads):
                 stopped.wait(rest_s)
     return done
@@ -152,8 +163,12 @@ def _known(settings: Settings, names: Any = (), status: str = "") -> "list[Recor
     return experiments(Store.open(settings), names, status)
 
 
-def _completed(settings: Settings, since: datetime) -> "list[Load]":
-    return [each.load for each in _known(settings, (), "completed") if each.started_at >= since]
+def _completed(settings: Settings) -> "list[Load]":
+    """What was completed in the last day on this machine and broker."""
+    from hdfs_pipeline.experiments.load.run import host_of
+
+    host, since = host_of(settings), datetime.now(UTC) - timedelta(days=1)
+    return [each.load for each in _known(settings, (), "completed") if each.started_at >= since and each.host == host]
 
 
 def _report(settings: Settings, records: "list[Record]", as_json: bool) -> None:

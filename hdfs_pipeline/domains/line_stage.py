@@ -20,9 +20,11 @@ from hdfs_pipeline.domains.voice import Place, Told
 from hdfs_pipeline.scoring.features import FeatureMatrix
 from hdfs_pipeline.settings import Settings
 from hdfs_pipeline.sources.halves import by_halves
+from hdfs_pipeline.sources.kafka import is_embedded
 from hdfs_pipeline.sources.wire import Verdict
 
 _AGAIN: Final = 100_000  # messages that a start reads again at most beyond those that it must
+_AGAIN_EMBEDDED: Final = 8_000  # where the embedded broker holds no more, and its senders wait for what is committed
 PART: Final = "part"
 """The column of a record's partition, beside its `position`, which is the offset."""
 
@@ -44,6 +46,7 @@ class RecordStage(ABC):
         self.group = domain.group(settings, self.topic)
         self._settings, self._domain, self._lines, self._panel = settings, domain, lines, panel
         self._sender = Sender(outbox, figures)
+        self._again = _AGAIN_EMBEDDED if is_embedded(settings) else _AGAIN
         self._life = ""
         self._judged: dict[int, int] = {}  # by partition: offset up to which a predecessor has told all
         self._notes: dict[int, dict[int, int]] = {}  # by partition and floor: up to where all was told then
@@ -144,7 +147,7 @@ class RecordStage(ABC):
         must, whole = self.needed()
         floors = positions.copy()
         for part, offset in whole.items():
-            least = positions[part] - _AGAIN // len(whole)
+            least = positions[part] - self._again // len(whole)
             floors[part] = min(must.get(part, positions[part]), max(offset, least), positions[part])
             told = max(int(positions[part]), self._judged.get(part, 0))
             self._notes.setdefault(part, {}).setdefault(int(floors[part]), told)

@@ -86,18 +86,13 @@ def suite_command(
 @group.command("list")
 def list_command(names: Names = None, *, status: Status = "", as_json: Json = False) -> None:
     """List experiments, the latest last."""
-    from rich.table import Table
+    from hdfs_pipeline.cli.tables.loads import experiments_table
 
     records = _known(existing_home(), names or (), status)
     if as_json:
         terminal.print_json([record.to_json() for record in records])
         return
-    table = Table("experiment", "load", "status", "started (UTC)", "measured on")
-    for record in records:
-        told = record.status + (f": {record.reason}" if record.reason else "")
-        host = f"{record.host.get('host')}, {record.host.get('cores')} cores, {record.host.get('broker')} broker"
-        table.add_row(record.experiment, record.load.told, told, f"{record.started_at:%Y-%m-%d %H:%M:%S}", host)
-    terminal.out.print(table)
+    terminal.out.print(experiments_table(records))
 
 
 @group.command("report")
@@ -172,8 +167,7 @@ def _completed(settings: Settings) -> "list[Load]":
 
 
 def _report(settings: Settings, records: "list[Record]", as_json: bool) -> None:
-    from rich.table import Table
-
+    from hdfs_pipeline.cli.tables.loads import sides_table
     from hdfs_pipeline.experiments.load.page import compared
     from hdfs_pipeline.store.store import Store
 
@@ -181,15 +175,7 @@ def _report(settings: Settings, records: "list[Record]", as_json: bool) -> None:
     if as_json:
         terminal.print_json(found.to_json())
         return
-    table = Table("experiment", "load", "trials", "sent/s", "read/s", "95 %", "p50 · p99 ms", "unread", "limited by")
-    for each in found.sides:
-        interval = f"{each.low:,.0f} to {each.high:,.0f}" if len(each.trials) > 1 else "–"
-        ms = " · ".join("–" if value is None else f"{value:,.0f}" for value in (each.p50_ms, each.p99_ms))
-        table.add_row(
-            each.name, each.load.told, str(len(each.trials)), f"{each.sent_per_s:,.0f}", f"{each.read_per_s:,.0f}",
-            interval, ms, f"{each.unread:,.0f}", f"{each.limit}: {each.why}",
-        )  # fmt: skip
-    terminal.out.print(table)
+    terminal.out.print(sides_table(found.sides))
     for sentence in found.recommendation:
         terminal.say(sentence)
 

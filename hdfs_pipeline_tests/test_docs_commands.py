@@ -212,7 +212,9 @@ def with_home(world: World, home: Path) -> None:
     shutil.copytree(home, world.folder / "data", dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db"))
 
 
-@pytest.mark.parametrize("page", ["docs/feedback.md", "docs/backtest.md", "docs/status.md", "docs/api.md"])
+@pytest.mark.parametrize(
+    "page", [f"docs/{name}.md" for name in ("feedback", "backtest", "status", "api", "experiments")]
+)
 def test_pages_on_the_home_of_the_demo(world: World, of_2008: Path, page: str) -> None:
     with_home(world, of_2008)
     for line in runnable(page):
@@ -306,6 +308,7 @@ def test_verdicts_and_the_readme(world: World, of_today: Path) -> None:
 RUN = {"README.md", *(f"docs/{name}.md" for name in ("verdicts", "compare", "feedback", "backtest", "drift", "status"))}
 RUN |= {"docs/streaming.md", "docs/namenode.md", "docs/namenode-models.md", "data/sample/namenode/README.md"}
 RUN |= {"docs/daemons.md", "docs/hdfs-state.md", "docs/api.md", "docs/weblogs.md", "docs/applogs.md"}
+RUN |= {"docs/experiments.md"}
 
 
 @pytest.mark.parametrize("page", [str(page.relative_to(PROJECT)) for page in PAGES])

@@ -195,6 +195,7 @@ def test_alerts_that_go_on_are_held_while_it_follows(new_home: Callable[..., Hom
             wait_for(lambda: not alerts(url), 15)
 
 
+@pytest.mark.slow
 def test_killed_before_it_heard_the_answer_it_sends_the_same_again_and_nothing_else_twice(
     patient: Home, receiver: Receiver, tmp_path: Path
 ) -> None:

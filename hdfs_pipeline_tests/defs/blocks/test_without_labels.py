@@ -21,6 +21,7 @@ def unlabelled(excerpt: tuple[Path, Path], tmp_path_factory: pytest.TempPathFact
     return settings
 
 
+@pytest.mark.slow
 def test_detectors_learn_from_the_rules_and_the_champion_serves(unlabelled: Settings) -> None:
     with Store.open(unlabelled).read() as con:
         models = con.execute("SELECT DISTINCT detector FROM models ORDER BY 1").fetchall()

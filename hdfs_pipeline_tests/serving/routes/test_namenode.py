@@ -89,6 +89,7 @@ def test_a_training_is_a_job_whose_model_serves(asking: TestClient, trained: dic
     assert status["detectors"][MAIN]["facts"]["losses"] == result["losses"]
 
 
+@pytest.mark.slow
 def test_a_training_that_cannot_be_says_why(asking: TestClient, trained: dict[str, Any]) -> None:
     begun = asking.post("/api/model/train", json=QUIET | {"to_ts": iso(STORM.start - 185)})
     failed = ended(asking, begun.json()["url"])

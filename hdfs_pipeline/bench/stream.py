@@ -8,7 +8,6 @@ this time goes.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from hdfs_pipeline.domains import domain_named
 from hdfs_pipeline.domains.course import PARTS
 from hdfs_pipeline.errors import NotTrainedError, SetupError
 from hdfs_pipeline.processes.ports import free_port
+from hdfs_pipeline.scoring.models import copy_models
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, is_embedded
 
@@ -134,10 +134,7 @@ def bench_stream(
 
 def _prepare(settings: Settings, folder: Path, topic: str, producer: tuple[str, ...], latency_rate: int) -> _Bench:
     home = folder / "home"
-    shutil.copytree(settings.models, home / "models")
-    for catalogues in (settings.catalogues, settings.app_catalogues):
-        if catalogues.is_dir():
-            shutil.copytree(catalogues, home / catalogues.name)
+    copy_models(settings, home)
     port = free_port()
     env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
     env |= {f"{PREFIX}HOME": str(home), f"{PREFIX}METRICS_PORT": str(port), f"{PREFIX}STREAM_REPORT_S": str(_REPORT_S)}

@@ -9,7 +9,6 @@ started.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +20,8 @@ from typing import Final
 
 import psutil
 
-from hdfs_pipeline.processes import guard
 from hdfs_pipeline.processes.guard import signalled
+from hdfs_pipeline.processes.guarded import Guarded
 
 Say = Callable[[str, str], None]
 """Takes the name of a process and a line of its output, or a line about it. Called from several threads."""
@@ -83,18 +82,14 @@ def supervise(processes: Iterable[Process], stopped: Event, say: Say) -> int:
     The exit code is 1 if a process with `once` failed, else 0. All processes have ended when this returns; those that
     others need end last.
     """
-    guarding = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, text=True, start_new_session=True
-    )
-    children = {process.name: _Child(process, say, guarding) for process in processes}
-    try:
-        while not stopped.is_set() and not all(child.done for child in children.values()):
-            _step(children)
-            stopped.wait(LOOK_S)
-    finally:
-        _end_all(children)
-        with suppress(BrokenPipeError):
-            guarding.communicate()
+    with Guarded() as guarded:
+        children = {process.name: _Child(process, say, guarded) for process in processes}
+        try:
+            while not stopped.is_set() and not all(child.done for child in children.values()):
+                _step(children)
+                stopped.wait(LOOK_S)
+        finally:
+            _end_all(children)
     return int(not stopped.is_set() and any(child.failed for child in children.values()))
 
 
@@ -125,8 +120,8 @@ def _end_all(children: dict[str, "_Child"]) -> None:
 class _Child:
     """One process with its present run, if there is one."""
 
-    def __init__(self, process: Process, say: Say, guarding: "subprocess.Popen[str]") -> None:
-        self.process, self._say, self._guarding = process, say, guarding
+    def __init__(self, process: Process, say: Say, guarded: Guarded) -> None:
+        self.process, self._say, self._guarded = process, say, guarded
         self.ready = self.done = self.failed = False
         self.not_before = 0.0
         self._run: subprocess.Popen[str] | None = None
@@ -163,15 +158,9 @@ class _Child:
         except OSError as error:
             self._failed(f"cannot be started ({error.strerror or error})", now)
             return
-        self._note("+", run.pid)
+        self._guarded.started(run.pid)
         self._reader = Thread(target=self._read, args=(run,), name=f"{process.name} output", daemon=True)
         self._reader.start()
-
-    def _note(self, sign: str, group: int) -> None:
-        assert self._guarding.stdin is not None
-        with suppress(BrokenPipeError):  # somebody killed the guard: everything else goes on
-            self._guarding.stdin.write(f"{sign}{group}\n")
-            self._guarding.stdin.flush()
 
     def _read(self, run: "subprocess.Popen[str]") -> None:
         assert run.stdout is not None
@@ -219,7 +208,7 @@ class _Child:
 
     def _gone(self, code: int | None, now: float) -> None:
         assert self._run is not None
-        self._note("-", self._run.pid)
+        self._guarded.gone(self._run.pid)
         self._run = None
         if self._reader:
             self._reader.join(1.0)  # so that its last output is shown before the message about its end

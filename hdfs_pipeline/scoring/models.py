@@ -308,6 +308,14 @@ def known_feedback(settings: Settings, domain: str, name: str, version: int) -> 
         return dict(file.get_tensor("verdicts").tolist()) if "verdicts" in file.keys() else {}  # noqa: SIM118
 
 
+def copy_models(settings: Settings, home: Path) -> None:
+    """Copy the models of a home, with the catalogues of templates that they know, into the folder of another."""
+    shutil.copytree(settings.models, home / "models")
+    for catalogues in (settings.catalogues, settings.app_catalogues):
+        if catalogues.is_dir():
+            shutil.copytree(catalogues, home / catalogues.name)
+
+
 def model_folder(settings: Settings, domain: str, name: str, version: int | None = None) -> Path:
     """Folder of a version of a detector's model, of the champion by default. Raises: NotTrainedError."""
     if version is None:

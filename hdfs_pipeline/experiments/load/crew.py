@@ -16,7 +16,8 @@ from typing import Any, Final, Self
 import psutil
 
 from hdfs_pipeline.errors import SetupError
-from hdfs_pipeline.processes import guard
+from hdfs_pipeline.processes.guard import signalled
+from hdfs_pipeline.processes.guarded import Guarded
 
 _END_S: Final = 20.0  # from SIGTERM to SIGKILL
 _TOLD: Final = 1500  # last characters of a process's output that are shown
@@ -69,19 +70,14 @@ class Crew:
     def __init__(self, environment: Mapping[str, str], folder: Path, stopped: Event) -> None:
         self.members: list[Member] = []
         self._environment, self._folder, self._stopped = dict(environment), folder, stopped
-        self._guard: subprocess.Popen[str] | None = None
+        self._guarded = Guarded()
 
     def __enter__(self) -> Self:
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, text=True, start_new_session=True
-        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end(self.members)
-        if self._guard is not None:
-            with suppress(BrokenPipeError):
-                self._guard.communicate()
+        with self._guarded:
+            self.end(self.members)
 
     def start(self, kind: str, name: str, *arguments: str, **environment: str) -> Member:
         """Start `hdfs-pipeline` with these arguments."""
@@ -96,7 +92,7 @@ class Crew:
                 start_new_session=True,
             )
         self.members.append(member := Member(kind, name, process, out, log))
-        self._tell("+", member)
+        self._guarded.started(process.pid)
         return member
 
     def of(self, kind: str) -> list[Member]:
@@ -128,21 +124,15 @@ class Crew:
     def end(self, members: list[Member]) -> None:
         """End processes with SIGTERM, and with SIGKILL those that are left after a while."""
         for member in members:
-            guard.signalled(member.process.pid, signal.SIGTERM)
+            signalled(member.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + _END_S
         for member in list(members):
             with suppress(subprocess.TimeoutExpired):
                 member.process.wait(max(deadline - time.monotonic(), 0.1))
-            guard.signalled(member.process.pid, signal.SIGKILL)
+            signalled(member.process.pid, signal.SIGKILL)
             member.process.wait()
-            self._tell("-", member)
+            self._guarded.gone(member.process.pid)
         self.members = [member for member in self.members if not member.ended]
-
-    def _tell(self, sign: str, member: Member) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._guard.stdin.write(f"{sign}{member.process.pid}\n")
-                self._guard.stdin.flush()
 
     @staticmethod
     def _last_words(member: Member) -> str:

@@ -55,6 +55,10 @@ class Knee:
     coherency: tuple[float, float]
     peak: float
 
+    def at(self, consumers: np.ndarray) -> np.ndarray:
+        """Messages a second at numbers of consumers (n,)."""
+        return _law(consumers, self.rate[0], self.contention[0], self.coherency[0])
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; an infinite peak is None."""
         return vars(self) | {"peak": None if np.isinf(self.peak) else self.peak}
@@ -161,15 +165,16 @@ def knee(found: Sequence[Side]) -> Knee | None:
         return None
     number, read = np.array(sorted(best), np.float64), np.array([best[each] for each in sorted(best)])
 
-    def law(n: np.ndarray, rate: float, contention: float, coherency: float) -> np.ndarray:
-        return np.asarray(rate * n / (1 + contention * (n - 1) + coherency * n * (n - 1)))
-
     start = (read[0] / number[0], 0.1, 0.01)
-    values, errors = curve_fit(law, number, read, start, bounds=(0, (np.inf, 10, 10)), maxfev=20_000)
+    values, errors = curve_fit(_law, number, read, start, bounds=(0, (np.inf, 10, 10)), maxfev=20_000)
     deviations = np.sqrt(np.maximum(np.diag(errors), 0))
     peak = np.sqrt((1 - values[1]) / values[2]) if values[2] > 1e-6 and values[1] < 1 else np.inf
     pairs = [(float(value), float(error)) for value, error in zip(values, deviations, strict=True)]
     return Knee(pairs[0], pairs[1], pairs[2], float(max(peak, 1.0)))
+
+
+def _law(n: np.ndarray, rate: float, contention: float, coherency: float) -> np.ndarray:
+    return np.asarray(rate * n / (1 + contention * (n - 1) + coherency * n * (n - 1)))
 
 
 def recommendation(found: Sequence[Side]) -> list[str]:

@@ -89,7 +89,7 @@ def scaling(found: Sequence[Side], curve: Knee | None) -> str:
         return ""
     across = Axis(0, max(numbers[-1] + 1, 5), 70, _RIGHT)
     places = np.linspace(1, across.high, 200)
-    fitted = _law(curve, places) if curve else np.zeros(1)
+    fitted = curve.at(places) if curve else np.zeros(1)
     most = max(fitted.max(), *(value for side in found for value in _read(side))) or 1.0
     top, base = 24.0, 284.0
     up = Axis(0, most * 1.05, base, top)
@@ -107,13 +107,6 @@ def scaling(found: Sequence[Side], curve: Knee | None) -> str:
         parts.append(dot(x, float(up.at(side.read_per_s)), "point", 5))
     listed = ", ".join(f"{side.load.consumers} of {side.name} {side.read_per_s:,.0f}/s" for side in found)
     return picture(_WIDE, base + 40, f"Read a second over the number of consumers: {listed}", parts)
-
-
-def _law(curve: Knee, consumers: np.ndarray) -> np.ndarray:
-    """Messages a second of the Universal Scalability Law at numbers of consumers (n,)."""
-    rate, contention, coherency = curve.rate[0], curve.contention[0], curve.coherency[0]
-    more = consumers - 1
-    return np.asarray(rate * consumers / (1 + contention * more + coherency * consumers * more))
 
 
 def lag(record: Record, lags: Lags) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from hdfs_pipeline.experiments.load.records import Record, begun, ended
 from hdfs_pipeline.experiments.load.samples import Sample, Sampler, percentiles
 from hdfs_pipeline.experiments.load.shapes import PAYLOADS, WARM_S, Load
 from hdfs_pipeline.processes.ports import free_port
+from hdfs_pipeline.scoring.models import copy_models
 from hdfs_pipeline.settings import BOOTSTRAP, PREFIX, Settings
 from hdfs_pipeline.sources.kafka import ADDRESS_FILE, bootstrap_servers, is_embedded
 from hdfs_pipeline.store.store import Store
@@ -99,10 +99,7 @@ def _run(
 def _apart(settings: Settings, load: Load, record: Record, folder: Path) -> tuple[Settings, dict[str, str]]:
     """Settings and environment of a home of its own, with the models of this one, and with topics of its own."""
     home = folder / "home"
-    shutil.copytree(settings.models, home / "models")
-    for catalogues in (settings.catalogues, settings.app_catalogues):
-        if catalogues.is_dir():
-            shutil.copytree(catalogues, home / catalogues.name)
+    copy_models(settings, home)
     update: dict[str, Any] = {
         "home": home,
         "kafka_partitions": load.partitions,

@@ -4,18 +4,19 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import psutil
 
 from hdfs_pipeline.experiments.load.crew import Crew
 from hdfs_pipeline.settings import Settings
-from hdfs_pipeline.sources.kafka import client_config, explained
+from hdfs_pipeline.sources.kafka import explained
+from hdfs_pipeline.sources.ranges import Admin
 
 _ANSWER_S: Final = 10.0
 _MESSAGES, _VERDICTS = "hdfs_stream_messages_total", "hdfs_stream_verdicts_total"
-_LAG, _BUCKET = "hdfs_stream_consumer_lag_messages", "hdfs_stream_latency_seconds_bucket"
+_BUCKET = "hdfs_stream_latency_seconds_bucket"
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker has counted since its start; `unread` messages wait for it now."""
+    """What a worker has counted since its start."""
 
     messages: float
     verdicts: float
-    unread: float
     latencies: dict[float, float]
     """Verdicts by the latency in seconds that they took at most, summed from the smallest on."""
 
@@ -83,7 +83,7 @@ class Sampler:
     metrics: Sequence[str]
     cost_s: float = 0.0
     _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=_ANSWER_S))
-    _admin: Any = None
+    _admin: Admin = field(default_factory=Admin)
 
     def look(self) -> Sample:
         """What there is now. Raises: SetupError where Kafka or a worker does not answer."""
@@ -123,22 +123,19 @@ class Sampler:
                     latencies[float(sample.labels["le"])] = sample.value
                 else:
                     sums[sample.name] += sample.value
-        return Worker(sums[_MESSAGES], sums[_VERDICTS], sums[_LAG], latencies)
+        return Worker(sums[_MESSAGES], sums[_VERDICTS], latencies)
 
     def places(self) -> list[Place]:
         """Where the partitions of the topic end, and up to where the group has committed."""
         from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-        from confluent_kafka.admin import AdminClient, OffsetSpec
+        from confluent_kafka.admin import OffsetSpec
 
-        if self._admin is None:
-            config = client_config(self.settings)
-            config.pop("partitioner", None)  # a producer's; librdkafka would warn of it
-            self._admin = AdminClient(config)
         name = self.settings.topic(self.topic)
         parts = [TopicPartition(name, part) for part in range(self.settings.kafka_partitions)]
         try:
-            ends = self._admin.list_offsets(dict.fromkeys(parts, OffsetSpec.latest()), request_timeout=_ANSWER_S)
-            asked = self._admin.list_consumer_group_offsets(
+            admin = self._admin.client(self.settings)
+            ends = admin.list_offsets(dict.fromkeys(parts, OffsetSpec.latest()), request_timeout=_ANSWER_S)
+            asked = admin.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(self.group, parts)], request_timeout=_ANSWER_S
             )
             end = {place.partition: future.result(_ANSWER_S).offset for place, future in ends.items()}

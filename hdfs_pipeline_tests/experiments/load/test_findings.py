@@ -105,7 +105,7 @@ def test_the_recommendation_takes_the_least_that_is_enough() -> None:
 
 
 def sample(counts: dict[float, float]) -> Sample:
-    return Sample(0.0, [Worker(0, 0, 0, counts)], [], {}, {})
+    return Sample(0.0, [Worker(0, 0, counts)], [], {}, {})
 
 
 def test_percentiles_lie_between_the_bounds_of_their_bucket() -> None:

@@ -1,4 +1,4 @@
-"""The home itself: back it up, export it, show its settings."""
+"""The home itself and what it runs on: back it up, export it, show its settings, compile."""
 
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +34,17 @@ def export(
 
     for name, path in Store.open(existing_home()).export(folder, format=format, tables=table).items():
         terminal.out.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def compile() -> None:  # noqa: A001 - the command's name
+    """Compile the loops that read logs, once after an installation; the first record waits a minute for that else."""
+    from hdfs_pipeline.running.compiling import compile_loops
+
+    with terminal.steps() as progress:
+        bar = progress.add_task("compiling the loops that read logs", total=None)
+        for name, seconds in compile_loops():
+            progress.update(bar, description=f"compiling: {name} took {seconds:.0f} s")
 
 
 @app.command()

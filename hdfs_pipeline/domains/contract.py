@@ -468,6 +468,8 @@ class Domain(ABC):
     """Whether its playback is made up, not recorded: then `up` plays it only where the domain is named."""
     sample: ClassVar[Path | None] = None
     """A folder of a checkout with files to read and `labels.csv`, to try the domain with."""
+    examples: ClassVar[tuple[str, ...]] = ()
+    """A few lines that take its reader through every loop that is compiled when it first runs; () where there is none."""
 
     @property
     def detectors(self) -> tuple[str, ...]:

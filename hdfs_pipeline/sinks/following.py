@@ -22,13 +22,14 @@ SHORTEST_S: Final = 1.0
 LONGEST_S: Final = 5.0
 """Seconds between two looks while nothing comes, or while Kafka is away."""
 _REST: Final = 10.0  # times the CPU time of a round that it rests: so it takes a tenth of a core, where all is well
-_LONGEST_REST_S: Final = 10.0  # a first round loads libraries and compiles: what comes is not to wait a minute for that
+_LONGEST_REST_S: Final = 10.0  # a first round loads libraries: what comes is not to wait a minute for that
 _AT_ONCE: Final = 200_000  # messages that are read before a signal is looked for
 _ANSWER_S: Final = 5.0  # that Kafka may take over a question
 _STALL_S: Final = 15.0  # without a message, when some are known to be there
 _LOCKED_S: Final = 10.0  # that a round waits for the store: the next one comes soon
 _TURN_S: Final = 5.0  # that it waits for a run which reads the same topic
 _PAUSES_S: Final = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0)  # before a topic that failed is tried again
+_LOOK_S: Final = 0.5  # for `is_followed` takes the lock for a moment
 _LOCK: Final = "sink.lock"
 
 
@@ -58,7 +59,7 @@ def follow(settings: Settings, sinks: Mapping[str, TopicSink], stopped: Event, s
     lock, told = sink_lock(settings), False
     while not stopped.is_set():
         try:
-            lock.acquire()
+            lock.acquire(timeout=_LOOK_S)
         except Timeout:
             if not told:
                 say("another process stores what comes: waiting for its end")

@@ -92,6 +92,10 @@ class Blocks(Domain):
     records_topic = RAW_LOGS
     searchable = True
     sample = PROJECT / "data" / "sample" / "hdfs_v1"
+    examples = (
+        "081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_1 src: /10.0.0.1:5 dest: /10.0.0.2:50010",
+        "081109 203519 35 INFO dfs.FSNamesystem: BLOCK* NameSystem.allocateBlock: /a/part-0. blk_1",
+    )
 
     def champion(self, settings: Settings) -> str:
         """See `Domain.champion`: the setting `champion`."""

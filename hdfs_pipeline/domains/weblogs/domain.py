@@ -67,6 +67,10 @@ class Weblogs(LineDomain):
     ways = WAYS
     records_topic = WEB_LOGS
     made_up = True
+    examples = (
+        '10.0.0.1 - - [11/Nov/2026:06:25:24 +0000] "GET /shop/items/17?page=2 HTTP/1.1" 200 5316 "-" "curl/8.5" 0.012',
+        '10.0.0.2 - - [11/Nov/2026:06:25:25 +0000] "POST /login HTTP/1.1" 403 12',
+    )
 
     def voices(self, settings: Settings, serving: str) -> tuple[str, ...]:
         """See `Domain.voices`: what is known, and what differs from ordinary requests."""

@@ -469,7 +469,7 @@ class Domain(ABC):
     sample: ClassVar[Path | None] = None
     """A folder of a checkout with files to read and `labels.csv`, to try the domain with."""
     examples: ClassVar[tuple[str, ...]] = ()
-    """A few lines that take its reader through every loop that is compiled when it first runs; () where there is none."""
+    """A few lines that take its reader through every compiled loop; () where nothing is compiled."""
 
     @property
     def detectors(self) -> tuple[str, ...]:

@@ -272,7 +272,7 @@ class Settings(BaseSettings):
         512, ge=1, description="MiB that the blocks in a worker's memory may take, open and remembered ones."
     )
     stream_gather_ms: int = Field(
-        60, ge=0, le=60_000, description="Milliseconds between two batches of a worker, where few records come."
+        30, ge=0, le=60_000, description="Milliseconds between two batches of a worker, where few records come."
     )
     stream_report_s: float = Field(
         60.0, ge=1, le=3600, description="Seconds between two reports of a worker to its log and to Dagster."

@@ -13,7 +13,7 @@ from hdfs_pipeline.errors import SetupError
 from hdfs_pipeline.processes.hosts import answers_to
 from hdfs_pipeline.settings import Settings
 
-_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
+_SECONDS: Final = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 10.0)
 _MESSAGES: Final = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000)
 _KEPT: Final = 100_000  # latencies between two reports
 COUNTS: Final = ("messages", "blocks_closed", "anomalies", "dead_letters", "unkeyed", "lost")

@@ -8,7 +8,7 @@ export HDFS_PIPELINE_HOME
 # keep two cores busy, since many tests wait.
 SPREAD := --dist worksteal
 
-.PHONY: help setup demo up test test-slow faults namenode lint format bench bench-peers clean
+.PHONY: help setup demo up test test-slow faults namenode lint docs format bench bench-peers clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, import rules, Dagster's definitions
 	$(BIN)/lint-imports
 	DAGSTER_DISABLE_TELEMETRY=1 $(BIN)/dg check defs
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+docs: $(VENV)/.installed-dev  ## the site of the documentation, into build/site
+	$(BIN)/mkdocs build --quiet
 
 format: $(VENV)/.installed-dev  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

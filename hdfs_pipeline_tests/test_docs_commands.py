@@ -32,6 +32,7 @@ _SHELL = {"", "sh", "bash", "console"}
 _LIMIT_S = 300.0
 
 NOT_RUN = {
+    r"docker compose ": "needs an engine for containers; hdfs_pipeline_tests/deploy runs its commands as processes",
     r"make ": "installs from a package index, or runs this suite; `.ci/run` runs it on a clean clone",
     r".*http://nn1:9870": "NameNodes of somebody else; the line after it polls one that is at hand",
     r"HDFS_PIPELINE_NAMENODE_URLS=http://namenode:9870": "a NameNode of somebody else; `up` has tests of its own",
@@ -213,7 +214,7 @@ def with_home(world: World, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [f"docs/{name}.md" for name in ("feedback", "backtest", "status", "api", "experiments")]
+    "page", [f"docs/{name}.md" for name in ("feedback", "backtest", "status", "api", "experiments", "tutorial")]
 )
 def test_pages_on_the_home_of_the_demo(world: World, of_2008: Path, page: str) -> None:
     with_home(world, of_2008)
@@ -308,7 +309,7 @@ def test_verdicts_and_the_readme(world: World, of_today: Path) -> None:
 RUN = {"README.md", *(f"docs/{name}.md" for name in ("verdicts", "compare", "feedback", "backtest", "drift", "status"))}
 RUN |= {"docs/streaming.md", "docs/namenode.md", "docs/namenode-models.md", "data/sample/namenode/README.md"}
 RUN |= {"docs/daemons.md", "docs/hdfs-state.md", "docs/api.md", "docs/weblogs.md", "docs/applogs.md"}
-RUN |= {"docs/experiments.md"}
+RUN |= {"docs/experiments.md", "docs/tutorial.md"}
 
 
 @pytest.mark.parametrize("page", [str(page.relative_to(PROJECT)) for page in PAGES])

@@ -71,20 +71,6 @@ def test_compose_publishes_on_the_loopback_only() -> None:
         assert not service.get("privileged")
 
 
-def test_compose_settings_exist() -> None:
-    from hdfs_pipeline.settings import PREFIX, Settings
-
-    given = parsed("docker-compose.yml")["services"]["pipeline"]["environment"]
-    names = {name.removeprefix(PREFIX).lower() for name in given if name.startswith(PREFIX)}
-    assert names
-    assert names <= set(Settings.model_fields)
-
-
-def test_the_built_file_exists() -> None:
-    build = parsed("docker-compose.yml")["services"]["pipeline"]["build"]
-    assert (PROJECT / build["context"] / build["dockerfile"]).is_file()
-
-
 def test_dagster_files_parse() -> None:
     workspace = parsed("workspace.yaml")["load_from"][0]["python_module"]
     tool = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["dg"]["project"]

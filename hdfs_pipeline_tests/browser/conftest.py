@@ -24,6 +24,7 @@ from hdfs_pipeline.settings import PROJECT
 from hdfs_pipeline.store.store import publish_into
 from hdfs_pipeline.verdicts.incidents import publish_incidents
 from hdfs_pipeline.verdicts.score import publish_anomalies, score_items
+from hdfs_pipeline_tests.experiments.load.made import fill
 from hdfs_pipeline_tests.homes import BLOCKS, Home, open_home
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -111,6 +112,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Home:
             publish_into(con, "scores", scores)
         publish_anomalies(home.store, home.settings, domain, domain.day_one)
         publish_incidents(home.store, home.settings, domain)
+    fill(home.store)  # experiments on load
     return home
 
 

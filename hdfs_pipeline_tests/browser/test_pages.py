@@ -32,7 +32,7 @@ PAGES = {
     "logs, none fits": "/logs?text=nothing+like+it",
     "logs, wrong expression": "/logs?regex=a(b",
     "patterns": "/logs/patterns",
-    "experiments, none": "/experiments",
+    "experiments": "/experiments",
     "wrong address": "/nothing/here",
     "wrong question": "/incidents?since=yesterday",
     "login": "/login",

@@ -136,7 +136,7 @@ def read_messages(
 def _works(
     chunks: Iterable[bytes], log_format: AccessFormat, tally: Tally, service: str
 ) -> Iterator[Callable[[], _Piece]]:
-    position = 1
+    position = tally.lines + 1  # of a log that has grown, the lines that were read before count
     for data in whole_lines(chunks, tally):
         yield partial(_piece, data, log_format, position, service)
         position += data.count(b"\n") + (not data.endswith(b"\n"))

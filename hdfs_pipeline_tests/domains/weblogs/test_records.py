@@ -191,3 +191,9 @@ def test_messages_of_any_bytes_never_raise(values: list[bytes]) -> None:
 def test_texts_of_every_length_are_kept(agents: list[str]) -> None:
     data = "\n".join(f'{HEAD} "-" "{agent}"' for agent in agents).encode()
     assert [row["agent"] for row in rows(data)] == agents
+
+
+def test_a_log_that_has_grown_goes_on_counting_its_lines() -> None:
+    chunks = [f"{BOTH}\n".encode() * 3, f"{BOTH}\n".encode() * 2]
+    batches = split_records(chunks, AUTO, Tally(lines=9))
+    assert [at for batch in batches for at in batch["position"].to_pylist()] == [10, 11, 12, 13, 14]

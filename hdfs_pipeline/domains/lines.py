@@ -148,11 +148,20 @@ def kept_since(con: Connection, table: str, column: str, days: float, now: datet
     return None if latest is None else min(now, latest) - timedelta(days=days)
 
 
+def _old_rows(table: str, column: str) -> str:
+    """SQL of the rows that are older than `$since`, but for a file's last one: where it grows, it is read on there."""
+    old = f"{column} < $since"
+    if "source_id" not in TABLES[table].columns:
+        return old
+    return f"""{old} AND (source_id, position) NOT IN (SELECT (source_id, max(position)) FROM {table}
+        WHERE source_id > 0 AND source_id IN (SELECT source_id FROM {table} WHERE {old}) GROUP BY source_id)"""
+
+
 def retention_of(store: Store, table: str, column: str, setting: str, days: float, now: datetime) -> Retention:
     """What is kept of a table by the time in a column, and how much of it a pruning takes at `now`."""
     with store.read() as con:
-        since = kept_since(con, table, column, days, now)
-        ((rows,),) = con.execute(f"SELECT count(*) FROM {table} WHERE {column} < ?", [since]).fetchall()
+        old = {"since": kept_since(con, table, column, days, now)}
+        ((rows,),) = con.execute(f"SELECT count(*) FROM {table} WHERE {_old_rows(table, column)}", old).fetchall()
     return Retention(table, setting, days, int(rows))
 
 
@@ -161,21 +170,20 @@ def prune_rows(store: Store, domain: str, table: str, column: str, days: float, 
 
     Sources then count what is there of them.
     """
-    with store.read() as con:
-        since = kept_since(con, table, column, days, now)
-        ((rows,),) = con.execute(f"SELECT count(*) FROM {table} WHERE {column} < ?", [since]).fetchall()
-    if not rows:
+    if not retention_of(store, table, column, "", days, now).rows:
         return 0
+    which = _old_rows(table, column)
     with store.write() as con:
+        old = {"since": kept_since(con, table, column, days, now)}
         if "source_id" in TABLES[table].columns:
             con.execute(
-                f"""UPDATE sources SET records = records - gone.records FROM (
-                    SELECT source_id, count(*) AS records FROM {table} WHERE {column} < ? GROUP BY source_id
+                f"""UPDATE sources SET records = sources.records - gone.records FROM (
+                    SELECT source_id, count(*) AS records FROM {table} WHERE {which} GROUP BY source_id
                 ) gone WHERE gone.source_id = sources.source_id""",
-                [since],
+                old,
             )
-        con.execute("DELETE FROM scores WHERE domain = ? AND time < ?", [domain, since])
-        return count(con.execute(f"DELETE FROM {table} WHERE {column} < ?", [since]))
+        con.execute("DELETE FROM scores WHERE domain = $domain AND time < $since", {"domain": domain, **old})
+        return count(con.execute(f"DELETE FROM {table} WHERE {which}", old))
 
 
 class LineIntake(Intake):

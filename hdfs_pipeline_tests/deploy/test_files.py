@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes_validate import ValidationError, validate
 from typer.main import get_command
 
 from hdfs_pipeline.cli import app
@@ -92,8 +93,9 @@ def test_the_image_copies_what_there_is_and_what_the_build_may_see() -> None:
 
 @pytest.mark.parametrize("document", MANIFESTS, ids=lambda each: f"{each['kind']}-{each['metadata']['name']}")
 def test_a_manifest_is_what_kubernetes_takes(document: dict[str, Any]) -> None:
-    validate = pytest.importorskip("kubernetes_validate")
-    validate.validate(document, "1.33", strict=True)
+    validate(document, "1.33", strict=True)
+    with pytest.raises(ValidationError):
+        validate(document | {"unknown": 1}, "1.33", strict=True)
 
 
 def test_pods_run_what_there_is_as_nobody_special() -> None:
